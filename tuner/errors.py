@@ -1,0 +1,52 @@
+"""Every error that a person can cause or has to know of.
+
+    TunerError            exit status 1: the run failed
+    ├── UsageError        exit status 2: a flag, name or value is wrong
+    │   ├── DataError     the images are missing, empty, broken or contradictory
+    │   └── SpaceError    the search space cannot be loaded or declares nothing
+    ├── StudyError        the study on disk and the request do not fit together
+    └── ExportError       an exported model does not predict what the trained one does
+
+A message is one sentence or two: what was received, what is allowed, the way out. Commands print it behind `Error: `.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["DataError", "ExportError", "SpaceError", "StudyError", "TunerError", "UsageError", "did_you_mean"]
+
+
+class TunerError(Exception):
+    """Base of all errors that are shown to a person without a traceback."""
+
+    exit_status = 1
+
+
+class UsageError(TunerError):
+    """A flag, a name or a value is wrong."""
+
+    exit_status = 2
+
+
+class DataError(UsageError):
+    """The images are missing, empty, broken or contradictory."""
+
+
+class SpaceError(UsageError):
+    """The search space cannot be loaded or declares nothing."""
+
+
+class StudyError(TunerError):
+    """The study on disk and the request do not fit together."""
+
+
+class ExportError(TunerError):
+    """An exported model does not predict what the trained one does."""
+
+
+def did_you_mean(received: str, allowed: Iterable[str]) -> str:
+    """Returns " Did you mean 'x'?" for the closest allowed name, or nothing when none is close."""
+    matches = difflib.get_close_matches(received, list(allowed), n=1)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
