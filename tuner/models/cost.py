@@ -1,0 +1,94 @@
+"""What a network weighs and computes, by arithmetic, without building it.
+
+A search rejects a configuration that is too large when it is sampled. The counts equal those of the built Keras model
+exactly. Standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tuner.models.config import ModelConfig
+from tuner.models.plan import Convolution, ResidualBlock, gate_units, residual_blocks, stem_convolution
+
+__all__ = ["Cost", "cost"]
+
+_Shape = tuple[int, int, int]  # (height, width, channels)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The size of a network, or of a part of one.
+
+    Attributes:
+        params: All weights, as `keras.Model.count_params` counts them.
+        trainable_params: Weights but for the moving statistics of batch normalisation.
+        macs: Multiply-accumulates of convolutions and dense layers for one image. The zeros of the padding count;
+            biases, normalisation, activations, pooling and the scaling by the gates do not.
+    """
+
+    params: int
+    trainable_params: int
+    macs: int
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            params=self.params + other.params,
+            trainable_params=self.trainable_params + other.trainable_params,
+            macs=self.macs + other.macs,
+        )
+
+
+def cost(config: ModelConfig) -> Cost:
+    """Returns the weights of a network and its multiply-accumulates for one image of `config.input_shape`."""
+    stem = stem_convolution(config)
+    total = _convolution(stem, config.input_shape, bias=config.conv_bias) + _norm(stem.filters)
+    shape = _after(stem, config.input_shape)
+    if config.stem == "imagenet":
+        height, width, channels = shape
+        shape = (_strided(height, 2), _strided(width, 2), channels)
+    for block in residual_blocks(config):
+        total += _residual_block(block, shape, config)
+        for convolution in block.branch:
+            shape = _after(convolution, shape)
+    return total + _dense(shape[2], config.classes, bias=True)
+
+
+def _residual_block(block: ResidualBlock, shape: _Shape, config: ModelConfig) -> Cost:
+    total = Cost(0, 0, 0)
+    if block.projection:
+        total += _convolution(block.projection, shape, bias=config.conv_bias)
+        if config.has_projection_norm:
+            total += _norm(block.projection.filters)
+    for convolution in block.branch:
+        total += _convolution(convolution, shape, bias=config.conv_bias) + _norm(convolution.filters)
+        shape = _after(convolution, shape)
+    if config.se_ratio:
+        channels = shape[2]
+        units = gate_units(channels, ratio=config.se_ratio)
+        total += _dense(channels, units, bias=config.se_bias) + _dense(units, channels, bias=config.se_bias)
+    return total
+
+
+def _convolution(convolution: Convolution, shape: _Shape, *, bias: bool) -> Cost:
+    height, width, filters = _after(convolution, shape)
+    kernel = convolution.kernel**2 * shape[2] * filters
+    params = kernel + filters * bias
+    return Cost(params, params, kernel * height * width)
+
+
+def _dense(inputs: int, units: int, *, bias: bool) -> Cost:
+    params = inputs * units + units * bias
+    return Cost(params, params, inputs * units)
+
+
+def _norm(channels: int) -> Cost:
+    return Cost(params=4 * channels, trainable_params=2 * channels, macs=0)  # scale, offset; moving mean, variance
+
+
+def _after(convolution: Convolution, shape: _Shape) -> _Shape:
+    return _strided(shape[0], convolution.stride), _strided(shape[1], convolution.stride), convolution.filters
+
+
+def _strided(size: int, stride: int) -> int:
+    return -(-size // stride)  # rounded up: every layer is padded
