@@ -1,0 +1,25 @@
+"""SE-ResNets of 8 to 20 layers for images of 8x8 to 32x32 pixels, on a CPU.
+
+    python -m tuner.search --space small
+
+Cost: PENDING
+Expected: PENDING
+
+The defaults are the recipe of the paper (https://arxiv.org/abs/1709.01507, section 6): reduction ratio 16, SGD with
+momentum 0.9, weight decay 0.0001, and a learning rate of 0.6 per 1,024 images of a batch.
+"""
+
+MAX_EPOCHS = 9
+BATCH_SIZE = 64
+
+
+def declare(hp):
+    """Declares depth, width, SE ratio, learning rate and weight decay."""
+    hp.Fixed("stages", 3)
+    hp.Int("blocks_1", 1, 3, default=2)
+    hp.Int("blocks_2", 1, 3, default=2)
+    hp.Int("blocks_3", 1, 3, default=2)
+    hp.Choice("width", [8, 16, 24], default=16)
+    hp.Choice("se_ratio", [0, 2, 4, 8, 16], default=16)
+    hp.Float("learning_rate", 0.003, 0.6, sampling="log", default=0.0375)
+    hp.Float("weight_decay", 1e-5, 1e-2, sampling="log", default=1e-4)

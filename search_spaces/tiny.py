@@ -1,0 +1,19 @@
+"""Four small networks: to see the program work, and for its tests.
+
+    python -m tuner.search --space tiny --max-epochs 3
+
+Cost: 8x8 to 32x32 images, at most 20,000 weights; about a minute on 2 cores, most of it start-up.
+Expected: nothing to be proud of. PENDING
+"""
+
+MAX_EPOCHS = 3
+
+
+def declare(hp):
+    """Declares width, SE ratio and learning rate."""
+    hp.Fixed("stages", 2)
+    hp.Fixed("blocks_1", 1)
+    hp.Fixed("blocks_2", 1)
+    hp.Choice("width", [4, 8], default=8)
+    hp.Choice("se_ratio", [0, 4], default=4)
+    hp.Float("learning_rate", 0.005, 0.5, sampling="log", default=0.0375)

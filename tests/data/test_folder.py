@@ -1,0 +1,172 @@
+"""Folders of images load in one order, and each mistake in them is one sentence that names the place."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tuner.data import DataSpec, load, load_test
+from tuner.errors import DataError
+
+
+def _spec(root, **fields):
+    return DataSpec(f"folder:{root}", **fields)
+
+
+def test_validation_is_carved_from_train_by_class(folder):
+    root = folder(count=10)
+    dataset = load(_spec(root))
+    assert (dataset.name, dataset.labels, dataset.input_shape) == ("pets", ("cat", "dog"), (6, 5, 3))
+    assert np.bincount(dataset.train.labels).tolist() == [8, 8]
+    assert np.bincount(dataset.validation.labels).tolist() == [2, 2]
+    together = [image.tobytes() for part in (dataset.train, dataset.validation) for image in part.images]
+    assert len(set(together)) == 20
+    assert load_test(_spec(root)) is None
+
+
+def test_loading_twice_gives_the_same_bytes(folder):
+    root = folder(count=10)
+    first, second = load(_spec(root)), load(_spec(root))
+    for part in ("train", "validation"):
+        assert np.array_equal(getattr(first, part).images, getattr(second, part).images)
+        assert np.array_equal(getattr(first, part).labels, getattr(second, part).labels)
+
+
+@pytest.mark.parametrize("name", ["val", "validation"])
+def test_own_validation_and_test_folders_are_used(name, folder):
+    root = folder(splits=("train", name, "test"), count=3)
+    dataset, test = load(_spec(root)), load_test(_spec(root))
+    assert [len(part) for part in (dataset.train, dataset.validation, test)] == [6, 6, 6]
+    assert np.bincount(test.labels).tolist() == [3, 3]
+
+
+def test_validation_may_lack_a_class(folder):
+    root = folder(splits=("train", "val"))
+    shutil.rmtree(root / "val" / "cat")
+    dataset = load(_spec(root))
+    assert set(dataset.validation.labels.tolist()) == {1}
+    assert dataset.labels == ("cat", "dog")
+
+
+def test_other_folders_and_files_are_left_alone(folder, draw):
+    root = folder()
+    draw(root / "archive" / "bird" / "0.png", size=(99, 1))
+    (root / "archive" / "empty").mkdir()
+    (root / "README.txt").write_text("pets")
+    (root / "train" / "notes.txt").write_text("x")
+    (root / "train" / "cat" / "notes.txt").write_text("x")
+    dataset = load(_spec(root))
+    assert dataset.labels == ("cat", "dog")
+    assert np.bincount(np.concatenate([dataset.train.labels, dataset.validation.labels])).tolist() == [5, 5]
+
+
+def test_grey_stays_grey_and_one_colour_image_makes_all_three_channels(folder, draw):
+    root = folder(channels=1)
+    assert load(_spec(root)).input_shape == (6, 5, 1)
+    draw(root / "train" / "cat" / "0.png", channels=4)
+    assert load(_spec(root)).input_shape == (6, 5, 3)
+
+
+def test_other_splits_follow_the_channels_of_train(folder, draw):
+    root = folder(splits=("train", "test"), channels=1)
+    draw(root / "test" / "cat" / "0.png", channels=3)
+    assert load_test(_spec(root)).images.shape == (10, 6, 5, 1)
+
+
+def test_sizes_may_differ_when_an_image_size_is_given(folder, draw):
+    root = folder(splits=("train", "test"))
+    draw(root / "train" / "dog" / "0.png", size=(30, 11))
+    draw(root / "test" / "dog" / "0.png", size=(2, 2))
+    assert load(_spec(root, image_size=(7, 8))).input_shape == (7, 8, 3)
+    assert load_test(_spec(root, image_size=(7, 8))).images.shape == (10, 7, 8, 3)
+
+
+def _without_train(root, draw):
+    shutil.rmtree(root / "train")
+
+
+def _without_classes(root, draw):
+    for label in ("cat", "dog"):
+        shutil.rmtree(root / "train" / label)
+
+
+def _one_class(root, draw):
+    shutil.rmtree(root / "train" / "dog")
+
+
+def _empty_class(root, draw):
+    (root / "train" / "bird").mkdir()
+
+
+def _hidden_class(root, draw):
+    (root / "train" / ".cache").mkdir()
+
+
+def _unknown_class(split):
+    def break_folder(root, draw):
+        draw(root / split / "bird" / "0.png")
+
+    return break_folder
+
+
+def _two_validations(root, draw):
+    for name in ("val", "validation"):
+        draw(root / name / "cat" / "0.png")
+
+
+def _empty_test(root, draw):
+    (root / "test").mkdir()
+
+
+def _mixed_sizes(split):
+    def break_folder(root, draw):
+        draw(root / split / "dog" / "9.png", size=(8, 8))
+
+    return break_folder
+
+
+def _zero_bytes(root, draw):
+    (root / "train" / "cat" / "3.png").write_bytes(b"")
+
+
+def _no_image(root, draw):
+    (root / "train" / "cat" / "3.png").write_text("not an image")
+
+
+def _truncated(root, draw):
+    path = root / "train" / "cat" / "3.png"
+    path.write_bytes(path.read_bytes()[:60])
+
+
+@pytest.mark.parametrize(
+    ("break_folder", "message"),
+    [
+        (lambda root, draw: shutil.rmtree(root), r"pets is not a folder"),
+        (_without_train, r"has no folder train; put the images into .*train/CLASS"),
+        (_without_classes, r"train has 0 class folders; at least 2"),
+        (_one_class, r"train has 1 class folders; at least 2"),
+        (_empty_class, r"train/bird has no images"),
+        (_hidden_class, r"train/\.cache is a hidden folder"),
+        (_unknown_class("val"), r"val/bird is a class that .*train lacks"),
+        (_unknown_class("test"), r"test/bird is a class that .*train lacks"),
+        (_two_validations, r"has validation and val; keep one"),
+        (_empty_test, r"test has no class folders"),
+        (_mixed_sizes("train"), r"cat/0\.png has 6x5 pixels and .*dog/9\.png 8x8; give --image-size"),
+        (_mixed_sizes("test"), r"test/dog/9\.png 8x8; give --image-size"),
+        (_zero_bytes, r"cat/3\.png is empty \(0 bytes\)"),
+        (_no_image, r"cat/3\.png is neither a PNG nor a JPEG"),
+        (_truncated, r"cat/3\.png is a broken image"),
+    ],
+)
+def test_mistakes_are_refused_in_one_sentence_with_the_place(break_folder, message, folder, draw):
+    root = folder()
+    break_folder(root, draw)
+    with pytest.raises(DataError, match=message) as caught:
+        load(_spec(root))
+    assert "\n" not in str(caught.value)
+    assert str(root) in str(caught.value)
+
+
+def test_class_with_one_image_cannot_be_stratified(folder):
+    with pytest.raises(DataError, match="Class 'cat' has 1 training image; at least 2"):
+        load(_spec(folder(count=1)))

@@ -1,0 +1,66 @@
+"""Headers tell size and channels; whatever a file contains, the answer is a header or an error that names it."""
+
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuner.data.headers import ImageHeader, read_header
+from tuner.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "expected"),
+    [("a.png", 1, 1), ("a.png", 2, 1), ("a.png", 3, 3), ("a.png", 4, 3), ("a.jpg", 1, 1), ("a.JPEG", 3, 3)],
+)
+def test_header_agrees_with_the_image(name, channels, expected, draw, tmp_path):
+    draw(tmp_path / name, size=(300, 17), channels=channels)
+    assert read_header(tmp_path / name) == ImageHeader(300, 17, expected)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_with_long_metadata_is_read(progressive, tmp_path):
+    pixels = tf.zeros((5, 9, 3), tf.uint8)
+    jpeg = tf.io.encode_jpeg(pixels, progressive=progressive, xmp_metadata="x" * 5000).numpy()
+    (tmp_path / "a.jpg").write_bytes(jpeg)
+    assert read_header(tmp_path / "a.jpg") == ImageHeader(5, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (b"hello", "neither a PNG nor a JPEG"),
+        (b"GIF89a" + bytes(20), "neither a PNG nor a JPEG"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "broken"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(30), "broken"),
+        (b"\xff\xd8", "broken"),
+        (b"\xff\xd8\xff\xe0\x00\x00" * 5, "broken"),
+    ],
+)
+def test_other_content_is_refused_by_file_name(content, message, tmp_path):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match=rf"a\.png .*{message}"):
+        read_header(tmp_path / "a.png")
+
+
+def test_missing_file_and_folder_are_refused_by_name(tmp_path):
+    for path in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(DataError, match=f"{path} cannot be read"):
+            read_header(path)
+
+
+def _header_or_error(path):
+    try:
+        return read_header(path)
+    except DataError as error:
+        return error
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd8\xff"]), rest=st.binary(max_size=60))
+def test_any_bytes_give_a_header_or_a_data_error(start, rest, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "any.png"
+    path.write_bytes(start + rest)
+    outcome = _header_or_error(path)
+    assert "any.png" in str(outcome) if isinstance(outcome, DataError) else min(outcome.height, outcome.width) > 0

@@ -1,0 +1,174 @@
+"""The card holds what a reader needs, in figures that are right and tables that stay tables."""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from tuner import card as card_module
+from tuner import figures
+from tuner.card import Card, DataSummary, ValidationScore, to_json, to_markdown
+
+LABELS = ["ant", "bee", "cat"]
+PROBABILITIES = [[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1], [0.25, 0.5, 0.25]]
+TRUE = [0, 1, 1, 1]
+
+
+def _card(**changes):
+    card = Card(
+        study="letters",
+        command="python -m tuner.select letters --seed 7",
+        data=DataSummary("folder:letters", (28, 28, 1), {"train": 60_000, "test": 4}, LABELS),
+        algorithm="hyperband",
+        hyperparameters={"learning_rate": 0.00312345678, "width": 16, "augment": True, "block": "basic"},
+        epochs=9,
+        search_seed=7,
+        training_seed=123_456,
+        validation=ValidationScore("val_accuracy", 0.96666668, 8, 0.97),
+        test=figures.test_figures(PROBABILITIES, TRUE, classes=3),
+        parameters=1_234_567,
+        multiply_accumulates=8_910_111,
+        versions={"keras": "3.15.1"},
+        training_seconds=3_725.4,
+        created="2026-11-22",
+        export_differences={"model.keras": 0.0, "saved_model": 1.4901e-8},
+    )
+    return dataclasses.replace(card, **changes)
+
+
+def _rows(markdown):
+    return [line.strip("| ").split(" | ") for line in markdown.splitlines() if line.startswith("|")]
+
+
+def test_figures_of_a_small_table():
+    result = figures.test_figures(PROBABILITIES, TRUE, classes=3)
+    assert result.accuracy == 0.75
+    assert result.num_images == 4
+    assert result.loss == pytest.approx(-(math.log(0.8) + math.log(0.6) + math.log(0.4) + math.log(0.5)) / 4)
+    assert result.confusion == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
+    assert result.recall == [1.0, pytest.approx(2 / 3), None]
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [  # Newcombe, 1998, https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, table I
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_is_the_published_one(successes, trials, low, high):
+    probabilities = [[1.0, 0.0]] * trials
+    labels = [0] * successes + [1] * (trials - successes)
+    interval = figures.test_figures(probabilities, labels, classes=2).accuracy_interval
+    assert interval == pytest.approx((low, high), abs=5e-5)
+
+
+def test_certain_and_wrong_prediction_has_a_finite_loss():
+    assert figures.test_figures([[1.0, 0.0]], [1], classes=2).loss == pytest.approx(-math.log(1e-7))
+
+
+def test_figures_take_numpy_arrays_and_reach_the_json():
+    np = pytest.importorskip("numpy")
+    result = figures.test_figures(np.array(PROBABILITIES, "float32"), np.array(TRUE, "int64"), classes=3)
+    assert result.confusion == figures.test_figures(PROBABILITIES, TRUE, classes=3).confusion
+    card = _card(test=result, hyperparameters={"width": np.int64(16)})
+    assert json.loads(to_json(card))["hyperparameters"]["width"] == 16
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels"),
+    [([], []), ([[1.0, 0.0]], [0, 1]), ([[1.0, 0.0]], [2]), ([[1.0]], [0]), ([[math.nan, 1.0]], [0])],
+    ids=["no images", "lengths", "label", "classes", "nan"],
+)
+def test_impossible_figures_are_refused(probabilities, labels):
+    with pytest.raises(ValueError, match=r"\w"):
+        figures.test_figures(probabilities, labels, classes=2)
+
+
+def test_json_keeps_everything_in_full_precision():
+    card = _card()
+    plain = json.loads(to_json(card))
+    assert set(plain) == {field.name for field in dataclasses.fields(Card)}
+    assert plain["hyperparameters"] == card.hyperparameters
+    assert plain["test"]["accuracy_interval"] == list(card.test.accuracy_interval)
+    assert plain["validation"]["score"] == 0.96666668
+
+
+def test_json_writes_null_for_numbers_it_does_not_have():
+    card = _card(test=None, validation=ValidationScore("val_loss", math.inf, 1, 0.5))
+    plain = json.loads(to_json(card))
+    assert plain["test"] is None
+    assert plain["validation"]["score"] is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["Test accuracy", "0.7500"],
+        ["95 % interval (Wilson)", "0.3006 to 0.9544"],
+        ["Validation: `val_accuracy` at the last epoch", "0.9667"],
+        ["Parameters", "1,234,567"],
+        ["Multiply-accumulates an image", "8,910,111"],
+        ["learning_rate", "0.003123"],
+        ["augment", "True"],
+        ["Training seed", "123456"],
+        ["Training time", "1 h 2 min"],
+        ["train", "60,000"],
+        ["keras", "3.15.1"],
+        ["`saved_model`", "1.5e-08"],
+        ["cat", "none", "0"],
+        ["True \\ predicted", "ant", "bee", "cat"],
+        ["bee", "1", "2", "0"],
+    ],
+    ids=lambda row: row[0],
+)
+def test_markdown_has_row(row):
+    assert row in _rows(to_markdown(_card()))
+
+
+def test_markdown_shows_the_command_and_how_to_load():
+    markdown = to_markdown(_card())
+    assert "python -m tuner.select letters --seed 7" in markdown
+    assert 'keras.models.load_model("model.keras")' in markdown
+    assert 'tf.saved_model.load("saved_model")' in markdown
+    assert "python -m tuner.predict" in markdown
+
+
+def test_markdown_without_test_split_says_so():
+    markdown = to_markdown(_card(test=None))
+    assert "no test split" in markdown
+    assert "Test accuracy" not in markdown
+    assert "Recall" not in markdown
+
+
+def test_markdown_tables_survive_any_label():
+    labels = ["a|b", "new\nline", "c"]
+    lines = to_markdown(_card(data=DataSummary("x", (8, 8, 3), {"train": 1}, labels))).splitlines()
+    start = lines.index("| True \\ predicted | a\\|b | new line | c |")
+    assert [line.replace("\\|", "").count("|") for line in lines[start : start + 5]] == [5] * 5
+
+
+def test_many_classes_list_the_worst_confusions_instead():
+    labels = [f"class {i}" for i in range(30)]
+    probabilities = [[float(i == 29) for i in range(30)]] * 3
+    result = figures.test_figures(probabilities, [4, 4, 29], classes=30)
+    markdown = to_markdown(_card(test=result, data=DataSummary("x", (8, 8, 3), {"train": 1}, labels)))
+    assert ["class 4", "class 29", "2"] in _rows(markdown)
+    assert "True \\ predicted" not in markdown
+
+
+@pytest.mark.parametrize("wrong", [{"created": "yesterday"}, {"data": DataSummary("x", (8, 8, 1), {}, ["one"])}])
+def test_contradictory_card_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"yesterday|1 labels"):
+        _card(**wrong)
+
+
+def test_card_needs_the_standard_library_only():
+    code = "import sys, tuner.card; print(sorted({'numpy', 'tensorflow', 'keras'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    assert card_module.test_figures is figures.test_figures

@@ -1,0 +1,89 @@
+"""Every end of a command has its exit status and its one line."""
+
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from tuner import command
+from tuner.errors import DataError, ExportError, TunerError, UsageError
+
+
+def _raise(error):
+    def function():
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (1, 1)])
+def test_status_of_function_is_kept(returned, status, capsys):
+    assert command.run(lambda: returned, debug=False) == status
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(TunerError("full"), 1), (ExportError("differs"), 1), (UsageError("wrong"), 2), (DataError("torn"), 2)],
+)
+def test_own_errors_are_one_line_with_their_status(error, status, capsys):
+    assert command.run(_raise(error), debug=False) == status
+    assert capsys.readouterr() == ("", f"Error: {error}\n")
+
+
+def test_message_of_several_lines_is_joined(capsys):
+    command.run(_raise(TunerError("first\n   second\n")), debug=False)
+    assert capsys.readouterr().err == "Error: first second\n"
+
+
+def test_unexpected_error_names_its_type_and_the_way_out(capsys):
+    assert command.run(_raise(KeyError("x")), debug=False) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Error: unexpected KeyError")
+    assert "--debug" in err
+    assert "Traceback" not in err
+
+
+def test_operating_system_error_names_the_file(capsys):
+    assert command.run(_raise(FileNotFoundError(2, "No such file or directory", "a.png")), debug=False) == 1
+    assert "a.png" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback_above_the_message(capsys):
+    assert command.run(_raise(UsageError("wrong")), debug=True) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.endswith("Error: wrong\n")
+
+
+def test_interrupt_prints_how_to_resume(capsys):
+    assert command.run(_raise(KeyboardInterrupt()), debug=False, interrupted="Resume with: x") == 130
+    assert capsys.readouterr().err == "Resume with: x\n"
+
+
+def test_usage_exit_of_argparse_passes():
+    with pytest.raises(SystemExit):
+        command.run(_raise(SystemExit(2)), debug=False)
+
+
+def test_closed_pipe_ends_quietly():
+    code = "import sys\nfrom tuner import command\nsys.exit(command.run(lambda: print('x' * 100_000), debug=False))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (1, b"")
+
+
+@pytest.mark.parametrize(("parse", "text", "number"), [(command.positive, "1", 1), (command.nonnegative, "0", 0)])
+def test_lowest_whole_number_is_taken(parse, text, number):
+    assert parse(text) == number
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [(command.positive, "0"), (command.nonnegative, "-1"), (command.positive, "x"), (command.positive, "1.5")],
+)
+def test_other_text_is_refused_by_name(parse, text):
+    with pytest.raises(argparse.ArgumentTypeError, match=repr(text)):
+        parse(text)

@@ -1,0 +1,197 @@
+"""`python -m tuner.predict` needs an export and image files, and nothing else."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tuner import predict
+from tuner.errors import DataError
+
+LABELS = ["dark", "grey", "bright"]
+
+
+def _write_image(path, level, *, size=(8, 6)):
+    path.write_bytes(tf.io.encode_png(np.full((*size, 1), level, np.uint8)).numpy())
+    return path
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    """An export whose model judges the mean brightness of 8 × 6 grey images."""
+    directory = tmp_path_factory.mktemp("export")
+    model = keras.Sequential(
+        [
+            keras.Input((8, 6, 1)),
+            keras.layers.Normalization(mean=[127.5], variance=[64.0**2]),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.layers[-1].set_weights([np.array([[-5.0, 0.0, 5.0]]), np.array([0.0, 2.0, 0.0])])
+    model.save(directory / "model.keras")
+    model.export(str(directory / "saved_model"), format="tf_saved_model", verbose=False)
+    (directory / "labels.json").write_text(json.dumps(LABELS))
+    return directory
+
+
+@pytest.fixture
+def photos(tmp_path):
+    directory = tmp_path / "photos"
+    directory.mkdir()
+    for name, level in (("c.png", 255), ("a.png", 0), ("b.JPG", 127)):  # the content decides, not the name's ending
+        _write_image(directory / name, level)
+    (directory / "notes.txt").write_text("not an image")
+    return directory
+
+
+def _predict(capsys, *arguments):
+    status = predict.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.mark.parametrize("model", [".", "model.keras", "saved_model"])
+def test_each_form_of_the_model_names_the_image(model, export, photos, capsys):
+    status, out, err = _predict(capsys, export / model, photos / "c.png")
+    assert (status, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["image", "class", "probability"]
+    assert lines[1][1] == "bright"
+    assert [line[-2] for line in lines[1:]] == ["bright", "grey", "dark"]
+    assert sum(float(line[-1]) for line in lines[1:]) == pytest.approx(1, abs=2e-4)
+
+
+def test_directory_means_its_images_in_order_of_name(export, photos, capsys):
+    status, out, _ = _predict(capsys, export, photos, "--format", "csv", "--top", "1")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert status == 0
+    assert [row["image"] for row in rows] == [str(photos / name) for name in ("a.png", "b.JPG", "c.png")]
+    assert [row["class"] for row in rows] == ["dark", "grey", "bright"]
+
+
+def test_json_has_the_classes_by_probability(export, photos, capsys):
+    _, out, _ = _predict(capsys, export, photos / "a.png", "--format", "json", "--top", "9")
+    ((image),) = json.loads(out)
+    assert image["image"] == str(photos / "a.png")
+    probabilities = [item["probability"] for item in image["classes"]]
+    assert len(probabilities) == 3
+    assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_image_of_another_size_is_resized(export, tmp_path, capsys):
+    image = _write_image(tmp_path / "large.png", 255, size=(40, 30))
+    status, out, _ = _predict(capsys, export, image)
+    assert status == 0
+    assert "bright" in out.splitlines()[1]
+
+
+def test_broken_image_is_reported_and_the_others_are_predicted(export, photos, capsys):
+    broken = photos / "aa.png"
+    broken.write_bytes(b"no image")
+    status, out, err = _predict(capsys, export, photos, photos / "absent.png", "--format", "csv", "--top", "1")
+    assert status == 1
+    assert len(out.splitlines()) == 1 + 3
+    assert [line.startswith("Error: ") for line in err.splitlines()] == [True, True]
+    assert "absent.png" in err
+    assert str(broken) in err
+
+
+def test_only_broken_images_still_give_valid_json(export, tmp_path, capsys):
+    broken = tmp_path / "x.png"
+    broken.write_bytes(b"")
+    status, out, err = _predict(capsys, export, broken, "--format", "json")
+    assert (status, json.loads(out)) == (1, [])
+    assert err.count("\n") == 1
+
+
+def test_batches_do_not_mix_images_up():
+    def brightness(images):
+        return np.stack([images.mean((1, 2, 3)), 255 - images.mean((1, 2, 3))], axis=1) / 255
+
+    def decode(path, image_shape):
+        if int(path) % 7 == 0:
+            raise DataError(f"{path} is broken")
+        return np.full(image_shape, int(path), np.uint8)
+
+    classifier = predict.Classifier((2, 2, 1), None, brightness)
+    broken = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict, "_decode", decode)
+        results = list(predict.predict(classifier, [str(i) for i in range(100)], top=2, on_broken=broken.append))
+    assert len(broken) == 15
+    assert len(results) == 85
+    assert all(dict(result.classes)["0"] == pytest.approx(int(result.image) / 255) for result in results)
+
+
+def test_missing_labels_fall_back_to_indices_with_a_warning(export, photos, tmp_path, capsys):
+    model = tmp_path / "copy.keras"
+    model.write_bytes((export / "model.keras").read_bytes())
+    status, out, err = _predict(capsys, model, photos / "c.png", "--top", "1", "--format", "csv")
+    assert status == 0
+    assert out.splitlines()[1].split(",")[2] == "2"
+    assert err.startswith("Warning: no labels.json")
+
+
+@pytest.mark.parametrize("labels", ['["one"]', '{"a": 1}', "no json"])
+def test_labels_that_do_not_fit_are_wrong_usage(labels, export, photos, tmp_path, capsys):
+    model = tmp_path / "model.keras"
+    model.write_bytes((export / "model.keras").read_bytes())
+    (tmp_path / "labels.json").write_text(labels)
+    status, out, err = _predict(capsys, model, photos / "c.png")
+    assert (status, out) == (2, "")
+    assert "labels.json" in err
+
+
+@pytest.mark.parametrize("model", ["absent", "photos", "photos/a.png"])
+def test_path_without_model_is_wrong_usage(model, photos, tmp_path, capsys):
+    status, out, err = _predict(capsys, tmp_path / model, photos)
+    assert (status, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+
+
+def test_unreadable_model_fails_in_one_line(photos, tmp_path, capsys):
+    (tmp_path / "model.keras").write_bytes(b"no zip")
+    status, _, err = _predict(capsys, tmp_path, photos)
+    assert status == 1
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+
+
+def test_directory_without_images_fails_before_the_model_is_opened(export, tmp_path, capsys):
+    status, out, err = _predict(capsys, export, tmp_path)
+    assert (status, out) == (1, "")
+    assert "no png" in err
+
+
+@pytest.mark.parametrize("wrong", [["--top", "0"], ["--top", "x"], ["--format", "xml"]])
+def test_wrong_options_exit_with_2(wrong, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        predict.main(["model", "image.png", *wrong])
+    assert exit_.value.code == 2
+
+
+def test_help_imports_no_library():
+    code = (
+        "import sys, tuner.predict as p\ntry: p.main(['--help'])\n"
+        "except SystemExit as e: print(e.code, {'numpy', 'keras', 'tensorflow'} & set(sys.modules))"
+    )
+    out = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert "examples:" in out
+    assert out.splitlines()[-1] == "0 set()"
+
+
+@pytest.mark.slow
+def test_command_keeps_its_streams_clean(export, photos):
+    command = [sys.executable, "-m", "tuner.predict", export, photos, "--format", "json"]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert len(json.loads(process.stdout)) == 3
+    assert process.stderr == ""

@@ -1,0 +1,126 @@
+"""How every command ends: exit statuses and one-line messages.
+
+    0    done
+    1    the run failed
+    2    wrong usage (argparse exits with 2 by itself)
+    130  interrupted
+
+What several commands share besides: flags, and an import of TensorFlow that stays silent. Standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+
+from tuner.errors import TunerError
+
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "add_study_flags",
+    "import_tensorflow",
+    "nonnegative",
+    "positive",
+    "print_error",
+    "run",
+]
+
+FAILED = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def run(function: Callable[[], int | None], *, debug: bool, interrupted: str = "Interrupted.") -> int:
+    """Runs a command's work and turns its end into an exit status.
+
+    Args:
+        function: The work; returns an exit status, or None for 0.
+        debug: Whether a failure shows its traceback above the message.
+        interrupted: What Ctrl-C prints, such as the command that resumes.
+
+    Returns:
+        The exit status. `SystemExit` alone passes through.
+    """
+    try:
+        status = function() or 0
+        sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's shutdown
+    except KeyboardInterrupt:
+        _write(interrupted)
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - the last place before the person
+        if debug:
+            traceback.print_exc()
+        print_error(_describe(error))
+        return error.exit_status if isinstance(error, TunerError) else FAILED
+    return status
+
+
+def print_error(message: object) -> None:
+    """Writes `Error: ...` to stderr, in one line whatever the message contains."""
+    _write(f"Error: {' '.join(str(message).split())}")
+
+
+def add_study_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say where studies are kept, and `--debug`."""
+    parser.add_argument("--results-dir", default="results", metavar="DIR", help="where studies are (default: results)")
+    parser.add_argument("--storage", metavar="URL", help="Optuna storage, such as postgresql+psycopg://user@host/db")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def positive(text: str) -> int:
+    """Returns a whole number from 1, for argparse."""
+    return _whole_number(text, lowest=1)
+
+
+def nonnegative(text: str) -> int:
+    """Returns a whole number from 0, for argparse."""
+    return _whole_number(text, lowest=0)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow with its start-up notices kept off the terminal.
+
+    They come from C++ before its log level counts, and would break the live display.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            import tensorflow
+
+            tensorflow.get_logger().setLevel("ERROR")  # it counts the tracings of different networks as one's
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def _whole_number(text: str, *, lowest: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = lowest - 1
+    if number < lowest:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {lowest}")
+    return number
+
+
+def _describe(error: Exception) -> str:
+    """Returns what a person needs to know: the name of an error only where the message is not ours."""
+    if isinstance(error, TunerError | OSError):
+        return str(error) or type(error).__name__
+    return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+
+
+def _write(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,23 @@
+"""Image-classification data sets as arrays: `load(DataSpec("digits"))`.
+
+    spec           which data set, at which size                          (standard library)
+    dataset        what `load` returns                                    (NumPy arrays)
+    loading        source string -> TFDS builder -> `Dataset`
+    catalog        `tfds:NAME`: open and prepare a data set of TFDS
+    digits         `digits`: scikit-learn's images as a TFDS builder
+    folder         `folder:PATH`: class folders, checked and opened with `tfds.ImageFolder`
+    reading        prepared data -> arrays; the memory limit
+    stratification which training images become validation images
+    images         decoding and resizing, shared with prediction
+    headers        size and channels of a PNG or JPEG file without decoding it
+    fashion_mnist  Debian's copy of Fashion-MNIST -> prepared TFDS data (`python -m tuner.data prepare`)
+
+Importing this package imports neither TensorFlow nor TFDS; loading does. Decoding and resizing for prediction are
+imported from `tuner.data.images`.
+"""
+
+from tuner.data.dataset import Dataset, Split
+from tuner.data.loading import load, load_test
+from tuner.data.spec import DataSpec
+
+__all__ = ["DataSpec", "Dataset", "Split", "load", "load_test"]

@@ -1,0 +1,63 @@
+"""Decoding and resizing of images: one way for training and for prediction, so that both see the same bytes.
+
+An alpha channel is dropped, colour becomes grey or grey colour as the number of channels asks, 16-bit samples are
+reduced to 8, and an orientation in a JPEG's metadata is ignored, as TensorFlow Datasets does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tuner.data.headers import read_header
+from tuner.errors import DataError
+
+__all__ = ["decode_image", "resize_images", "resize_tensor"]
+
+
+def decode_image(path: str | Path, *, channels: int, image_size: tuple[int, int] | None = None) -> np.ndarray:
+    """Reads one image file exactly as `load` reads those of a folder.
+
+    Args:
+        path: A PNG or JPEG file.
+        channels: 1 for grey, 3 for colour.
+        image_size: Height and width in pixels; None keeps the file's own.
+
+    Returns:
+        uint8, `(height, width, channels)`.
+
+    Raises:
+        DataError: If the file is missing, empty, broken or of another format; it names the file.
+    """
+    path = Path(path)
+    read_header(path)
+    try:
+        image = tf.image.decode_image(path.read_bytes(), channels=channels, expand_animations=False).numpy()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except tf.errors.InvalidArgumentError as error:
+        raise DataError(f"{path} is a broken image; replace or remove it.") from error
+    return image if image_size is None else resize_images(image, image_size)
+
+
+def resize_images(images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Resizes images bilinearly, with antialiasing where they shrink; equal sizes return equal bytes.
+
+    Args:
+        images: uint8, `(height, width, channels)` or `(n, height, width, channels)`.
+        image_size: New height and width in pixels.
+
+    Returns:
+        uint8 of the same rank.
+    """
+    with tf.device("CPU:0"):  # the same bytes with and without a GPU
+        return resize_tensor(tf.convert_to_tensor(images), image_size).numpy()
+
+
+def resize_tensor(images: Any, image_size: tuple[int, int]) -> Any:
+    """Does what `resize_images` does to tensors, within `tf.data` pipelines."""
+    resized = tf.image.resize(images, image_size, method="bilinear", antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)

@@ -1,0 +1,154 @@
+"""The SE-ResNet as a `keras_tuner.HyperModel`: hyperparameters in, compiled Keras model out.
+
+It needs nothing else of this program, so it works in a stock Keras Tuner tuner too:
+
+    hypermodel = SEResNetHyperModel(
+        space="small", input_shape=(8, 8, 1), classes=10, max_epochs=9, steps_per_epoch=23)
+    keras_tuner.Hyperband(hypermodel, objective="val_accuracy", max_epochs=9).search(x, y, validation_data=(xv, yv))
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import keras_tuner
+
+from tuner.errors import SpaceError, UsageError, did_you_mean
+from tuner.models import ModelConfig, build_model
+from tuner.recipe import Recipe, compile_model, norm_momentum
+from tuner.space import Space, load_space
+
+__all__ = ["SEResNetHyperModel", "active_values", "check_objective", "declare"]
+
+DEFAULT_STAGES = 3
+DEFAULT_BLOCKS = 2
+DEFAULT_WIDTH = 16
+
+_MODEL_NAMES = ("block", "stem", "stages", "width", "se_ratio")
+_RECIPE_NAMES = ("optimizer", "learning_rate", "weight_decay", "label_smoothing")
+_BLOCKS_NAME = re.compile(r"blocks_[1-9]\d*")
+
+
+class SEResNetHyperModel(keras_tuner.HyperModel):
+    """SE-ResNets over a search space.
+
+    Args:
+        space: Name of a space, path of a Python file, a `Space`, or a function `declare(hp)`.
+        input_shape: Shape of an image, `(height, width, channels)`.
+        classes: Number of classes, >= 2.
+        max_epochs: Full budget of one configuration; the learning-rate schedule spans it whatever the rung.
+        steps_per_epoch: Training steps of an epoch, >= 1.
+        batch_size: Images a step; decides the default learning rate only.
+        mean: Mean of each channel of the training images; with `variance`, the network's first layer normalises.
+        variance: Variance of each channel of the training images.
+    """
+
+    def __init__(
+        self,
+        space: str | Space | Callable[[Any], None],
+        input_shape: tuple[int, int, int],
+        classes: int,
+        max_epochs: int,
+        steps_per_epoch: int,
+        *,
+        batch_size: int = 64,
+        mean: tuple[float, ...] | None = None,
+        variance: tuple[float, ...] | None = None,
+    ) -> None:
+        super().__init__(name="se_resnet")
+        if isinstance(space, str):
+            space = load_space(space)
+        self.declare = space.declare if isinstance(space, Space) else space
+        self.input_shape = input_shape
+        self.classes = classes
+        self.max_epochs = max_epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.mean = mean
+        self.variance = variance
+
+    @property
+    def total_steps(self) -> int:
+        """Training steps of the full budget."""
+        return self.max_epochs * self.steps_per_epoch
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Returns the compiled model of the values in `hp`, declaring the space on it first."""
+        self.declare(hp)
+        values = active_values(hp)
+        model = build_model(self.model_config(values))
+        return compile_model(model, self.recipe(values), total_steps=self.total_steps)
+
+    def model_config(self, values: Mapping[str, Any]) -> ModelConfig:
+        """Returns the network that hyperparameter values ask for.
+
+        Raises:
+            SpaceError: If the values make no network.
+        """
+        stages = values.get("stages", DEFAULT_STAGES)
+        try:
+            return ModelConfig(
+                block=values.get("block", "basic"),
+                blocks=tuple(values.get(f"blocks_{stage}", DEFAULT_BLOCKS) for stage in range(1, stages + 1)),
+                width=values.get("width", DEFAULT_WIDTH),
+                se_ratio=values.get("se_ratio", 16),
+                stem=values.get("stem", "small"),
+                classes=self.classes,
+                input_shape=self.input_shape,
+                norm_momentum=norm_momentum(self.steps_per_epoch),
+                mean=self.mean,
+                variance=self.variance,
+            )
+        except ValueError as error:
+            raise SpaceError(f"The search space asks for a network that cannot be built: {error}") from error
+
+    def recipe(self, values: Mapping[str, Any]) -> Recipe:
+        """Returns how to train with hyperparameter values."""
+        return Recipe.from_values(values, batch_size=self.batch_size)
+
+
+def declare(space: Space) -> keras_tuner.HyperParameters:
+    """Returns the hyperparameters that a space declares, set to their defaults.
+
+    Raises:
+        SpaceError: If `declare` fails, declares nothing, or declares a name that the SE-ResNet does not know.
+    """
+    hp = keras_tuner.HyperParameters()
+    try:
+        space.declare(hp)
+    except Exception as error:  # noqa: BLE001  (a person's file may raise anything)
+        where = inspect.getsourcefile(space.declare) or space.name
+        raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {error}.") from error
+    known = (*_MODEL_NAMES, *_RECIPE_NAMES)
+    names = {entry.name for entry in hp.space}
+    if not names:
+        raise SpaceError(f"The search space {space.name} declares nothing; it may declare {', '.join(known)}.")
+    unknown = sorted(name for name in names if name not in known and not _BLOCKS_NAME.fullmatch(name))
+    if unknown:
+        raise SpaceError(
+            f"The search space {space.name} declares {unknown[0]!r}, which the SE-ResNet does not know; known are "
+            f"{', '.join(known)} and blocks_1, blocks_2, ....{did_you_mean(unknown[0], known)}"
+        )
+    return hp
+
+
+def check_objective(objective: str, hp: keras_tuner.HyperParameters) -> None:
+    """Refuses an objective that would compare scores of different kinds.
+
+    Raises:
+        UsageError: If the validation loss is to be minimized while its own definition is searched.
+    """
+    if objective == "val_loss" and any(entry.name == "label_smoothing" for entry in hp.space):
+        raise UsageError(
+            "--objective is 'val_loss', but the space searches label_smoothing, which changes what the loss measures; "
+            "use --objective val_accuracy, or a space without label_smoothing."
+        )
+
+
+def active_values(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+    """Returns the values of the hyperparameters that are active under their conditions, by name."""
+    return {entry.name: hp.values[entry.name] for entry in hp.space if hp.is_active(entry)}

@@ -1,0 +1,65 @@
+"""What a search will do and how long it will take, before it does it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from tuner.oracles.base import Rung
+from tuner.worker import Measurement
+
+__all__ = ["Plan", "describe_seconds"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The trials of a search and the time that they need.
+
+    Args:
+        rungs: The oracle's schedule.
+        measurement: What the default configuration costs on this machine.
+    """
+
+    rungs: Sequence[Rung]
+    measurement: Measurement
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return sum(rung.trials for rung in self.rungs)
+
+    @property
+    def configurations(self) -> int:
+        """Number of different configurations: trials that continue no other."""
+        return sum(rung.trials for rung in self.rungs if rung.initial_epoch == 0)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained, those of a continued trial counted once."""
+        return sum(rung.trials * (rung.epochs - rung.initial_epoch) for rung in self.rungs)
+
+    @property
+    def seconds(self) -> float:
+        """Expected wall time: every configuration starts a network, every epoch costs what the default's does."""
+        start, epoch = self.measurement.start_seconds, self.measurement.epoch_seconds
+        return self.configurations * start + self.epochs * epoch
+
+    def lines(self) -> list[str]:
+        """Returns the plan for a person to read."""
+        rungs = ", ".join(f"{rung.trials} x {rung.initial_epoch}->{rung.epochs}" for rung in self.rungs)
+        return [
+            f"Trials    {self.trials} trials of {self.configurations} configurations, {self.epochs} epochs in all",
+            f"Rungs     {rungs} (trials x epochs)",
+            f"Time      about {describe_seconds(self.seconds)} on this machine (measured with the default "
+            f"configuration: {self.measurement.start_seconds:.1f} s to start, "
+            f"{self.measurement.epoch_seconds:.2f} s an epoch)",
+        ]
+
+
+def describe_seconds(seconds: float) -> str:
+    """Returns a duration in the units that a person would use."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"

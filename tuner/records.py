@@ -1,0 +1,135 @@
+"""Finished and running trials as plain data, and the runs that they make up.
+
+A trial trains one configuration from one epoch to another; the trials that continue one another are a run. Nothing
+here reads or writes: the study does (`tuner/study.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["COMPLETED", "DIVERGED", "FAILED", "RUNNING", "Record", "Run", "rank", "runs_of"]
+
+RUNNING, COMPLETED, DIVERGED, FAILED = "running", "completed", "diverged", "failed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """One trial.
+
+    Args:
+        trial: Number of the trial in its study, from 0.
+        parent: Number of the trial that this one continues, or None.
+        hyperparameters: Active values by name, without the `tuner/` entries.
+        initial_epoch: Epochs that the run had behind it when the trial began.
+        epochs: Epochs that the run has behind it when the trial is done.
+        status: `running`, `completed`, `diverged` or `failed`.
+        seed: Seed of the training (weights and order of the images).
+        params: Weights of the network, those of batch normalisation's statistics included.
+        macs: Multiply-accumulates of one image's forward pass.
+        score: The objective at the last epoch; None while there is none.
+        best_score: The best objective of the trial's epochs.
+        best_epoch: The epoch of `best_score`, from 1.
+        curve: Metric values by name, one an epoch; `epoch` holds the absolute epochs, from 1.
+        seconds: Wall time of the trial.
+        message: What went wrong, or an empty text.
+        after: Number of trials that had ended when this one was proposed.
+        order: Place in the order in which trials ended, from 0; None while it runs.
+    """
+
+    trial: int
+    parent: int | None
+    hyperparameters: Mapping[str, Any]
+    initial_epoch: int
+    epochs: int
+    status: str
+    seed: int
+    params: int
+    macs: int
+    score: float | None = None
+    best_score: float | None = None
+    best_epoch: int | None = None
+    curve: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+    message: str = ""
+    after: int = 0
+    order: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The trials of one configuration, the first trial first."""
+
+    trials: tuple[Record, ...]
+
+    @property
+    def number(self) -> int:
+        """Number of the run: that of its first trial."""
+        return self.trials[0].trial
+
+    @property
+    def last(self) -> Record:
+        """The newest trial with a result; the first trial while none has one."""
+        judged = [record for record in self.trials if record.status in (COMPLETED, DIVERGED)]
+        return judged[-1] if judged else self.trials[0]
+
+    @property
+    def status(self) -> str:
+        """Status of the newest trial."""
+        return self.trials[-1].status
+
+    @property
+    def score(self) -> float | None:
+        """The objective at the last epoch of the highest rung."""
+        return self.last.score
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained, over all trials of the run."""
+        return self.last.epochs if self.last.status == COMPLETED else self.last.initial_epoch + len(self._epochs_seen())
+
+    @property
+    def seconds(self) -> float:
+        """Wall time over all trials of the run."""
+        return sum(record.seconds for record in self.trials)
+
+    def best(self, direction: str) -> tuple[float | None, int | None]:
+        """Returns the best score of any epoch and that epoch; (None, None) where there is no score."""
+        scored = [r for r in self.trials if r.best_score is not None and math.isfinite(r.best_score)]
+        if not scored:
+            return None, None
+        pick = max if direction == "max" else min
+        best = pick(scored, key=lambda record: record.best_score)  # type: ignore[arg-type, return-value]
+        return best.best_score, best.best_epoch
+
+    def _epochs_seen(self) -> list[float]:
+        return self.last.curve.get("epoch", [])
+
+
+def runs_of(records: Iterable[Record]) -> list[Run]:
+    """Returns the runs that the records make up, in the order in which the runs began."""
+    chains: dict[int, list[Record]] = {}
+    root_of: dict[int, int] = {}
+    for record in sorted(records, key=lambda r: r.trial):
+        root = record.trial if record.parent is None else root_of[record.parent]
+        root_of[record.trial] = root
+        chains.setdefault(root, []).append(record)
+    return [Run(tuple(chain)) for chain in chains.values()]
+
+
+def rank(runs: Iterable[Run], direction: str) -> list[Run]:
+    """Returns the runs with the best first.
+
+    A run that was trained longer stands before one that was trained less, whatever their scores: scores of different
+    rungs are not comparable. Runs that diverged, failed or have no score yet come last.
+    """
+
+    def key(run: Run) -> tuple[bool, int, float, int]:
+        if run.score is None or run.last.status != COMPLETED:
+            return True, 0, 0.0, run.number
+        return False, -run.epochs, -run.score if direction == "max" else run.score, run.number
+
+    return sorted(runs, key=key)

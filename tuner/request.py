@@ -1,0 +1,101 @@
+"""From command-line flags to a `SearchConfig`: defaults, the study to continue, and what may not change."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import re
+from pathlib import Path
+from typing import Any
+
+from tuner.command import nonnegative, positive
+from tuner.config import ALGORITHMS, OBJECTIVES, SearchConfig, differences
+from tuner.errors import StudyError
+from tuner.space import load_space, space_names
+
+__all__ = ["add_search_flags", "resolve", "study_name"]
+
+_SETTINGS = (
+    "space",
+    "dataset",
+    "algorithm",
+    "trials",
+    "max_epochs",
+    "objective",
+    "seed",
+    "batch_size",
+    "validation_fraction",
+    "image_size",
+)
+
+
+def add_search_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that decide what a search does; one that is not given is None."""
+    spaces = ", ".join(space_names())
+    parser.add_argument("--space", metavar="NAME|FILE.py", help=f"search space: {spaces}, or a file (default: small)")
+    parser.add_argument("--dataset", metavar="SOURCE", help="digits, tfds:NAME or folder:PATH (default: digits)")
+    parser.add_argument("--algorithm", metavar="NAME", help=f"{', '.join(ALGORITHMS)} (default: hyperband)")
+    parser.add_argument("--trials", type=positive, metavar="N", help="total number of trials in the study")
+    parser.add_argument("--max-epochs", type=positive, metavar="N", help="full budget of one configuration")
+    parser.add_argument("--objective", metavar="NAME", help=f"{', '.join(OBJECTIVES)} (default: val_accuracy)")
+    parser.add_argument("--seed", type=nonnegative, metavar="N", help="seed of the search; 0 is one (default: 0)")
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
+    parser.add_argument(
+        "--validation-fraction", type=float, metavar="F", help="share of train kept for validation (default: 0.2)"
+    )
+    parser.add_argument("--study", type=_study_name, metavar="NAME", help="name of the study; an old one goes on")
+    parser.add_argument("--image-size", type=_image_size, metavar="N|HxW", help="resize images to so many pixels")
+
+
+def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> SearchConfig:
+    """Returns the configuration that the flags ask for.
+
+    Args:
+        arguments: Parsed flags.
+        stored: Configuration of the study that is continued, or None for a new one. A flag that is not given keeps the
+            study's setting.
+
+    Raises:
+        UsageError: If a value is outside its range.
+        StudyError: If a flag departs from the study.
+    """
+    given = {name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None}
+    if stored is None:
+        return _new_config(given)
+    asked = SearchConfig.from_dict({**stored.to_dict(), **given})
+    found = differences(stored, asked)
+    if found:
+        raise StudyError(
+            f"The study was started with other settings: {'; '.join(found)}. Leave these flags out to continue it, or "
+            "start another study with --study NAME."
+        )
+    return asked
+
+
+def study_name(arguments: argparse.Namespace) -> str:
+    """Returns the name of the study: the one given, or space, data set, algorithm and today's date."""
+    if arguments.study is not None:
+        return str(arguments.study)
+    dataset = (arguments.dataset or "digits").rstrip("/").partition(":")
+    source = Path(dataset[2] or dataset[0]).name
+    parts = [Path(arguments.space or "small").stem, source, arguments.algorithm or "hyperband"]
+    return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
+
+
+def _new_config(given: dict[str, Any]) -> SearchConfig:
+    space = load_space(given.get("space", "small"))
+    defaults = {"space": space.name, "max_epochs": space.max_epochs, "batch_size": space.batch_size}
+    return SearchConfig(**{**defaults, **given})
+
+
+def _study_name(text: str) -> str:
+    if not re.fullmatch(r"\w[\w.+-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a study; use letters, digits and . _ + -")
+    return text
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if not match or not all(int(side) for side in match.groups(default="1")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 32 or HEIGHTxWIDTH, such as 28x32")
+    return int(match[1]), int(match[2] or match[1])

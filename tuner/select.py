@@ -1,0 +1,138 @@
+"""Turns a study into a model: picks the winner, trains it once more on all but the test images, tests and exports it.
+
+python -m tuner.select [STUDY]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuner import command
+from tuner.config import library_versions
+from tuner.selector import best_run
+
+if TYPE_CHECKING:
+    from tuner.card import Card
+    from tuner.figures import Figures
+    from tuner.records import Run
+    from tuner.study import Study
+    from tuner.worker import Worker
+
+__all__ = ["main", "select"]
+
+PROBE_IMAGES = 64
+
+_EXAMPLES = """examples:
+  python -m tuner.select                 the newest study in results/
+  python -m tuner.select my-study
+
+writes results/<study>/model/: model.keras, saved_model/, labels.json, card.json, card.md
+"""
+
+
+def select(arguments: argparse.Namespace) -> None:
+    """Study -> best run -> training on train + validation -> one look at the test split -> verified export."""
+    # Here and not above, because --help must not wait for TensorFlow and Optuna.
+    command.import_tensorflow()
+    from tuner.data import load_test
+    from tuner.exporter import export
+    from tuner.figures import test_figures
+    from tuner.study import find_study
+    from tuner.worker import Session, Worker
+
+    study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)
+    winner = best_run(study.records(), study.config.direction)
+    print(f"Winner    run {winner.number}: {study.config.objective} {winner.score:.4f} after {winner.epochs} epochs")
+    print(
+        f"          {', '.join(f'{name} {value}' for name, value in winner.last.hyperparameters.items())}", flush=True
+    )
+
+    worker = Worker(Session.of(study.config, arguments.data_dir))
+    began = time.perf_counter()
+    network = worker.retrain(
+        winner.last.hyperparameters,
+        epochs=winner.epochs,
+        seed=winner.last.seed,
+        report=None if arguments.quiet else lambda epoch, metrics: _show_epoch(epoch, winner.epochs, metrics),
+    )
+    seconds = time.perf_counter() - began
+
+    test = load_test(worker.session.data)
+    labels = worker.dataset.labels
+    figures = test and test_figures(network.predict(test.images), test.labels, classes=len(labels))
+    card = _card(study, winner, worker, test=figures, test_images=len(test.labels) if test else 0, seconds=seconds)
+    probes = (test or worker.dataset.validation).images[:PROBE_IMAGES]
+    folder = Path(arguments.results_dir) / study.name / "model"
+    report = export(network.model, folder, labels=labels, probe_images=probes, card=card)
+
+    if figures:
+        low, high = figures.accuracy_interval
+        print(
+            f"Test      accuracy {figures.accuracy:.4f} (95 % {low:.4f} to {high:.4f}) on {figures.num_images} images"
+        )
+    else:
+        print("Test      the data set has no test split")
+    checked = ", ".join(f"{name} {difference:.1e}" for name, difference in report.differences.items())
+    print(f"Export    {report.directory}, opened again elsewhere; largest difference of a probability: {checked}")
+    print(f"Next      python -m tuner.predict {shlex.quote(str(report.directory))} IMAGE...")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command."""
+    arguments = _parser().parse_args(argv)
+    return command.run(lambda: select(arguments), debug=arguments.debug)
+
+
+def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, test_images: int, seconds: float) -> Card:
+    from tuner.card import Card, DataSummary, ValidationScore
+
+    data, config = worker.dataset, study.config
+    best_score, best_epoch = winner.best(config.direction)
+    counts = {"train": len(data.train.labels), "validation": len(data.validation.labels), "test": test_images}
+    return Card(
+        study=study.name,
+        command=shlex.join(["python", "-m", "tuner.select", *sys.argv[1:]]),
+        data=DataSummary(config.dataset, data.input_shape, counts, data.labels),
+        algorithm=config.algorithm,
+        hyperparameters=winner.last.hyperparameters,
+        epochs=winner.epochs,
+        search_seed=config.seed,
+        training_seed=winner.last.seed,
+        validation=ValidationScore(config.objective, winner.score, best_epoch, best_score),
+        test=test,
+        parameters=winner.last.params,
+        multiply_accumulates=winner.last.macs,
+        versions=library_versions(),
+        training_seconds=seconds,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _show_epoch(epoch: int, epochs: int, metrics: Mapping[str, float]) -> bool:
+    print(f"epoch {epoch}/{epochs}  loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}", file=sys.stderr)
+    return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tuner.select",
+        description="Trains the best run of a study on train + validation, tests it once and exports it.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", nargs="?", metavar="STUDY", help="name of the study (default: the newest)")
+    parser.add_argument("--data-dir", metavar="DIR", help="where tensorflow-datasets keeps data (default: its own)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    command.add_study_flags(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

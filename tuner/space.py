@@ -1,0 +1,101 @@
+"""Loads a search space: a Python file with a title page and one function `declare(hp)`.
+
+The hyperparameters object is handed in, so nothing here imports Keras Tuner.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import search_spaces
+from tuner.errors import SpaceError, did_you_mean
+
+__all__ = ["Space", "load_space", "space_names"]
+
+DEFAULT_MAX_EPOCHS = 9
+DEFAULT_BATCH_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """A search space.
+
+    Args:
+        name: Name or path by which it was asked for.
+        title: First line of its title page.
+        declare: Declares the hyperparameters on a `keras_tuner.HyperParameters`.
+        max_epochs: Full budget of one configuration where the user names none.
+        batch_size: Images a training step where the user names none.
+    """
+
+    name: str
+    title: str
+    declare: Callable[[Any], None]
+    max_epochs: int = DEFAULT_MAX_EPOCHS
+    batch_size: int = DEFAULT_BATCH_SIZE
+
+    @property
+    def label(self) -> str:
+        """The name without folders and ending: fit for the name of a study."""
+        return Path(self.name).stem
+
+
+def space_names() -> list[str]:
+    """Returns the names of the spaces that come with the program."""
+    return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
+
+
+def load_space(name: str) -> Space:
+    """Returns the space of a name, or of a file when the name ends in `.py`.
+
+    Raises:
+        SpaceError: If there is no such space or file, the file does not run, or it has no `declare(hp)`.
+    """
+    module = _load_file(Path(name)) if name.endswith(".py") else _load_name(name)
+    declare = getattr(module, "declare", None)
+    if not callable(declare):
+        raise SpaceError(f"The search space {name} has no function declare(hp); search_spaces/small.py shows the form.")
+    return Space(
+        name=name,
+        title=(module.__doc__ or name).strip().splitlines()[0],
+        declare=declare,
+        max_epochs=_positive(module, "MAX_EPOCHS", DEFAULT_MAX_EPOCHS),
+        batch_size=_positive(module, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
+    )
+
+
+def _load_name(name: str) -> ModuleType:
+    if name not in space_names():
+        raise SpaceError(
+            f"There is no search space {name!r}; there are {', '.join(space_names())}, and a path that ends in .py is "
+            f"read as a file.{did_you_mean(name, space_names())}"
+        )
+    return importlib.import_module(f"search_spaces.{name}")
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise SpaceError(f"The search space {path} is no file; give the path of a Python file with declare(hp).")
+    spec = importlib.util.spec_from_file_location(f"search_space_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SpaceError(f"The search space {path} cannot be imported as Python.")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001  (a person's file may raise anything)
+        raise SpaceError(f"The search space {path} does not run: {type(error).__name__}: {error}.") from error
+    return module
+
+
+def _positive(module: ModuleType, constant: str, default: int) -> int:
+    value = getattr(module, constant, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SpaceError(f"{constant} of the search space is {value!r}; allowed is a whole number from 1.")
+    return value

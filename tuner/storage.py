@@ -1,0 +1,74 @@
+"""Opens the Optuna storage of a study, and keeps a second search away from it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import optuna
+import sqlalchemy
+
+from tuner.errors import StudyError
+
+__all__ = ["locked", "open_storage", "storage_url"]
+
+
+def storage_url(results: Path, name: str, storage: str | None) -> str:
+    """Returns the URL of a study's storage: the one given, or SQLite in the study's own folder."""
+    return storage or f"sqlite:///{(results / name / 'study.db').as_posix()}"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps the folder of a study for one search; a killed process frees it.
+
+    Raises:
+        StudyError: If another search has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise StudyError(
+            f"Another search is writing to {folder}; wait for it, stop it, or start another study with --study NAME."
+        ) from error
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """Returns the storage of a SQLAlchemy URL; tables are made where there are none.
+
+    Raises:
+        StudyError: If it cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        storage = optuna.storages.RDBStorage(url)
+    except ImportError as error:
+        raise StudyError(
+            f"The storage {_without_password(url)} needs a driver that is not installed ({error.name or error}); for "
+            "PostgreSQL: pip install 'se-tuner[postgresql]'."
+        ) from error
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise StudyError(f"The storage {_without_password(url)} cannot be opened: {reason}") from error
+    if storage.engine.dialect.name == "sqlite":
+        sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
+        storage.engine.dispose()
+    return storage
+
+
+def _without_waiting(connection: Any, _: Any) -> None:
+    """Lets SQLite append to a log instead of waiting for the disk twice a write; a killed process loses nothing."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _without_password(url: str) -> str:
+    try:
+        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return url

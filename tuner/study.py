@@ -1,0 +1,277 @@
+"""Every trial of a search, kept in an Optuna storage: the only truth, with one writer.
+
+A trial is written when it begins, after each epoch, and when it ends; its state changes last, so a trial whose writer
+was killed is still running in the study and is trained again. Optuna's own tools (optuna-dashboard) open the storage.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner import records
+from tuner.config import SearchConfig
+from tuner.errors import StudyError, did_you_mean
+from tuner.records import Record
+from tuner.storage import open_storage, storage_url
+
+__all__ = ["Study", "active_entries", "find_study"]
+
+_DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+
+
+class Study:
+    """One study of a storage.
+
+    Args:
+        storage: The opened storage.
+        identifier: Number of the study in it.
+        name: Name of the study.
+    """
+
+    def __init__(self, storage: optuna.storages.BaseStorage, identifier: int, name: str) -> None:
+        self._storage = storage
+        self._id = identifier
+        self.name = name
+        facts = storage.get_study_user_attrs(identifier)
+        if "config" not in facts:
+            raise StudyError(f"The study {name} was not made by this program; choose another name with --study.")
+        self.config = SearchConfig.from_dict(facts["config"])
+        self.space: list[dict[str, Any]] = facts["space"]
+        self.versions: dict[str, str] = facts["versions"]
+
+    @classmethod
+    def create(
+        cls, url: str, name: str, *, config: SearchConfig, space: Sequence[dict[str, Any]], versions: Mapping[str, str]
+    ) -> Study:
+        """Makes a new study.
+
+        Args:
+            url: Where to keep it, as SQLAlchemy writes it.
+            name: Its name.
+            config: What the search was asked to do.
+            space: The declared hyperparameters, as `keras_tuner.HyperParameters.get_config()["space"]` gives them.
+            versions: Versions of the libraries.
+
+        Raises:
+            StudyError: If the storage cannot be opened, or has got such a study meanwhile.
+        """
+        storage = open_storage(url)
+        try:
+            identifier = storage.create_new_study([_DIRECTIONS[config.direction]], name)
+        except optuna.exceptions.DuplicatedStudyError as error:
+            raise StudyError(f"Another search has just made the study {name}; choose another --study.") from error
+        storage.set_study_system_attr(identifier, "study:metric_names", [config.objective])
+        for key, value in {"space": list(space), "versions": dict(versions), "config": config.to_dict()}.items():
+            storage.set_study_user_attr(identifier, key, value)
+        return cls(storage, identifier, name)
+
+    @classmethod
+    def open(cls, url: str, name: str) -> Study | None:
+        """Returns the study of a name, or None when the storage has none.
+
+        Raises:
+            StudyError: If the storage cannot be opened, or another program made the study.
+        """
+        if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+            return None
+        storage = open_storage(url)
+        try:
+            return cls(storage, storage.get_study_id_from_name(name), name)
+        except KeyError:
+            return None
+
+    def check_space(self, space: Sequence[dict[str, Any]]) -> None:
+        """Refuses to go on with hyperparameters that were declared otherwise when the study was made.
+
+        Raises:
+            StudyError: Naming the first one that differs.
+        """
+        now, then = ({entry["config"]["name"]: entry for entry in entries} for entries in (space, self.space))
+        changed = sorted(name for name in now | then if now.get(name) != then.get(name))
+        if changed:
+            raise StudyError(
+                f"The search space {self.config.space} has changed since the study {self.name} was made: "
+                f"{changed[0]} is declared otherwise. Undo the change, or start another study with --study NAME."
+            )
+
+    def extend(self, trials: int | None) -> None:
+        """Changes the total number of trials: a study may grow."""
+        self.config = SearchConfig.from_dict({**self.config.to_dict(), "trials": trials})
+        self._storage.set_study_user_attr(self._id, "config", self.config.to_dict())
+
+    def conclude(self) -> None:
+        """Writes that the oracle has no more trials for the study's configuration."""
+        self._storage.set_study_user_attr(self._id, "concluded", {"trials": self.config.trials})
+
+    def is_concluded(self, trials: int | None) -> bool:
+        """Whether a search for so many trials in all (None: as many as the schedule has) has nothing left to do."""
+        concluded = self._storage.get_study_user_attrs(self._id).get("concluded")
+        if concluded is None:
+            return False
+        return concluded["trials"] == trials or (trials is not None and trials <= len(self._trials()))
+
+    def begin(self, record: Record, *, proposal: Mapping[str, Any]) -> None:
+        """Writes a trial that is about to be trained.
+
+        Args:
+            record: The trial; its number is that of the next trial of the study.
+            proposal: All values that the oracle gave, the `tuner/` entries included.
+        """
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(record.hyperparameters),
+            distributions=_distributions(self.space, record.hyperparameters),
+            user_attrs={
+                "proposal": dict(proposal),
+                "parent": record.parent,
+                "initial_epoch": record.initial_epoch,
+                "epochs": record.epochs,
+                "seed": record.seed,
+                "params": record.params,
+                "macs": record.macs,
+                "after": record.after,
+            },
+        )
+        identifier = self._storage.create_new_trial(self._id, template)
+        number = self._storage.get_trial_number_from_id(identifier)
+        if number != record.trial:
+            raise StudyError(
+                f"The study {self.name} has got trial {number} from another program; only one search may write to it."
+            )
+
+    def report(self, trial: int, *, epoch: int, value: float) -> None:
+        """Writes the objective after an epoch, counted from 1."""
+        self._storage.set_trial_intermediate_value(self._trial_id(trial), epoch, value)
+
+    def finish(self, record: Record) -> None:
+        """Writes how a trial ended."""
+        identifier = self._trial_id(record.trial)
+        result = {
+            "status": record.status,
+            "score": record.score,
+            "best_score": record.best_score,
+            "best_epoch": record.best_epoch,
+            "curve": {name: [_finite(value) for value in values] for name, values in record.curve.items()},
+            "seconds": round(record.seconds, 3),
+            "message": record.message,
+            "order": record.order,
+        }
+        self._storage.set_trial_user_attr(identifier, "result", result)
+        if record.status == records.COMPLETED and record.score is not None:
+            self._storage.set_trial_state_values(identifier, TrialState.COMPLETE, [record.score])
+        else:
+            self._storage.set_trial_state_values(identifier, TrialState.FAIL)
+
+    def records(self) -> list[Record]:
+        """Returns all trials in the order in which they began."""
+        return [_record(trial) for trial in self._trials()]
+
+    def proposals(self) -> list[dict[str, Any]]:
+        """Returns what the oracle proposed for each trial, in the order in which they began."""
+        return [trial.user_attrs["proposal"] for trial in self._trials()]
+
+    def _trials(self) -> list[FrozenTrial]:
+        return sorted(self._storage.get_all_trials(self._id), key=lambda trial: trial.number)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def find_study(results: Path, name: str | None, storage: str | None = None) -> Study:
+    """Returns the study of a name, or the newest one in a folder of results when no name is given.
+
+    Raises:
+        StudyError: If there is none.
+    """
+    folders = [
+        path for path in results.glob("*") if (path / "leaderboard.csv").exists() or (path / "study.db").exists()
+    ]
+    folders.sort(key=lambda path: max(file.stat().st_mtime for file in path.iterdir()))
+    if name is None:
+        if not folders:
+            raise StudyError(f"There is no study in {results}; `python -m tuner.search` makes one.")
+        name = folders[-1].name
+    study = Study.open(storage_url(results, name, storage), name)
+    if study is None:
+        names = [path.name for path in folders]
+        there = f"there are {', '.join(names[-5:])}" if names else "there is none yet"
+        raise StudyError(f"There is no study {name!r} in {storage or results}; {there}.{did_you_mean(name, names)}")
+    return study
+
+
+def active_entries(space: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the declared hyperparameters whose conditions the values meet.
+
+    Args:
+        space: Declared hyperparameters, as `keras_tuner.HyperParameters.get_config()["space"]` gives them.
+        values: Values by name.
+    """
+    return [
+        {**entry["config"], "kind": entry["class_name"]}
+        for entry in space
+        if all(
+            values.get(condition["config"]["name"]) in condition["config"]["values"]
+            for condition in entry["config"]["conditions"]
+        )
+    ]
+
+
+def _distributions(space: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    entries = {entry["name"]: entry for entry in active_entries(space, values)}
+    return {name: _distribution(entries[name]) for name in values}
+
+
+def _distribution(entry: Mapping[str, Any]) -> BaseDistribution:
+    """Returns the Optuna distribution of a Keras Tuner hyperparameter.
+
+    Optuna has no logarithmic steps and no reversed logarithm: such a hyperparameter loses its step, or is linear.
+    """
+    kind, log = entry["kind"], entry.get("sampling") == "log"
+    if kind == "Choice":
+        return CategoricalDistribution(entry["values"])
+    if kind == "Boolean":
+        return CategoricalDistribution([False, True])
+    if kind == "Fixed":
+        return CategoricalDistribution([entry["value"]])
+    linear = entry.get("sampling") in (None, "linear")
+    step = entry.get("step") if linear else None
+    with warnings.catch_warnings():
+        # Keras Tuner's upper end need not lie on the grid of the steps; Optuna lowers it and warns.
+        warnings.filterwarnings("ignore", message="The distribution is specified by", category=UserWarning)
+        if kind == "Int":
+            return IntDistribution(entry["min_value"], entry["max_value"], log=log, step=step or 1)
+        return FloatDistribution(entry["min_value"], entry["max_value"], log=log, step=step)
+
+
+def _record(trial: FrozenTrial) -> Record:
+    facts, result = trial.user_attrs, trial.user_attrs.get("result", {})
+    running = not trial.state.is_finished()
+    return Record(
+        trial=trial.number,
+        parent=facts["parent"],
+        hyperparameters=dict(trial.params),
+        initial_epoch=facts["initial_epoch"],
+        epochs=facts["epochs"],
+        seed=facts["seed"],
+        params=facts["params"],
+        macs=facts["macs"],
+        after=facts["after"],
+        **({"status": records.RUNNING} if running else {**result, "curve": _unfinite(result["curve"])}),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _unfinite(curve: Mapping[str, Sequence[float | None]]) -> dict[str, list[float]]:
+    return {name: [math.nan if value is None else value for value in values] for name, values in curve.items()}
