@@ -15,6 +15,6 @@
 | `weight_decay` | decoupled, not on biases and normalisation | 0.0001 |
 | `label_smoothing` | share of the target spread over all classes | 0 |
 
-`MAX_EPOCHS` and `BATCH_SIZE` are what a search uses when `--max-epochs` and `--batch-size` are not given. Hyperparameters
-that matter only for some values of another stand in `with hp.conditional_scope(name, values):`.
+`MAX_EPOCHS` and `BATCH_SIZE` are what a search uses when `--max-epochs` and `--batch-size` are not given.
+Hyperparameters that matter only for some values of another stand in `with hp.conditional_scope(name, values):`.
 """

@@ -12,6 +12,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,13 +40,13 @@ class TrainingState:
 
 def save_state(path: Path, state: TrainingState) -> None:
     """Writes a state under a temporary name and renames it, so that a reader sees the old file or the new one."""
-    arrays = {f"weights/{index:04d}": array for index, array in enumerate(state.weights)}
+    arrays: dict[str, Any] = {f"weights/{index:04d}": array for index, array in enumerate(state.weights)}
     arrays |= {f"optimizer/{index:04d}": array for index, array in enumerate(state.optimizer)}
     facts = json.dumps({"epoch": state.epoch, "seed": state.seed, "curve": dict(state.curve)})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
-        np.savez(file, facts=np.array(facts), **arrays)
+        np.savez(file, **(arrays | {"facts": np.array(facts)}))
     temporary.replace(path)
 
 

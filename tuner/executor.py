@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import keras_tuner
+from keras_tuner.engine.trial import Trial
 
 from tuner import records
 from tuner.errors import StudyError, TunerError
@@ -32,8 +33,6 @@ from tuner.training import derived_seed
 from tuner.worker import Result, Task, Worker
 
 __all__ = ["Executor", "Observer"]
-
-Trial = keras_tuner.engine.trial.Trial
 
 
 class Observer(Protocol):

@@ -120,7 +120,7 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     hp = keras_tuner.HyperParameters()
     try:
         space.declare(hp)
-    except Exception as error:  # noqa: BLE001  (a person's file may raise anything)
+    except Exception as error:
         where = inspect.getsourcefile(space.declare) or space.name
         raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {error}.") from error
     known = (*_MODEL_NAMES, *_RECIPE_NAMES)

@@ -19,7 +19,7 @@ from tuner import command
 from tuner.errors import TunerError
 from tuner.records import Record, rank, runs_of
 
-__all__ = ["FORMATS", "Row", "main", "rows_of", "to_csv", "to_json", "to_markdown", "to_table", "write_files"]
+__all__ = ["FORMATS", "Row", "main", "number", "rows_of", "to_csv", "to_json", "to_markdown", "to_table", "write_files"]
 
 _EXAMPLES = """examples:
   python -m tuner.leaderboard                      the newest study in results/
@@ -138,7 +138,7 @@ def _print(arguments: argparse.Namespace) -> None:
     rows = rows_of(study.records(), study.config.direction)
     if not rows:
         raise TunerError(f"The study {study.name} has no trial yet; continue it with --study {study.name}.")
-    print(FORMATS[arguments.format](rows[: arguments.top]), end="")  # noqa: T201  (the command's result)
+    print(FORMATS[arguments.format](rows[: arguments.top]), end="")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,22 +167,23 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         [
             str(row.rank),
             str(row.run),
-            _number(row.score),
-            _number(row.best_score),
-            _number(row.best_epoch),
+            number(row.score),
+            number(row.best_score),
+            number(row.best_epoch),
             str(row.epochs),
             _count(row.params),
             _count(row.macs),
             f"{row.seconds:.1f}",
             row.status,
-            *(_number(row.hyperparameters.get(name)) for name in names),
+            *(number(row.hyperparameters.get(name)) for name in names),
         ]
         for row in rows
     ]
     return header, body
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """Returns a value for people: four significant digits of a float, a dash for None."""
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

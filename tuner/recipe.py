@@ -27,7 +27,7 @@ PAPER_MOMENTUM = 0.9
 # of the first rung is not the score of a warm-up.
 WARMUP_FRACTION = 0.05
 
-# Share of the initial, meaningless statistics (mean 0, variance 1) that batch normalisation still holds after one epoch.
+# Share of the initial, meaningless statistics (mean 0, variance 1) that batch normalisation holds after one epoch.
 STALE_STATISTICS = 0.01
 KERAS_NORM_MOMENTUM = 0.99
 

@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_plan(config: SearchConfig, worker: Worker, lines: Sequence[str], folder: Path) -> None:
     data = worker.dataset
     size = "x".join(str(side) for side in data.input_shape)
-    counts = f"{len(data.train.labels):,} training and {len(data.validation.labels):,} validation images"
+    counts = f"{len(data.train):,} training and {len(data.validation):,} validation images"
     print(f"Space     {config.space}: {worker.space.title}")
     print(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
     print(f"Search    {config.algorithm}, objective {config.objective}, seed {config.seed}, batch {config.batch_size}")

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner import command
+from tuner import command, leaderboard
 from tuner.config import library_versions
 from tuner.selector import best_run
 
 if TYPE_CHECKING:
     from tuner.card import Card
+    from tuner.exporter import ExportReport
     from tuner.figures import Figures
     from tuner.records import Run
     from tuner.study import Study
@@ -49,10 +50,7 @@ def select(arguments: argparse.Namespace) -> None:
 
     study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)
     winner = best_run(study.records(), study.config.direction)
-    print(f"Winner    run {winner.number}: {study.config.objective} {winner.score:.4f} after {winner.epochs} epochs")
-    print(
-        f"          {', '.join(f'{name} {value}' for name, value in winner.last.hyperparameters.items())}", flush=True
-    )
+    _print_winner(study, winner)
 
     worker = Worker(Session.of(study.config, arguments.data_dir))
     began = time.perf_counter()
@@ -64,24 +62,17 @@ def select(arguments: argparse.Namespace) -> None:
     )
     seconds = time.perf_counter() - began
 
-    test = load_test(worker.session.data)
-    labels = worker.dataset.labels
-    figures = test and test_figures(network.predict(test.images), test.labels, classes=len(labels))
-    card = _card(study, winner, worker, test=figures, test_images=len(test.labels) if test else 0, seconds=seconds)
-    probes = (test or worker.dataset.validation).images[:PROBE_IMAGES]
-    folder = Path(arguments.results_dir) / study.name / "model"
-    report = export(network.model, folder, labels=labels, probe_images=probes, card=card)
-
-    if figures:
-        low, high = figures.accuracy_interval
-        print(
-            f"Test      accuracy {figures.accuracy:.4f} (95 % {low:.4f} to {high:.4f}) on {figures.num_images} images"
-        )
-    else:
-        print("Test      the data set has no test split")
-    checked = ", ".join(f"{name} {difference:.1e}" for name, difference in report.differences.items())
-    print(f"Export    {report.directory}, opened again elsewhere; largest difference of a probability: {checked}")
-    print(f"Next      python -m tuner.predict {shlex.quote(str(report.directory))} IMAGE...")
+    test, labels, figures = load_test(worker.session.data), worker.dataset.labels, None
+    if test is not None:
+        figures = test_figures(network.predict(test.images), test.labels, classes=len(labels))
+    report = export(
+        network.model,
+        Path(arguments.results_dir) / study.name / "model",
+        labels=labels,
+        probe_images=worker.dataset.validation.images[:PROBE_IMAGES],
+        card=_card(study, winner, worker, test=figures, seconds=seconds),
+    )
+    _print_outcome(figures, report)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,12 +81,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(lambda: select(arguments), debug=arguments.debug)
 
 
-def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, test_images: int, seconds: float) -> Card:
+def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, seconds: float) -> Card:
     from tuner.card import Card, DataSummary, ValidationScore
 
     data, config = worker.dataset, study.config
     best_score, best_epoch = winner.best(config.direction)
-    counts = {"train": len(data.train.labels), "validation": len(data.validation.labels), "test": test_images}
+    assert winner.score is not None  # the selector picks no run without one
+    assert best_score is not None
+    assert best_epoch is not None
+    counts = {"train": len(data.train), "validation": len(data.validation), "test": test.num_images if test else 0}
     return Card(
         study=study.name,
         command=shlex.join(["python", "-m", "tuner.select", *sys.argv[1:]]),
@@ -113,6 +107,25 @@ def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, te
         training_seconds=seconds,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def _print_winner(study: Study, winner: Run) -> None:
+    print(f"Winner    run {winner.number}: {study.config.objective} {winner.score:.4f} after {winner.epochs} epochs")
+    values = (f"{name} {leaderboard.number(value)}" for name, value in winner.last.hyperparameters.items())
+    print(f"          {', '.join(values)}", flush=True)
+
+
+def _print_outcome(figures: Figures | None, report: ExportReport) -> None:
+    if figures is None:
+        print("Test      the data set has no test split")
+    else:
+        low, high = figures.accuracy_interval
+        print(
+            f"Test      accuracy {figures.accuracy:.4f} on {figures.num_images} images (95 %: {low:.4f} to {high:.4f})"
+        )
+    checked = ", ".join(f"{name} {difference:.1e}" for name, difference in report.differences.items())
+    print(f"Export    {report.directory}; both files re-opened, largest difference of a probability: {checked}")
+    print(f"Next      python -m tuner.predict {shlex.quote(str(report.directory))} IMAGE...")
 
 
 def _show_epoch(epoch: int, epochs: int, metrics: Mapping[str, float]) -> bool:

@@ -89,7 +89,7 @@ def _load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001  (a person's file may raise anything)
+    except Exception as error:
         raise SpaceError(f"The search space {path} does not run: {type(error).__name__}: {error}.") from error
     return module
 

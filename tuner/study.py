@@ -254,7 +254,9 @@ def _distribution(entry: Mapping[str, Any]) -> BaseDistribution:
 
 def _record(trial: FrozenTrial) -> Record:
     facts, result = trial.user_attrs, trial.user_attrs.get("result", {})
-    running = not trial.state.is_finished()
+    ending: dict[str, Any] = {"status": records.RUNNING}
+    if trial.state.is_finished():
+        ending = {**result, "curve": _unfinite(result["curve"])}
     return Record(
         trial=trial.number,
         parent=facts["parent"],
@@ -265,7 +267,7 @@ def _record(trial: FrozenTrial) -> Record:
         params=facts["params"],
         macs=facts["macs"],
         after=facts["after"],
-        **({"status": records.RUNNING} if running else {**result, "curve": _unfinite(result["curve"])}),
+        **ending,
     )
 
 

@@ -147,7 +147,8 @@ class Worker:
         network, curve = self._begin(task)
         saved, status, message, stop = time.perf_counter(), records.COMPLETED, "", False
         if report is not None:  # what an interrupted trial had reached is news to an oracle that was restored
-            stop = any([report(int(epoch), _at(curve, place)) for place, epoch in enumerate(curve.get("epoch", []))])
+            told = [report(int(epoch), _at(curve, place)) for place, epoch in enumerate(curve.get("epoch", []))]
+            stop = any(told)
         while network.epoch < task.epochs and not stop:
             metrics = self._epoch(network)
             _append(curve, network.epoch, metrics)
