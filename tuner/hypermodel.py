@@ -97,6 +97,10 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
                 width=values.get("width", DEFAULT_WIDTH),
                 se_ratio=values.get("se_ratio", 16),
                 stem=values.get("stem", "small"),
+                # The published networks: a bias before batch normalisation would change nothing.
+                conv_bias=False,
+                se_bias=True,
+                projection_norm=True,
                 classes=self.classes,
                 input_shape=self.input_shape,
                 norm_momentum=norm_momentum(self.steps_per_epoch),

@@ -1,7 +1,6 @@
 """How a network is trained: optimizer, learning-rate schedule and loss, compiled into a Keras model.
 
-Learning rate, weight decay and label smoothing may be plain numbers or TensorFlow variables: with variables, one
-compiled training step serves every configuration of the same architecture (`tuner/training.py`).
+Stock Keras Tuner trains what is compiled here; `tuner/program.py` computes the same without a Keras model.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["OPTIMIZERS", "Recipe", "SmoothedCrossentropy", "WarmupCosine", "compile_model", "norm_momentum"]
+__all__ = ["OPTIMIZER_SLOTS", "Recipe", "SmoothedCrossentropy", "WarmupCosine", "compile_model", "norm_momentum"]
 
-OPTIMIZERS = ("sgd", "adam")
+# Name of an optimizer and the number of values that it keeps for each weight: momentum, or both moments.
+OPTIMIZER_SLOTS = {"sgd": 1, "adam": 2}
 
 # Hu et al., 2018, section 6.1: 0.6 for batches of 1,024 images; scaled in proportion to the batch.
 PAPER_LEARNING_RATE_PER_IMAGE = 0.6 / 1024
@@ -34,7 +34,7 @@ KERAS_NORM_MOMENTUM = 0.99
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The hyperparameters that leave the graph of a network alone.
+    """The hyperparameters of the training, as opposed to those of the network.
 
     Args:
         optimizer: `sgd` (Nesterov momentum) or `adam` (AdamW).
@@ -44,13 +44,13 @@ class Recipe:
     """
 
     optimizer: str
-    learning_rate: Any
-    weight_decay: Any = PAPER_WEIGHT_DECAY
-    label_smoothing: Any = 0.0
+    learning_rate: float
+    weight_decay: float = PAPER_WEIGHT_DECAY
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer is {self.optimizer!r}; allowed is one of {', '.join(OPTIMIZERS)}.")
+        if self.optimizer not in OPTIMIZER_SLOTS:
+            raise ValueError(f"optimizer is {self.optimizer!r}; allowed is one of {', '.join(OPTIMIZER_SLOTS)}.")
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], *, batch_size: int) -> Recipe:
@@ -77,7 +77,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     Reference: Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, eq. 5 without restarts.
     """
 
-    def __init__(self, peak: Any, total_steps: int) -> None:
+    def __init__(self, peak: float, total_steps: int) -> None:
         super().__init__()
         self.peak = peak
         self.total_steps = total_steps
@@ -89,11 +89,11 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         rising = (step + 1.0) / self.warmup_steps
         progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
         falling = 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0.0, 1.0)))
-        return tf.cast(self.peak, tf.float32) * tf.where(step < self.warmup_steps, rising, falling)
+        return self.peak * tf.where(step < self.warmup_steps, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
-        return {"peak": float(self.peak), "total_steps": self.total_steps}
+        return {"peak": self.peak, "total_steps": self.total_steps}
 
 
 @keras.saving.register_keras_serializable(package="tuner")
@@ -109,7 +109,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
     Reference: Szegedy et al., 2016, https://arxiv.org/abs/1512.00567, section 7.
     """
 
-    def __init__(self, smoothing: Any = 0.0, name: str = "crossentropy", **options: Any) -> None:
+    def __init__(self, smoothing: float = 0.0, name: str = "crossentropy", **options: Any) -> None:
         super().__init__(name=name, **options)
         self.smoothing = smoothing
 
@@ -118,13 +118,12 @@ class SmoothedCrossentropy(keras.losses.Loss):
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         if y_true.shape.rank != y_pred.shape.rank or y_true.shape[-1] != y_pred.shape[-1]:
             y_true = tf.one_hot(tf.cast(tf.reshape(y_true, [-1]), tf.int32), y_pred.shape[-1])
-        smoothing = tf.cast(self.smoothing, y_pred.dtype)
-        target = tf.cast(y_true, y_pred.dtype) * (1.0 - smoothing) + smoothing / y_pred.shape[-1]
+        target = tf.cast(y_true, y_pred.dtype) * (1.0 - self.smoothing) + self.smoothing / y_pred.shape[-1]
         return keras.ops.categorical_crossentropy(target, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
-        return {**super().get_config(), "smoothing": float(self.smoothing)}
+        return {**super().get_config(), "smoothing": self.smoothing}
 
 
 def norm_momentum(steps_per_epoch: int) -> float:

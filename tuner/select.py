@@ -66,7 +66,7 @@ def select(arguments: argparse.Namespace) -> None:
     if test is not None:
         figures = test_figures(network.predict(test.images), test.labels, classes=len(labels))
     report = export(
-        network.model,
+        network.to_keras(),
         Path(arguments.results_dir) / study.name / "model",
         labels=labels,
         probe_images=worker.dataset.validation.images[:PROBE_IMAGES],

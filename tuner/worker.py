@@ -18,13 +18,14 @@ from tuner.config import SearchConfig
 from tuner.data import Dataset, DataSpec, load
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.models import Cost, cost
+from tuner.program import Program, Structure
 from tuner.space import load_space
 from tuner.training import Architecture, Images, Network, configure_runtime
 
 __all__ = ["Measurement", "Result", "Session", "Task", "Worker"]
 
-# A small SE-ResNet's graphs hold about 30 MB, so that the cache stays below half a gigabyte.
-CACHED_NETWORKS = 16
+# Structures whose compiled steps are kept; the graphs of a small one hold about 20 MB.
+CACHED_PROGRAMS = 32
 
 # A trial in progress is saved when so much time has passed since the last time; less would be lost than it costs.
 SECONDS_BETWEEN_CHECKPOINTS = 15.0
@@ -99,7 +100,7 @@ class Measurement:
     """What the default configuration costs on this machine.
 
     Args:
-        start_seconds: Building and compiling a network.
+        start_seconds: Compiling the steps of a structure.
         epoch_seconds: Training one epoch and evaluating the validation images.
     """
 
@@ -111,7 +112,7 @@ Report = Callable[[int, Mapping[str, float]], bool]
 
 
 class Worker:
-    """Keeps a data set and compiled networks from one trial to the next.
+    """Keeps a data set and compiled steps from one trial to the next.
 
     Args:
         session: What all trials share.
@@ -127,7 +128,7 @@ class Worker:
         self._statistics = self.dataset.channel_statistics()
         self.space = load_space(session.space)
         self._hypermodel = self._hypermodel_for(len(self._train))
-        self._networks: collections.OrderedDict[Architecture, Network] = collections.OrderedDict()
+        self._programs: collections.OrderedDict[Structure, Program] = collections.OrderedDict()
 
     def cost(self, hyperparameters: Mapping[str, Any]) -> Cost:
         """Returns the size of the network that hyperparameters ask for, without building it."""
@@ -188,7 +189,7 @@ class Worker:
         return network
 
     def measure(self, hyperparameters: Mapping[str, Any]) -> Measurement:
-        """Measures a configuration with a few steps; its compiled network is kept for the first trial."""
+        """Measures a configuration with a few steps; what was compiled is kept for the first trial."""
         times = [time.perf_counter()]
         network = self._network(hyperparameters)
         network.reset(self._hypermodel.recipe(hyperparameters), seed=0)
@@ -236,12 +237,13 @@ class Worker:
 
     def _network(self, hyperparameters: Mapping[str, Any]) -> Network:
         architecture = self._architecture(hyperparameters, self._hypermodel)
-        if architecture not in self._networks:
-            self._networks[architecture] = Network(architecture)
-        self._networks.move_to_end(architecture)
-        while len(self._networks) > CACHED_NETWORKS:
-            self._networks.popitem(last=False)
-        return self._networks[architecture]
+        structure = architecture.structure
+        if structure not in self._programs:
+            self._programs[structure] = Program(structure)
+        self._programs.move_to_end(structure)
+        while len(self._programs) > CACHED_PROGRAMS:
+            self._programs.popitem(last=False)
+        return Network(architecture, self._programs[structure])
 
     def _architecture(self, hyperparameters: Mapping[str, Any], hypermodel: SEResNetHyperModel) -> Architecture:
         return Architecture(

@@ -85,10 +85,16 @@ def convolve(
     Returns:
         A feature map with `convolution.filters` channels.
     """
+    stride = convolution.stride
+    if convolution.kernel == 1 and stride > 1:
+        # TensorFlow 2.21 corrupts its memory in the filter gradient of a strided 1x1 convolution on a CPU (oneDNN; most
+        # odd batches crash). Dropping the pixels first that the convolution would skip gives the same numbers.
+        x = keras.layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsample")(x)
+        stride = 1
     layer = keras.layers.Conv2D(
         convolution.filters,
         convolution.kernel,
-        strides=convolution.stride,
+        strides=stride,
         padding=padding,
         use_bias=use_bias,
         kernel_initializer="he_normal",

@@ -1,0 +1,131 @@
+"""The weights of a network by name, shape and initial value: what `resnet.build_model` creates, without creating it.
+
+Names are the paths of the Keras variables (`stage1_block1_conv1/kernel`), in the order in which Keras lists them layer
+by layer. NumPy only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from tuner.models.config import ModelConfig
+from tuner.models.plan import gate_units, residual_blocks, stem_convolution
+
+__all__ = ["WeightSpec", "initial_weights", "weight_specs"]
+
+# A normal distribution cut at two standard deviations has this standard deviation, for which Keras corrects.
+TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightSpec:
+    """One weight array.
+
+    Args:
+        name: Path of the Keras variable.
+        shape: Its shape.
+        initial: `he_normal`, `glorot_uniform`, `zeros` or `ones`.
+        trainable: Whether a gradient changes it; the moving statistics of batch normalisation are not.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    initial: str
+    trainable: bool = True
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it multiplies features: weight decay is for kernels only."""
+        return self.initial in ("he_normal", "glorot_uniform")
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+def weight_specs(config: ModelConfig) -> list[WeightSpec]:
+    """Returns the weights of a network, the trainable ones first, each group in the order of the layers."""
+    specs = list(_specs(config))
+    return [spec for spec in specs if spec.trainable] + [spec for spec in specs if not spec.trainable]
+
+
+def initial_weights(config: ModelConfig, *, seed: int) -> dict[str, np.ndarray]:
+    """Returns fresh weights by name, from the distributions of Keras's initializers.
+
+    Args:
+        config: The network.
+        seed: Seed; equal seeds give equal weights in every process.
+
+    Reference: He et al., 2015, https://arxiv.org/abs/1502.01852, eq. 10 (convolutions); Glorot and Bengio, 2010,
+    eq. 16 (dense layers).
+    """
+    generator = np.random.default_rng([seed, 0])
+    return {spec.name: _draw(spec, generator) for spec in weight_specs(config)}
+
+
+def _specs(config: ModelConfig) -> Iterator[WeightSpec]:
+    channels = config.input_shape[2]
+    stem = stem_convolution(config)
+    yield from _convolution("stem_conv", stem.kernel, channels, stem.filters, bias=config.conv_bias)
+    yield from _norm("stem_norm", stem.filters)
+    channels = stem.filters
+    for block in residual_blocks(config):
+        inputs = channels
+        for number, convolution in enumerate(block.branch, start=1):
+            name = f"{block.name}_conv{number}"
+            yield from _convolution(name, convolution.kernel, channels, convolution.filters, bias=config.conv_bias)
+            yield from _norm(f"{block.name}_norm{number}", convolution.filters)
+            channels = convolution.filters
+        if config.se_ratio:
+            units = gate_units(channels, ratio=config.se_ratio)
+            yield from _dense(f"{block.name}_se_reduce", channels, units, bias=config.se_bias)
+            yield from _dense(f"{block.name}_se_expand", units, channels, bias=config.se_bias)
+        if block.projection:
+            yield from _convolution(f"{block.name}_projection", 1, inputs, channels, bias=config.conv_bias)
+            if config.has_projection_norm:
+                yield from _norm(f"{block.name}_projection_norm", channels)
+    yield from _dense("predictions", channels, config.classes, bias=True)
+
+
+def _convolution(name: str, kernel: int, inputs: int, filters: int, *, bias: bool) -> Iterator[WeightSpec]:
+    yield WeightSpec(f"{name}/kernel", (kernel, kernel, inputs, filters), "he_normal")
+    if bias:
+        yield WeightSpec(f"{name}/bias", (filters,), "zeros")
+
+
+def _dense(name: str, inputs: int, units: int, *, bias: bool) -> Iterator[WeightSpec]:
+    yield WeightSpec(f"{name}/kernel", (inputs, units), "glorot_uniform")
+    if bias:
+        yield WeightSpec(f"{name}/bias", (units,), "zeros")
+
+
+def _norm(name: str, channels: int) -> Iterator[WeightSpec]:
+    yield WeightSpec(f"{name}/gamma", (channels,), "ones")
+    yield WeightSpec(f"{name}/beta", (channels,), "zeros")
+    yield WeightSpec(f"{name}/moving_mean", (channels,), "zeros", trainable=False)
+    yield WeightSpec(f"{name}/moving_variance", (channels,), "ones", trainable=False)
+
+
+def _draw(spec: WeightSpec, generator: np.random.Generator) -> np.ndarray:
+    if spec.initial == "zeros":
+        return np.zeros(spec.shape, np.float32)
+    if spec.initial == "ones":
+        return np.ones(spec.shape, np.float32)
+    fan_in = math.prod(spec.shape[:-1])
+    if spec.initial == "glorot_uniform":
+        limit = math.sqrt(6.0 / (fan_in + spec.shape[-1]))
+        return generator.uniform(-limit, limit, spec.shape).astype(np.float32)
+    return (_truncated_normal(spec.size, generator) * math.sqrt(2.0 / fan_in)).astype(np.float32).reshape(spec.shape)
+
+
+def _truncated_normal(count: int, generator: np.random.Generator) -> np.ndarray:
+    """Returns values of a normal distribution cut at two standard deviations, rescaled to standard deviation 1."""
+    values = generator.standard_normal(count)
+    while (outside := np.abs(values) > 2.0).any():
+        values[outside] = generator.standard_normal(np.count_nonzero(outside))
+    return values / TRUNCATED_STANDARD_DEVIATION

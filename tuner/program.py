@@ -1,0 +1,182 @@
+"""Compiled training and evaluation steps that serve every width, gate size and recipe of a structure.
+
+The weights are one flat vector and travel as arguments, so a program has no state: it is traced once for a structure
+(the blocks of each stage, with or without gates, and the optimizer), and another configuration of that structure starts
+without tracing. The arithmetic is that of Keras's layers, loss and optimizers; tests compare them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tuner.models import ModelConfig
+from tuner.models.forward import forward
+from tuner.models.weights import WeightSpec, weight_specs
+from tuner.recipe import OPTIMIZER_SLOTS, PAPER_MOMENTUM
+
+__all__ = ["Layout", "Program", "State", "Structure"]
+
+# keras.optimizers.AdamW's defaults.
+ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What a compiled step depends on; equal ones share it.
+
+    Args:
+        config: A network of the structure, with width and ratio set to stand-ins.
+        optimizer: Name of the optimizer.
+    """
+
+    config: ModelConfig
+    optimizer: str
+
+    @classmethod
+    def of(cls, config: ModelConfig, optimizer: str) -> Structure:
+        """Returns the structure of a network."""
+        return cls(dataclasses.replace(config, width=1, se_ratio=min(1, config.se_ratio)), optimizer)
+
+
+class State(NamedTuple):
+    """What training changes, as tensors.
+
+    Args:
+        weights: Trainable weights, `(params,)`, in the order of `weight_specs`.
+        slots: Momentum, or both moments of Adam, `(slots, params)`.
+        statistics: Moving means and variances, `(n,)`, in the order of `weight_specs`.
+    """
+
+    weights: Any
+    slots: Any
+    statistics: Any
+
+
+class Layout:
+    """Where each weight of a network lies in the flat vectors, as tensors for a program.
+
+    Args:
+        config: The network.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        specs = weight_specs(config)
+        self.trainable = [spec for spec in specs if spec.trainable]
+        self.moving = [spec for spec in specs if not spec.trainable]
+        shapes = [[1] * (4 - len(spec.shape)) + list(spec.shape) for spec in self.trainable]
+        kernels = [np.full(spec.size, spec.is_kernel, np.float32) for spec in self.trainable]
+        self.shapes = tf.constant(shapes, tf.int32)
+        self.moving_sizes = tf.constant([spec.size for spec in self.moving], tf.int32)
+        self.is_kernel = tf.constant(np.concatenate(kernels))
+
+    def pack(self, values: dict[str, np.ndarray], *, slots: int) -> State:
+        """Returns the state of fresh weights, given by name."""
+        weights = np.concatenate([values[spec.name].ravel() for spec in self.trainable])
+        statistics = np.concatenate([values[spec.name].ravel() for spec in self.moving])
+        return State(tf.constant(weights), tf.zeros((slots, weights.size)), tf.constant(statistics))
+
+    def unpack(self, state: State) -> dict[str, np.ndarray]:
+        """Returns all weights by name."""
+        values: dict[str, np.ndarray] = {}
+        for specs, flat in ((self.trainable, state.weights.numpy()), (self.moving, state.statistics.numpy())):
+            ends = np.cumsum([spec.size for spec in specs])
+            parts = np.split(flat, ends[:-1])
+            values |= {spec.name: part.reshape(spec.shape) for spec, part in zip(specs, parts, strict=True)}
+        return values
+
+
+class Program:
+    """The compiled steps of a structure.
+
+    Args:
+        structure: What is compiled.
+
+    Attributes:
+        train: `(state, layout tensors, images, labels, chosen, hyperparameters, sums) -> (state, sums)`, one step on
+            the images whose numbers are in `chosen`. `hyperparameters` are learning rate, weight decay, label smoothing and
+            the number of the step from 1, `(4,)`; `sums` are summed loss, hits and images, `(3,)`.
+        evaluate: The same without training: `-> sums`.
+        probabilities: `(state, layout tensors, images) -> (batch, classes)`.
+    """
+
+    def __init__(self, structure: Structure) -> None:
+        self.structure = structure
+        specs = weight_specs(structure.config)
+        self._trainable = [spec for spec in specs if spec.trainable]
+        self._moving = [spec for spec in specs if not spec.trainable]
+        vector, numbers = tf.TensorSpec((None,)), tf.TensorSpec((None,), tf.int32)
+        state = State(vector, tf.TensorSpec((OPTIMIZER_SLOTS[structure.optimizer], None)), vector)
+        layout = (tf.TensorSpec((len(self._trainable), 4), tf.int32), numbers, vector)
+        images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
+        data = (images, numbers, numbers, tf.TensorSpec((4,)), tf.TensorSpec((3,)))
+        self.train = tf.function(self._train, input_signature=(state, layout, *data), autograph=False)
+        self.evaluate = tf.function(self._evaluate, input_signature=(state, layout, *data), autograph=False)
+        self.probabilities = tf.function(self._classify, input_signature=(state, layout, images), autograph=False)
+
+    def _train(
+        self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any
+    ) -> tuple[State, Any]:
+        x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
+        with tf.GradientTape() as tape:
+            tape.watch(state.weights)
+            logits, moving = forward(self.structure.config, self._named(state, layout), x, training=True)
+            loss = self._loss(logits, y, hyper)
+        gradient = tape.gradient(loss, state.weights)
+        weights, slots = self._updated(state, gradient, hyper, is_kernel=layout[2])
+        statistics = tf.concat([moving[spec.name] for spec in self._moving], axis=0)
+        return State(weights, slots, statistics), sums + _sums(loss, logits, y)
+
+    def _evaluate(self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any) -> Any:
+        x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
+        logits, _ = forward(self.structure.config, self._named(state, layout), x, training=False)
+        return sums + _sums(self._loss(logits, y, hyper), logits, y)
+
+    def _classify(self, state: State, layout: Any, images: Any) -> Any:
+        weights = self._named(state, layout)
+        logits, _ = forward(self.structure.config, weights, tf.cast(images, tf.float32), training=False)
+        return tf.nn.softmax(logits)
+
+    def _named(self, state: State, layout: Any) -> dict[str, Any]:
+        """Returns the weights by name, in shapes that are known only when the program runs."""
+        shapes, moving_sizes, _ = layout
+        parts = tf.split(state.weights, tf.reduce_prod(shapes, axis=1), num=len(self._trainable))
+        rows = tf.unstack(shapes)
+        named = {s.name: _shaped(part, row, s) for s, part, row in zip(self._trainable, parts, rows, strict=True)}
+        moving = tf.split(state.statistics, moving_sizes, num=len(self._moving))
+        return named | {spec.name: part for spec, part in zip(self._moving, moving, strict=True)}
+
+    def _loss(self, logits: Any, labels: Any, hyper: Any) -> Any:
+        classes, smoothing = self.structure.config.classes, hyper[2]
+        targets = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+
+    def _updated(self, state: State, gradient: Any, hyper: Any, *, is_kernel: Any) -> tuple[Any, Any]:
+        """Returns new weights and slots by the rule of Keras's SGD with Nesterov momentum, or of its AdamW."""
+        rate, decay, _, step = tf.unstack(hyper)
+        weights = state.weights - state.weights * is_kernel * (decay * rate)
+        if self.structure.optimizer == "sgd":
+            momentum = PAPER_MOMENTUM * state.slots[0] - rate * gradient
+            return weights + PAPER_MOMENTUM * momentum - rate * gradient, momentum[tf.newaxis]
+        mean = state.slots[0] + (gradient - state.slots[0]) * (1.0 - ADAM_BETA_1)
+        square = state.slots[1] + (tf.square(gradient) - state.slots[1]) * (1.0 - ADAM_BETA_2)
+        corrected = rate * tf.sqrt(1.0 - ADAM_BETA_2**step) / (1.0 - ADAM_BETA_1**step)
+        return weights - corrected * mean / (tf.sqrt(square) + ADAM_EPSILON), tf.stack([mean, square])
+
+
+def _shaped(part: Any, row: Any, spec: WeightSpec) -> Any:
+    rank = len(spec.shape)
+    if rank == 1:
+        return part
+    known = [*spec.shape[:2], None, None] if rank == 4 else [None, None]
+    return tf.ensure_shape(tf.reshape(part, row[4 - rank :]), known)
+
+
+def _sums(loss: Any, logits: Any, labels: Any) -> Any:
+    """Returns the summed loss, the hits and the number of a batch's images, `(3,)`."""
+    hits = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels, tf.float32)
+    count = tf.cast(tf.size(labels), tf.float32)
+    return tf.stack([loss * count, tf.reduce_sum(hits), count])
