@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import platform
+from collections.abc import Collection
 from typing import Any
 
 from tuner.errors import UsageError, did_you_mean
@@ -54,8 +55,8 @@ class SearchConfig:
     image_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        _require(self.algorithm in ALGORITHMS, "--algorithm", self.algorithm, _one_of(self.algorithm, ALGORITHMS))
-        _require(self.objective in OBJECTIVES, "--objective", self.objective, _one_of(self.objective, OBJECTIVES))
+        _require_name("--algorithm", self.algorithm, ALGORITHMS)
+        _require_name("--objective", self.objective, OBJECTIVES)
         _require(self.trials is None or self.trials >= 1, "--trials", self.trials, "at least 1")
         _require(self.max_epochs >= 1, "--max-epochs", self.max_epochs, "at least 1")
         _require(0 <= self.seed < 2**31, "--seed", self.seed, "from 0 to 2147483647")
@@ -107,5 +108,7 @@ def _require(condition: bool, flag: str, received: object, allowed: str) -> None
         raise UsageError(f"{flag} is {received!r}; allowed is {allowed}.")
 
 
-def _one_of(received: str, allowed: Any) -> str:
-    return f"one of {', '.join(allowed)}.{did_you_mean(received, allowed)}".removesuffix(".")
+def _require_name(flag: str, received: str, allowed: Collection[str]) -> None:
+    if received not in allowed:
+        hint = did_you_mean(received, allowed)
+        raise UsageError(f"{flag} is {received!r}; allowed is one of {', '.join(allowed)}.{hint}")

@@ -64,6 +64,8 @@ class Display:
 
     def resume(self, held: Sequence[Record]) -> None:
         """Takes over the trials that a continued study holds already."""
+        if held:
+            self._console.print(f"continuing: {len(held)} trials are in the study")
         for record in held:
             self._keep(record)
             if record.status != records.RUNNING:

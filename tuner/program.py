@@ -96,9 +96,9 @@ class Program:
         structure: What is compiled.
 
     Attributes:
-        train: `(state, layout tensors, images, labels, chosen, hyperparameters, sums) -> (state, sums)`, one step on
-            the images whose numbers are in `chosen`. `hyperparameters` are learning rate, weight decay, label smoothing and
-            the number of the step from 1, `(4,)`; `sums` are summed loss, hits and images, `(3,)`.
+        train: One step: `(state, layout tensors, images, labels, chosen, hyperparameters, sums) -> (state, sums)`, on
+            the images whose numbers are in `chosen`. `hyperparameters` are learning rate, weight decay, label
+            smoothing and the number of the step from 1, `(4,)`; `sums` are summed loss, hits and images, `(3,)`.
         evaluate: The same without training: `-> sums`.
         probabilities: `(state, layout tensors, images) -> (batch, classes)`.
     """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tuner import command, leaderboard
 from tuner.config import SearchConfig, library_versions
 from tuner.request import add_search_flags, resolve, study_name
+from tuner.space import load_space
 
 if TYPE_CHECKING:
     from tuner.study import Study
@@ -35,36 +36,40 @@ exit status: 0 done, 1 the search failed, 2 wrong usage, 130 interrupted (the st
 
 def search(arguments: argparse.Namespace) -> int:
     """Flags -> configuration -> space -> oracle and worker -> plan -> trials in the study -> leaderboard."""
-    # Here and not above, because --help must not wait for TensorFlow and Optuna.
-    command.import_tensorflow()
-    from tuner.display import Display
-    from tuner.executor import Executor
-    from tuner.hypermodel import check_objective, declare
-    from tuner.oracles import make_oracle
-    from tuner.plan import Plan
-    from tuner.space import load_space
+    # Imports stand here because a wrong flag must not wait for TensorFlow, nor --help for Optuna.
     from tuner.storage import locked, storage_url
     from tuner.study import Study
-    from tuner.worker import Session, Worker
 
     name = study_name(arguments)
     folder = Path(arguments.results_dir) / name
     url = storage_url(Path(arguments.results_dir), name, arguments.storage)
     study = Study.open(url, name)
     config = resolve(arguments, study.config if study else None)
+    space = load_space(config.space)
+    if study:
+        study.check_total(config.trials)
     if study and study.is_concluded(config.trials):
         print(f"The study {name} is finished; --trials N with a larger total, or another --study, searches on.")
-        return _print_results(study, folder)
+        return _print_results(study, arguments)
 
-    hp = declare(load_space(config.space))
+    command.import_tensorflow()
+    from tuner.display import Display
+    from tuner.executor import Executor
+    from tuner.hypermodel import check_objective, declare
+    from tuner.oracles import make_oracle
+    from tuner.plan import Plan
+    from tuner.worker import Session, Worker
+
+    hp = declare(space)
     check_objective(config.objective, hp)
     declared = hp.get_config()["space"]
     if study:
         study.check_space(declared)
     oracle = make_oracle(config, hp)
     worker = Worker(Session.of(config, arguments.data_dir))
+    _print_request(config, worker, folder)
     plan = Plan(oracle.schedule(), worker.measure(hp.values))
-    _print_plan(config, worker, plan.lines(), folder)
+    print(*plan.lines(), sep="\n", flush=True)
     if arguments.dry_run:
         return 0
 
@@ -81,38 +86,46 @@ def search(arguments: argparse.Namespace) -> int:
                 on_trial_end=lambda held: leaderboard.write_files(leaderboard.rows_of(held, config.direction), folder),
             ).search()
         study.conclude()
-    return _print_results(study, folder)
+    return _print_results(study, arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = _parser().parse_args(argv)
-    where = [] if arguments.results_dir == "results" else ["--results-dir", arguments.results_dir]
-    where += ["--storage", arguments.storage] if arguments.storage else []
-    resume = shlex.join(["python", "-m", "tuner.search", "--study", study_name(arguments), *where])
+    resume = shlex.join(["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments)])
     return command.run(lambda: search(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
 
 
-def _print_plan(config: SearchConfig, worker: Worker, lines: Sequence[str], folder: Path) -> None:
+def _print_request(config: SearchConfig, worker: Worker, folder: Path) -> None:
     data = worker.dataset
     size = "x".join(str(side) for side in data.input_shape)
     counts = f"{len(data.train):,} training and {len(data.validation):,} validation images"
     print(f"Space     {config.space}: {worker.space.title}")
     print(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
     print(f"Search    {config.algorithm}, objective {config.objective}, seed {config.seed}, batch {config.batch_size}")
-    print(*lines, sep="\n")
     print(f"Study     {folder}", flush=True)
 
 
-def _print_results(study: Study, folder: Path) -> int:
+def _print_results(study: Study, arguments: argparse.Namespace) -> int:
+    from tuner.storage import storage_url, without_password
+
+    results = Path(arguments.results_dir)
+    folder = results / study.name
     rows = leaderboard.rows_of(study.records(), study.config.direction)
     print()
     print(leaderboard.to_table(rows[:ROWS_SHOWN]), end="")
     if len(rows) > ROWS_SHOWN:
         print(f"... and {len(rows) - ROWS_SHOWN} more runs")
-    print(f"\nFiles: {folder / 'leaderboard.csv'}, {folder / 'leaderboard.md'}; study: {folder / 'study.db'}")
-    print(f"Next:  python -m tuner.select {study.name}")
+    print(f"\nFiles     {folder / 'leaderboard.csv'}, {folder / 'leaderboard.md'}")
+    print(f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}")
+    print(f"Next      {shlex.join(['python', '-m', 'tuner.select', study.name, *_where(arguments)])}")
     return 0
+
+
+def _where(arguments: argparse.Namespace) -> list[str]:
+    """Returns the flags with which another command finds the study."""
+    folder = [] if arguments.results_dir == "results" else ["--results-dir", arguments.results_dir]
+    return folder + (["--storage", arguments.storage] if arguments.storage else [])
 
 
 def _parser() -> argparse.ArgumentParser:

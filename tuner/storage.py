@@ -13,7 +13,7 @@ import sqlalchemy
 
 from tuner.errors import StudyError
 
-__all__ = ["locked", "open_storage", "storage_url"]
+__all__ = ["locked", "open_storage", "storage_url", "without_password"]
 
 
 def storage_url(results: Path, name: str, storage: str | None) -> str:
@@ -38,7 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def open_storage(url: str) -> optuna.storages.BaseStorage:
+def open_storage(url: str) -> optuna.storages.RDBStorage:
     """Returns the storage of a SQLAlchemy URL; tables are made where there are none.
 
     Raises:
@@ -49,12 +49,12 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         storage = optuna.storages.RDBStorage(url)
     except ImportError as error:
         raise StudyError(
-            f"The storage {_without_password(url)} needs a driver that is not installed ({error.name or error}); for "
+            f"The storage {without_password(url)} needs a driver that is not installed; for "
             "PostgreSQL: pip install 'se-tuner[postgresql]'."
         ) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise StudyError(f"The storage {_without_password(url)} cannot be opened: {reason}") from error
+        raise StudyError(f"The storage {without_password(url)} cannot be opened: {reason}") from error
     if storage.engine.dialect.name == "sqlite":
         sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
         storage.engine.dispose()
@@ -67,7 +67,8 @@ def _without_waiting(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """Returns a URL that may be shown."""
     try:
         return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
     except sqlalchemy.exc.ArgumentError:

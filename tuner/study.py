@@ -37,7 +37,7 @@ class Study:
         name: Name of the study.
     """
 
-    def __init__(self, storage: optuna.storages.BaseStorage, identifier: int, name: str) -> None:
+    def __init__(self, storage: optuna.storages.RDBStorage, identifier: int, name: str) -> None:
         self._storage = storage
         self._id = identifier
         self.name = name
@@ -103,6 +103,19 @@ class Study:
                 f"{changed[0]} is declared otherwise. Undo the change, or start another study with --study NAME."
             )
 
+    def check_total(self, trials: int | None) -> None:
+        """Refuses a total number of trials that the study has passed already.
+
+        Raises:
+            StudyError: Naming the number of trials that there are.
+        """
+        held = len(self._trials())
+        if trials is not None and trials < held:
+            raise StudyError(
+                f"--trials is {trials}, but the study {self.name} has {held} trials already; it is the total in the "
+                f"study, so give at least {held}, or leave it out."
+            )
+
     def extend(self, trials: int | None) -> None:
         """Changes the total number of trials: a study may grow."""
         self.config = SearchConfig.from_dict({**self.config.to_dict(), "trials": trials})
@@ -115,9 +128,7 @@ class Study:
     def is_concluded(self, trials: int | None) -> bool:
         """Whether a search for so many trials in all (None: as many as the schedule has) has nothing left to do."""
         concluded = self._storage.get_study_user_attrs(self._id).get("concluded")
-        if concluded is None:
-            return False
-        return concluded["trials"] == trials or (trials is not None and trials <= len(self._trials()))
+        return concluded is not None and (concluded["trials"] == trials or trials == len(self._trials()))
 
     def begin(self, record: Record, *, proposal: Mapping[str, Any]) -> None:
         """Writes a trial that is about to be trained.
@@ -179,6 +190,11 @@ class Study:
         """Returns what the oracle proposed for each trial, in the order in which they began."""
         return [trial.user_attrs["proposal"] for trial in self._trials()]
 
+    def close(self) -> None:
+        """Gives the storage's connections back."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
     def _trials(self) -> list[FrozenTrial]:
         return sorted(self._storage.get_all_trials(self._id), key=lambda trial: trial.number)
 
@@ -203,8 +219,8 @@ def find_study(results: Path, name: str | None, storage: str | None = None) -> S
     study = Study.open(storage_url(results, name, storage), name)
     if study is None:
         names = [path.name for path in folders]
-        there = f"there are {', '.join(names[-5:])}" if names else "there is none yet"
-        raise StudyError(f"There is no study {name!r} in {storage or results}; {there}.{did_you_mean(name, names)}")
+        there = f"the newest are {', '.join(names[-5:])}" if names else "it holds none yet"
+        raise StudyError(f"There is no study {name!r} in {results}; {there}.{did_you_mean(name, names)}")
     return study
 
 
