@@ -7,23 +7,22 @@ was killed is still running in the study and is trained again. Optuna's own tool
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner import records
 from tuner.config import SearchConfig
+from tuner.distributions import distributions
 from tuner.errors import StudyError, did_you_mean
 from tuner.records import Record
 from tuner.storage import open_storage, storage_url
 
-__all__ = ["Study", "active_entries", "find_study"]
+__all__ = ["Study", "find_study"]
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
@@ -87,6 +86,7 @@ class Study:
         try:
             return cls(storage, storage.get_study_id_from_name(name), name)
         except KeyError:
+            _close(storage)
             return None
 
     def check_space(self, space: Sequence[dict[str, Any]]) -> None:
@@ -140,7 +140,7 @@ class Study:
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(record.hyperparameters),
-            distributions=_distributions(self.space, record.hyperparameters),
+            distributions=distributions(self.space, record.hyperparameters),
             user_attrs={
                 "proposal": dict(proposal),
                 "parent": record.parent,
@@ -192,8 +192,7 @@ class Study:
 
     def close(self) -> None:
         """Gives the storage's connections back."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        _close(self._storage)
 
     def _trials(self) -> list[FrozenTrial]:
         return sorted(self._storage.get_all_trials(self._id), key=lambda trial: trial.number)
@@ -224,48 +223,9 @@ def find_study(results: Path, name: str | None, storage: str | None = None) -> S
     return study
 
 
-def active_entries(space: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the declared hyperparameters whose conditions the values meet.
-
-    Args:
-        space: Declared hyperparameters, as `keras_tuner.HyperParameters.get_config()["space"]` gives them.
-        values: Values by name.
-    """
-    return [
-        {**entry["config"], "kind": entry["class_name"]}
-        for entry in space
-        if all(
-            values.get(condition["config"]["name"]) in condition["config"]["values"]
-            for condition in entry["config"]["conditions"]
-        )
-    ]
-
-
-def _distributions(space: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    entries = {entry["name"]: entry for entry in active_entries(space, values)}
-    return {name: _distribution(entries[name]) for name in values}
-
-
-def _distribution(entry: Mapping[str, Any]) -> BaseDistribution:
-    """Returns the Optuna distribution of a Keras Tuner hyperparameter.
-
-    Optuna has no logarithmic steps and no reversed logarithm: such a hyperparameter loses its step, or is linear.
-    """
-    kind, log = entry["kind"], entry.get("sampling") == "log"
-    if kind == "Choice":
-        return CategoricalDistribution(entry["values"])
-    if kind == "Boolean":
-        return CategoricalDistribution([False, True])
-    if kind == "Fixed":
-        return CategoricalDistribution([entry["value"]])
-    linear = entry.get("sampling") in (None, "linear")
-    step = entry.get("step") if linear else None
-    with warnings.catch_warnings():
-        # Keras Tuner's upper end need not lie on the grid of the steps; Optuna lowers it and warns.
-        warnings.filterwarnings("ignore", message="The distribution is specified by", category=UserWarning)
-        if kind == "Int":
-            return IntDistribution(entry["min_value"], entry["max_value"], log=log, step=step or 1)
-        return FloatDistribution(entry["min_value"], entry["max_value"], log=log, step=step)
+def _close(storage: optuna.storages.RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def _record(trial: FrozenTrial) -> Record:
