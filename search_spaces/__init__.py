@@ -12,9 +12,11 @@
 | `se_ratio` | channels per gate unit (r in the paper); 0 leaves SE out | 16 |
 | `optimizer` | `sgd` (Nesterov momentum 0.9) or `adam` (AdamW) | `sgd` |
 | `learning_rate` | peak of the schedule | 0.6 per 1,024 images of a batch |
+| `sgd_learning_rate`, `adam_learning_rate` | the same, for one optimizer only | `learning_rate` |
 | `weight_decay` | decoupled, not on biases and normalisation | 0.0001 |
 | `label_smoothing` | share of the target spread over all classes | 0 |
 
 `MAX_EPOCHS` and `BATCH_SIZE` are what a search uses when `--max-epochs` and `--batch-size` are not given.
-Hyperparameters that matter only for some values of another stand in `with hp.conditional_scope(name, values):`.
+Hyperparameters that matter only for some values of another stand in `with hp.conditional_scope(name, values):`, each
+name once.
 """

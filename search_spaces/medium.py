@@ -20,8 +20,8 @@ def declare(hp):
     hp.Choice("se_ratio", [0, 4, 8, 16], default=16)
     hp.Choice("optimizer", ["sgd", "adam"], default="sgd")
     with hp.conditional_scope("optimizer", ["sgd"]):
-        hp.Float("learning_rate", 0.01, 1.0, sampling="log", default=0.075)
+        hp.Float("sgd_learning_rate", 0.01, 1.0, sampling="log", default=0.075)
     with hp.conditional_scope("optimizer", ["adam"]):
-        hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
+        hp.Float("adam_learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
     hp.Float("weight_decay", 1e-5, 1e-2, sampling="log", default=1e-4)
     hp.Float("label_smoothing", 0.0, 0.2, step=0.05, default=0.1)

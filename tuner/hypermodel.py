@@ -29,7 +29,14 @@ DEFAULT_BLOCKS = 2
 DEFAULT_WIDTH = 16
 
 _MODEL_NAMES = ("block", "stem", "stages", "width", "se_ratio")
-_RECIPE_NAMES = ("optimizer", "learning_rate", "weight_decay", "label_smoothing")
+_RECIPE_NAMES = (
+    "optimizer",
+    "learning_rate",
+    "sgd_learning_rate",
+    "adam_learning_rate",
+    "weight_decay",
+    "label_smoothing",
+)
 _BLOCKS_NAME = re.compile(r"blocks_[1-9]\d*")
 
 
@@ -128,7 +135,7 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
         where = inspect.getsourcefile(space.declare) or space.name
         raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {error}.") from error
     known = (*_MODEL_NAMES, *_RECIPE_NAMES)
-    names = {entry.name for entry in hp.space}
+    names = [entry.name for entry in hp.space]
     if not names:
         raise SpaceError(f"The search space {space.name} declares nothing; it may declare {', '.join(known)}.")
     unknown = sorted(name for name in names if name not in known and not _BLOCKS_NAME.fullmatch(name))
@@ -136,6 +143,13 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
         raise SpaceError(
             f"The search space {space.name} declares {unknown[0]!r}, which the SE-ResNet does not know; known are "
             f"{', '.join(known)} and blocks_1, blocks_2, ....{did_you_mean(unknown[0], known)}"
+        )
+    twice = sorted(name for name in names if names.count(name) > 1)
+    if twice:
+        # Keras Tuner keeps one value a name and drops it where the second condition does not hold.
+        raise SpaceError(
+            f"The search space {space.name} declares {twice[0]!r} twice; give each conditional scope its own name, such "
+            "as sgd_learning_rate and adam_learning_rate."
         )
     return hp
 

@@ -55,9 +55,11 @@ class Recipe:
     @classmethod
     def from_values(cls, values: Mapping[str, Any], *, batch_size: int) -> Recipe:
         """Returns the recipe that hyperparameter values ask for; what they leave out is the paper's."""
+        optimizer = values.get("optimizer", "sgd")
+        shared_rate = values.get("learning_rate", PAPER_LEARNING_RATE_PER_IMAGE * batch_size)
         return cls(
-            optimizer=values.get("optimizer", "sgd"),
-            learning_rate=values.get("learning_rate", PAPER_LEARNING_RATE_PER_IMAGE * batch_size),
+            optimizer=optimizer,
+            learning_rate=values.get(f"{optimizer}_learning_rate", shared_rate),
             weight_decay=values.get("weight_decay", PAPER_WEIGHT_DECAY),
             label_smoothing=values.get("label_smoothing", 0.0),
         )
