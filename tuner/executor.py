@@ -104,7 +104,7 @@ class Executor(keras_tuner.Tuner):
         while (trial := self._create()) is not None:
             record = self._new_record(trial)
             self._records.append(record)
-            self.study.begin(record, proposal=_plain(trial.hyperparameters.values))
+            self.study.begin(record, proposal=_proposal(trial))
             self._train(record)
         return list(self._records)
 
@@ -189,8 +189,8 @@ class Executor(keras_tuner.Tuner):
     def _judged(self, record: Record, result: Result) -> Record:
         """Returns the record with its result: the score is the objective at the last epoch, or the worst there is."""
         values = result.curve.get(self.oracle.objective.name, [])
-        finite = [(value, epoch) for value, epoch in zip(values, result.curve.get("epoch", []), strict=True)]
-        finite = [(value, epoch) for value, epoch in finite if math.isfinite(value)]
+        scored = zip(values, result.curve.get("epoch", []), strict=True)
+        finite = [(value, epoch) for value, epoch in scored if math.isfinite(value)]
         pick = max if self.study.config.direction == "max" else min
         best, best_epoch = pick(finite, key=lambda pair: pair[0]) if finite else (None, None)
         score = {records.COMPLETED: values[-1] if values else None, records.DIVERGED: self._worst_score()}

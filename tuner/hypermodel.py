@@ -148,8 +148,8 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     if twice:
         # Keras Tuner keeps one value a name and drops it where the second condition does not hold.
         raise SpaceError(
-            f"The search space {space.name} declares {twice[0]!r} twice; give each conditional scope its own name, such "
-            "as sgd_learning_rate and adam_learning_rate."
+            f"The search space {space.name} declares {twice[0]!r} twice; give each conditional scope its own name, "
+            "such as sgd_learning_rate and adam_learning_rate."
         )
     return hp
 
