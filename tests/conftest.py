@@ -1,0 +1,43 @@
+"""What all tests share: a silent TensorFlow, a data folder of this session, and a data set that trains in a blink."""
+
+import os
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
+
+import numpy as np
+import pytest
+
+
+def pytest_configure(config):
+    """Names one TFDS folder for the session and every process it starts; never the user's own."""
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist has inherited the name
+        return
+    folder = tempfile.TemporaryDirectory(prefix="tuner-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    os.environ["TFDS_DATA_DIR"] = folder.name
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The digits, prepared on first use and for every process that the tests start."""
+    from tuner.data import DataSpec, load
+
+    return load(DataSpec("digits"))
+
+
+@pytest.fixture(scope="session")
+def stripes():
+    """120 + 60 noisy images of 8 x 8 pixels in three classes: bright rows, bright columns, neither."""
+    from tuner.data import Dataset, Split
+
+    random = np.random.default_rng(7)
+
+    def split(count):
+        labels = random.integers(0, 3, count).astype(np.int32)
+        images = random.integers(0, 120, (count, 8, 8, 1))
+        images[labels == 0, ::2] += 100
+        images[labels == 1, :, ::2] += 100
+        return Split(images.astype(np.uint8), labels)
+
+    return Dataset(name="stripes", labels=("rows", "columns", "none"), train=split(120), validation=split(60))

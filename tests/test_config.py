@@ -1,0 +1,85 @@
+"""A configuration refuses what cannot be meant, survives JSON, and spells out how two differ."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuner.config import ALGORITHMS, OBJECTIVES, SearchConfig, differences, library_versions
+from tuner.errors import UsageError
+
+PLAIN = SearchConfig(space="tiny", max_epochs=3, batch_size=64)
+
+configs = st.builds(
+    SearchConfig,
+    space=st.sampled_from(["tiny", "own/space.py"]),
+    dataset=st.sampled_from(["digits", "tfds:mnist", "folder:pets"]),
+    algorithm=st.sampled_from(ALGORITHMS),
+    trials=st.none() | st.integers(1, 10**6),
+    max_epochs=st.integers(1, 1000),
+    objective=st.sampled_from(sorted(OBJECTIVES)),
+    seed=st.integers(0, 2**31 - 1),
+    batch_size=st.integers(1, 4096),
+    validation_fraction=st.floats(0.01, 0.99),
+    image_size=st.none() | st.tuples(st.integers(1, 512), st.integers(1, 512)),
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("algorithm", "hyperbend", "Did you mean 'hyperband'?"),
+        ("objective", "accuracy", "one of val_accuracy, val_loss"),
+        ("trials", 0, "at least 1"),
+        ("max_epochs", 0, "at least 1"),
+        ("seed", -1, "from 0 to 2147483647"),
+        ("seed", 2**31, "from 0 to 2147483647"),
+        ("batch_size", 0, "at least 1"),
+        ("validation_fraction", 0.0, "between 0 and 1"),
+        ("validation_fraction", 1.0, "between 0 and 1"),
+        ("validation_fraction", float("nan"), "between 0 and 1"),
+    ],
+)
+def test_value_outside_its_range_is_refused_by_flag(field, value, allowed):
+    with pytest.raises(UsageError) as refused:
+        dataclasses.replace(PLAIN, **{field: value})
+    assert str(refused.value).startswith(f"--{field.replace('_', '-')} is {value!r}; allowed is ")
+    assert allowed in str(refused.value)
+
+
+@pytest.mark.parametrize(("objective", "direction"), [("val_accuracy", "max"), ("val_loss", "min")])
+def test_objective_has_a_better_end(objective, direction):
+    assert dataclasses.replace(PLAIN, objective=objective).direction == direction
+
+
+@given(configs)
+def test_configuration_survives_json(config):
+    assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@given(configs, configs)
+def test_differences_are_the_settings_that_differ(before, after):
+    changed = {
+        field.name
+        for field in dataclasses.fields(SearchConfig)
+        if field.name != "trials" and getattr(before, field.name) != getattr(after, field.name)
+    }
+    phrases = differences(before, after)
+    assert {phrase.split()[0] for phrase in phrases} == {f"--{name.replace('_', '-')}" for name in changed}
+
+
+def test_difference_says_both_values():
+    assert differences(PLAIN, dataclasses.replace(PLAIN, max_epochs=9)) == ["--max-epochs is 3 in the study and 9 now"]
+
+
+def test_more_trials_are_no_difference():
+    assert differences(PLAIN, dataclasses.replace(PLAIN, trials=100)) == []
+
+
+def test_versions_name_what_decides_a_result():
+    versions = library_versions()
+    # TensorFlow itself is left out: where it comes as tensorflow-cpu, nothing is installed under its name.
+    assert {"python", "keras", "keras-tuner", "optuna", "tensorflow-datasets", "numpy"} <= set(versions)
+    assert all(version[0].isdigit() for version in versions.values())

@@ -1,0 +1,147 @@
+"""A search that is watched: a bar on a terminal, lines elsewhere, nothing when quiet; results' stream stays free."""
+
+import dataclasses
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from tuner.display import Display
+from tuner.oracles.base import Rung
+from tuner.plan import Plan, describe_seconds
+from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
+from tuner.worker import Measurement
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+PLAN = Plan([Rung(3, 0, 1), Rung(1, 1, 3), Rung(2, 0, 3)], Measurement(start_seconds=2.0, epoch_seconds=0.5))
+BEGUN = Record(
+    trial=0,
+    parent=None,
+    hyperparameters={},
+    initial_epoch=0,
+    epochs=1,
+    status=RUNNING,
+    seed=0,
+    params=1,
+    macs=1,
+)
+
+
+def _ended(trial, score, **changes):
+    changes = {"status": COMPLETED, "seconds": 1.26, "curve": {"epoch": [1]}, **changes}
+    return dataclasses.replace(BEGUN, trial=trial, score=score, **changes)
+
+
+def _watch(display):
+    """Shows two trials and the promotion of the second."""
+    with display:
+        display.resume([])
+        for record in (
+            _ended(0, 0.5),
+            _ended(1, 0.75),
+            _ended(2, 0.7, parent=1, initial_epoch=1, epochs=3, curve={"epoch": [2, 3]}),
+        ):
+            display.trial_began(dataclasses.replace(record, status=RUNNING, score=None))
+            for epoch in range(record.initial_epoch + 1, record.epochs + 1):
+                display.epoch_ended(record, epoch, {"val_accuracy": record.score, "loss": 1.0})
+            display.trial_ended(record)
+
+
+def _shown(watch=_watch, *, terminal=False, **options):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=200, highlight=False)
+    watch(Display(PLAN, "val_accuracy", direction="max", console=console, **options))
+    return text.getvalue()
+
+
+def test_plain_lines_where_there_is_no_terminal():
+    assert _shown().splitlines() == [
+        "trial 1/6  run 0  epochs 0->1  val_accuracy 0.5000  1.3 s  best 0.5000 (run 0, 1 epochs)",
+        "trial 2/6  run 1  epochs 0->1  val_accuracy 0.7500  1.3 s  best 0.7500 (run 1, 1 epochs)",
+        "trial 3/6  run 1  epochs 1->3  val_accuracy 0.7000  1.3 s  best 0.7000 (run 1, 3 epochs)",
+    ]
+
+
+def test_terminal_shows_a_bar_with_the_current_trial():
+    text = _shown(terminal=True)
+    plain = _ESCAPE.sub("", text)
+    # What is on the line at the end: it is drawn ten times a second, not at every event.
+    assert "trial 3/6 run 1 epoch 3/3 0.7000  best 0.7500 (run 1, 1 epochs)" in plain
+    assert " 4/11 epochs, left" in plain  # of 3 * 1 + 1 * 2 + 2 * 3
+    assert "trial 1/6  run 0  epochs 0->1" in plain
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_terminal_is_restored_after_an_error():
+    def break_off(display):
+        with pytest.raises(KeyboardInterrupt), display:
+            raise KeyboardInterrupt
+
+    text = _shown(break_off, terminal=True)
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+@pytest.mark.parametrize(("quiet", "lines"), [(True, 0), (False, 3)])
+def test_quiet_shows_nothing_and_nothing_goes_to_stdout(quiet, lines, capsys):
+    _watch(Display(PLAN, "val_accuracy", direction="max", quiet=quiet))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == lines
+
+
+@pytest.mark.parametrize(
+    ("status", "score", "message", "shown"),
+    [
+        (DIVERGED, 0.0, "The loss is not finite in epoch 1.", "diverged: The loss is not finite in epoch 1."),
+        (FAILED, None, "Traceback:\n  line\nValueError: [bold]odd[/bold]", "failed: ValueError: [bold]odd[/bold]"),
+        (FAILED, None, "", "failed: "),
+    ],
+)
+def test_trial_without_a_result_says_why(status, score, message, shown):
+    def watch(display):
+        display.trial_ended(_ended(0, score, status=status, message=message))
+
+    assert f"epochs 0->1  {shown}  1.3 s" in _shown(watch)
+
+
+def test_continued_search_knows_the_best_and_counts_on():
+    def watch(display):
+        display.resume([_ended(0, 0.9), dataclasses.replace(BEGUN, trial=1)])
+        display.trial_ended(_ended(1, 0.1))
+
+    assert _shown(watch).splitlines() == [
+        "continuing: 2 trials are in the study",
+        "trial 2/6  run 1  epochs 0->1  val_accuracy 0.1000  1.3 s  best 0.9000 (run 0, 1 epochs)",
+    ]
+
+
+def test_bar_of_a_continued_search_begins_with_what_is_held():
+    def watch(display):
+        with display:
+            display.resume([_ended(0, 0.9), dataclasses.replace(BEGUN, trial=1)])
+
+    assert " 1/11 epochs" in _ESCAPE.sub("", _shown(watch, terminal=True))
+
+
+def test_smallest_loss_is_the_best():
+    text = io.StringIO()
+    display = Display(PLAN, "val_loss", direction="min", console=Console(file=text, width=200))
+    for trial, score in enumerate([0.5, 0.7]):
+        display.trial_ended(_ended(trial, score))
+    assert text.getvalue().splitlines()[-1].endswith("best 0.5000 (run 0, 1 epochs)")
+
+
+def test_plan_counts_what_will_be_trained():
+    assert (PLAN.trials, PLAN.configurations, PLAN.epochs, PLAN.seconds) == (6, 5, 11, 5 * 2.0 + 11 * 0.5)
+    lines = PLAN.lines()
+    assert lines[0] == "Trials    6 trials of 5 configurations, 11 epochs in all"
+    assert lines[1] == "Rungs     3 x 0->1, 1 x 1->3, 2 x 0->3 (trials x epochs)"
+    assert lines[2].startswith("Time      about 16 s on this machine (measured with the default configuration: 2.0 s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (3600, "60 min"), (7200, "2 h"), (90_000, "25 h")]
+)
+def test_durations_have_the_unit_a_person_would_use(seconds, text):
+    assert describe_seconds(seconds) == text

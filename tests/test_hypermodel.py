@@ -1,0 +1,129 @@
+"""The HyperModel serves any Keras Tuner user, and refuses a space that it does not understand."""
+
+import keras
+import keras_tuner
+import pytest
+
+from tuner.errors import SpaceError, UsageError
+from tuner.hypermodel import SEResNetHyperModel, active_values, check_objective, declare
+from tuner.recipe import SmoothedCrossentropy
+from tuner.space import Space, load_space
+
+SHAPE = {"input_shape": (8, 8, 1), "classes": 3, "max_epochs": 2, "steps_per_epoch": 4}
+
+
+def _declare(hp):
+    hp.Fixed("stages", 1)
+    hp.Fixed("blocks_1", 1)
+    hp.Choice("width", [2, 4], default=4)
+    hp.Float("learning_rate", 0.005, 0.5, sampling="log", default=0.05)
+
+
+def _values(declare_):
+    hp = keras_tuner.HyperParameters()
+    declare_(hp)
+    return hp
+
+
+# A stock Hyperband loads a promoted trial's weights into a model whose optimizer is not built yet.
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
+def test_works_unchanged_in_a_stock_hyperband(stripes, tmp_path):
+    hypermodel = SEResNetHyperModel(_declare, **SHAPE)
+    tuner = keras_tuner.Hyperband(
+        hypermodel, objective="val_accuracy", max_epochs=2, factor=2, seed=1, directory=tmp_path, project_name="stock"
+    )
+    tuner.oracle.max_trials = 3  # of 5: two of one epoch, and the better of them of two
+    train, validation = stripes.train, stripes.validation
+    tuner.search(
+        train.images.astype("float32"),
+        train.labels,
+        validation_data=(validation.images.astype("float32"), validation.labels),
+        verbose=0,
+    )
+    trials = tuner.oracle.get_best_trials(5)
+    assert [trial.status for trial in trials] == ["COMPLETED"] * 3
+    assert [trial.hyperparameters.values.get("tuner/trial_id") for trial in trials].count(None) == 2
+    assert set(active_values(trials[0].hyperparameters)) >= {"stages", "blocks_1", "width", "learning_rate"}
+
+
+def test_model_follows_the_values():
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"width": 2, "learning_rate": 0.1}
+    model = SEResNetHyperModel(_declare, **SHAPE, mean=(100.0,), variance=(9.0,)).build(hp)
+    assert (model.input_shape, model.output_shape) == ((None, 8, 8, 1), (None, 3))
+    assert next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)).filters == 2
+    assert any(isinstance(layer, keras.layers.Normalization) for layer in model.layers)
+    schedule = model.optimizer._learning_rate
+    assert (float(schedule.peak), schedule.total_steps) == pytest.approx((0.1, 8))
+    assert isinstance(model.loss, SmoothedCrossentropy)
+
+
+@pytest.mark.parametrize(
+    "space", ["small", load_space("small"), load_space("small").declare], ids=["name", "space", "function"]
+)
+def test_space_may_be_given_in_any_form(space):
+    hypermodel = SEResNetHyperModel(space, **SHAPE)
+    assert active_values(_values(hypermodel.declare))["se_ratio"] == 16
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "expected"),
+    [
+        ({}, "blocks", (2, 2, 2)),
+        ({}, "width", 16),
+        ({}, "se_ratio", 16),
+        ({}, "block", "basic"),
+        ({}, "stem", "small"),
+        ({"stages": 2, "blocks_1": 1, "blocks_2": 3}, "blocks", (1, 3)),
+        ({"stages": 4, "blocks_4": 5}, "blocks", (2, 2, 2, 5)),
+        ({"se_ratio": 0}, "se_ratio", 0),
+        ({"block": "bottleneck", "stem": "imagenet"}, "block", "bottleneck"),
+    ],
+)
+def test_what_a_space_leaves_out_has_a_default(values, field, expected):
+    assert getattr(SEResNetHyperModel(_declare, **SHAPE).model_config(values), field) == expected
+
+
+def test_statistics_follow_the_steps_of_an_epoch():
+    config = SEResNetHyperModel(_declare, **SHAPE).model_config({})
+    assert config.norm_momentum == pytest.approx(0.01 ** (1 / 4))
+
+
+@pytest.mark.parametrize("values", [{"width": 0}, {"se_ratio": -1}, {"stages": 0}, {"block": "wide"}])
+def test_values_that_make_no_network_blame_the_space(values):
+    with pytest.raises(SpaceError, match="The search space asks for a network that cannot be built: ModelConfig"):
+        SEResNetHyperModel(_declare, **SHAPE).model_config(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("learning_rte", "Did you mean 'learning_rate'?"),
+        ("se-ratio", "Did you mean 'se_ratio'?"),
+        ("blocks_0", "blocks_1, blocks_2"),
+        ("blocks_1a", "blocks_1, blocks_2"),
+        ("tuner/epochs", "known are block, stem"),
+    ],
+)
+def test_unknown_name_is_refused(name, hint):
+    with pytest.raises(SpaceError) as refused:
+        declare(Space("own", "Own.", lambda hp: hp.Int(name, 1, 4)))
+    assert f"own declares '{name}', which the SE-ResNet does not know" in str(refused.value)
+    assert hint in str(refused.value)
+
+
+@pytest.mark.parametrize("smoothing", [lambda hp: hp.Float("label_smoothing", 0.0, 0.2)])
+def test_loss_is_no_objective_while_its_definition_is_searched(smoothing):
+    with pytest.raises(UsageError, match="'val_loss', but the space searches label_smoothing"):
+        check_objective("val_loss", _values(smoothing))
+    check_objective("val_accuracy", _values(smoothing))
+    check_objective("val_loss", _values(_declare))
+
+
+def test_inactive_values_are_left_out():
+    def conditional(hp):
+        hp.Choice("optimizer", ["sgd", "adam"])
+        with hp.conditional_scope("optimizer", ["adam"]):
+            hp.Float("weight_decay", 0.0, 0.1)
+
+    assert active_values(_values(conditional)) == {"optimizer": "sgd"}

@@ -1,0 +1,153 @@
+"""Imports go down only (the table of design.md), and no help page waits for a library."""
+
+import ast
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# A module may import those of its own number and below.
+LAYERS = {
+    0: ["tuner", "errors", "config", "records", "command", "figures"],
+    1: ["models", "data", "space", "distributions", "storage", "study", "checkpoint", "recipe", "card"],
+    2: ["program", "training", "hypermodel", "worker", "oracles", "request"],
+    3: ["executor", "plan"],
+    4: ["exporter", "reopen", "selector", "leaderboard", "display"],
+    5: ["search", "select", "predict", "data.__main__", "__main__"],
+}
+LAYER = {module: number for number, modules in LAYERS.items() for module in modules}
+
+# What decides a result knows Keras, what decides a search knows Optuna, and neither knows the other's library.
+KERAS_COLUMN = [
+    "models",
+    "data",
+    "recipe",
+    "checkpoint",
+    "program",
+    "training",
+    "hypermodel",
+    "worker",
+    "exporter",
+    "predict",
+]
+OPTUNA_COLUMN = ["oracles", "study", "distributions", "storage", "space", "records", "config"]
+COMMANDS = ["tuner.search", "tuner.leaderboard", "tuner.select", "tuner.predict", "tuner.data"]
+
+
+@functools.cache
+def _files():
+    """Every module of `tuner` by its name within the package."""
+    names = {path: path.relative_to(ROOT / "tuner").with_suffix("").parts for path in (ROOT / "tuner").rglob("*.py")}
+    return {".".join(part for part in parts if part != "__init__") or "tuner": path for path, parts in names.items()}
+
+
+def _imports_of(path):
+    """Returns the full names that a file imports anywhere, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _home(module):
+    """Returns the entry of the table that a module belongs to: itself or its package."""
+    return module if module in LAYER else module.partition(".")[0]
+
+
+def _own(name):
+    """Returns the module of `tuner` that an imported name is or is in; None for another package."""
+    if name.partition(".")[0] != "tuner":
+        return None
+    parts = name.split(".")[1:]
+    while parts and ".".join(parts) not in _files():
+        parts.pop()
+    return ".".join(parts) or "tuner"
+
+
+def _edges():
+    return [
+        (module, imported)
+        for module, path in sorted(_files().items())
+        for imported in sorted({_own(name) for name in _imports_of(path)} - {None})
+    ]
+
+
+def test_every_module_has_a_layer():
+    assert {_home(module) for module in _files()} == set(LAYER)
+
+
+@pytest.mark.parametrize(("module", "imported"), _edges())
+def test_import_points_down(module, imported):
+    assert LAYER[_home(imported)] <= LAYER[_home(module)]
+
+
+def test_imports_make_no_circle():
+    below = {}
+    for module, imported in _edges():
+        if _home(module) != _home(imported):
+            below.setdefault(_home(module), set()).add(_home(imported))
+    while below:
+        leaves = {module for module, imported in below.items() if not imported & set(below)}
+        assert leaves, f"a circle runs through {sorted(below)}"
+        below = {module: imported for module, imported in below.items() if module not in leaves}
+
+
+def _libraries(homes):
+    return {
+        (module, name.partition(".")[0])
+        for module, path in _files().items()
+        if _home(module) in homes
+        for name in _imports_of(path)
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "forbidden"),
+    [(KERAS_COLUMN, {"optuna"}), (OPTUNA_COLUMN, {"keras", "tensorflow", "tensorflow_datasets"})],
+)
+def test_column_knows_one_library(column, forbidden):
+    assert [pair for pair in _libraries(column) if pair[1] in forbidden] == []
+
+
+def test_nothing_imports_the_inside_of_keras_tuner():
+    assert [
+        name for path in _files().values() for name in _imports_of(path) if name.startswith("keras_tuner.src")
+    ] == []
+
+
+def test_search_spaces_import_nothing():
+    assert {name for path in (ROOT / "search_spaces").glob("*.py") for name in _imports_of(path)} == set()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "tuner.data prepare"])
+def test_help_has_examples_and_imports_no_library(command):
+    module, *arguments = command.split()
+    code = f"""
+import runpy, sys
+sys.argv = ["x", *{arguments}, "--help"]
+try:
+    runpy.run_module("{module}", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    print(end.code, sorted({{"tensorflow", "keras", "keras_tuner", "optuna", "numpy"}} & set(sys.modules)))
+"""
+    out = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT)
+    assert "examples:\n  python -m tuner." in out
+    assert out.splitlines()[-1] == "0 []"
+
+
+def test_package_lists_all_commands():
+    out = subprocess.check_output([sys.executable, "-m", "tuner"], text=True, cwd=ROOT)
+    listed = [line.split()[2] for line in out.splitlines() if line.startswith("  python -m ")]
+    assert listed == COMMANDS
+    runnable = {name for name, path in _files().items() if 'if __name__ == "__main__":' in path.read_text()}
+    assert runnable - {"__main__", "reopen"} == {name.removeprefix("tuner.") for name in COMMANDS} - {"data"} | {
+        "data.__main__"
+    }

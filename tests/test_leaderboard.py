@@ -1,0 +1,205 @@
+"""The ranked runs in every format, from a study that was read without TensorFlow."""
+
+import csv
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tuner import leaderboard
+from tuner.config import SearchConfig
+from tuner.leaderboard import FORMATS, rows_of, write_files
+from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
+from tuner.study import Study
+
+FIELDS = "rank, run, score, best_score, best_epoch, epochs, params, macs, seconds, status, seed, hyperparameters"
+
+
+def _record(trial, *, parent=None, epochs=(0, 3), score=None, status=COMPLETED, **hyperparameters):
+    return Record(
+        trial=trial,
+        parent=parent,
+        hyperparameters={"stages": 2, "width": 8, **hyperparameters},
+        initial_epoch=epochs[0],
+        epochs=epochs[1],
+        status=status,
+        seed=40 + trial,
+        params=18_234,
+        macs=1_250_000,
+        score=score,
+        best_score=score,
+        best_epoch=None if score is None else epochs[1],
+        curve={"epoch": list(range(epochs[0] + 1, epochs[1] + 1))} if status == COMPLETED else {},
+        seconds=1.23456,
+    )
+
+
+RECORDS = [
+    _record(0, score=0.5, learning_rate=0.0375),
+    _record(1, score=0.9, width=16, learning_rate=0.123456),
+    _record(2, status=DIVERGED, score=0.0, learning_rate=1.0),
+    _record(3, status=FAILED),
+    _record(4, parent=1, epochs=(3, 9), score=0.95, width=16, learning_rate=0.123456),
+    _record(5, status=RUNNING, optimizer="adam"),
+]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with one study."""
+    (tmp_path / "mine").mkdir()
+    config = SearchConfig(space="tiny", max_epochs=9, batch_size=64)
+    space = [
+        {"class_name": kind, "config": {"name": name, "conditions": [], **ends}}
+        for kind, name, ends in [
+            ("Fixed", "stages", {"value": 2}),
+            ("Choice", "width", {"values": [8, 16]}),
+            ("Float", "learning_rate", {"min_value": 0.0, "max_value": 1.0, "sampling": "linear", "step": None}),
+            ("Choice", "optimizer", {"values": ["sgd", "adam"]}),
+        ]
+    ]
+    study = Study.create(f"sqlite:///{tmp_path}/mine/study.db", "mine", config=config, space=space, versions={})
+    for record in RECORDS:
+        study.begin(record, proposal={})
+        if record.status != RUNNING:
+            study.finish(record)
+    return tmp_path
+
+
+def _print(results, *arguments):
+    return leaderboard.main([*arguments, "--results-dir", str(results)])
+
+
+def test_json_has_exactly_the_promised_fields(results, capsys):
+    assert _print(results, "mine", "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert all(", ".join(row) == FIELDS for row in rows)
+    assert rows[0] == {
+        "rank": 1,
+        "run": 1,
+        "score": 0.95,
+        "best_score": 0.95,
+        "best_epoch": 9,
+        "epochs": 9,
+        "params": 18234,
+        "macs": 1250000,
+        "seconds": 2.47,
+        "status": "completed",
+        "seed": 44,
+        "hyperparameters": {"stages": 2, "width": 16, "learning_rate": 0.123456},
+    }
+    assert [(row["rank"], row["run"], row["status"]) for row in rows[1:]] == [
+        (2, 0, "completed"),
+        (3, 2, "diverged"),
+        (4, 3, "failed"),
+        (5, 5, "running"),
+    ]
+    assert [rows[3][name] for name in ("score", "best_score", "best_epoch")] == [None, None, None]
+
+
+def test_csv_has_one_column_a_hyperparameter(results, capsys):
+    assert _print(results, "--format", "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    promised = FIELDS.removesuffix(", hyperparameters").split(", ")
+    assert list(rows[0]) == [*promised, "stages", "width", "learning_rate", "optimizer"]
+    assert (rows[0]["score"], rows[0]["learning_rate"], rows[0]["optimizer"]) == ("0.95", "0.123456", "")
+    assert (rows[3]["score"], rows[3]["learning_rate"]) == ("", "")
+    assert rows[4]["optimizer"] == "adam"
+
+
+def test_markdown_is_a_table_of_equal_rows(results, capsys):
+    assert _print(results, "--format", "md") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("| rank | run | score |")
+    assert set(lines[1]) <= set("|-: ")
+    assert len({line.count("|") for line in lines}) == 1
+    assert len(lines) == 2 + 5
+
+
+def test_table_is_aligned_and_short(results, capsys):
+    assert _print(results) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    names = "rank run score best at epochs params macs seconds status width learning_rate optimizer"
+    assert " ".join(header.split()) == names
+    assert " ".join(rows[0].split()) == "1 1 0.95 0.95 9 9 18.2k 1.25M 2.5 completed 16 0.1235 -"
+    assert "stages" not in header  # every run has the same
+    end = header.index("status") + len("status")
+    assert all(row[:end].endswith(("completed", "diverged", "failed", "running")) for row in rows)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_top_keeps_the_best(form, results, capsys):
+    _print(results, "--format", form, "--top", "1")
+    short = capsys.readouterr().out
+    rows = {"json": lambda text: len(json.loads(text)), "md": lambda text: text.count("\n") - 2}
+    assert rows.get(form, lambda text: text.count("\n") - 1)(short) == 1
+
+
+@pytest.mark.parametrize("direction", ["max", "min"])
+def test_rows_are_ranked_by_the_better_end(direction):
+    rows = rows_of([_record(0, score=0.5), _record(1, score=0.6)], direction)
+    assert [row.run for row in rows] == ([1, 0] if direction == "max" else [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0"), (999, "999"), (1000, "1k"), (18_234, "18.2k"), (3.9e9, "3.9G"), (1.5e13, "1.5e+04G")]
+)
+def test_counts_are_short(count, text):
+    (row,) = rows_of([dataclasses.replace(_record(0, score=0.5), params=count)], "max")
+    assert FORMATS["table"]([row]).splitlines()[1].split()[6] == text
+
+
+def test_files_replace_the_old_ones_and_leave_nothing_else(tmp_path):
+    for records in (RECORDS[:1], RECORDS):
+        rows = rows_of(records, "max")
+        write_files(rows, tmp_path)
+        assert (tmp_path / "leaderboard.csv").read_text() == FORMATS["csv"](rows)
+        assert (tmp_path / "leaderboard.md").read_text() == FORMATS["md"](rows)
+    assert {path.name for path in tmp_path.iterdir()} == {"leaderboard.csv", "leaderboard.md"}
+
+
+def test_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
+    rows = rows_of(RECORDS, "max")
+    write_files(rows, tmp_path)
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_files(rows[:1], tmp_path)
+    assert (tmp_path / "leaderboard.csv").read_text() == FORMATS["csv"](rows)
+
+
+def test_study_without_trials_says_so(tmp_path, capsys):
+    (tmp_path / "new").mkdir()
+    config = SearchConfig(space="tiny", max_epochs=9, batch_size=64)
+    Study.create(f"sqlite:///{tmp_path}/new/study.db", "new", config=config, space=[], versions={})
+    assert _print(tmp_path) == 1
+    assert capsys.readouterr().err == "Error: The study new has no trial yet; continue it with --study new.\n"
+
+
+def test_unknown_study_is_one_line_with_a_suggestion(results, capsys):
+    assert _print(results, "mime") == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "Did you mean 'mine'?" in err
+
+
+@pytest.mark.parametrize("wrong", [["--top", "0"], ["--format", "xml"]])
+def test_wrong_flag_exits_with_2(wrong):
+    with pytest.raises(SystemExit) as end:
+        leaderboard.main(wrong)
+    assert end.value.code == 2
+
+
+def test_reading_a_study_needs_no_tensorflow(results):
+    code = (
+        "import sys, tuner.leaderboard as l\n"
+        f"print(l.main(['--results-dir', {str(results)!r}]), {{'tensorflow', 'keras'}} & set(sys.modules))"
+    )
+    out = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert out.splitlines()[-1] == "0 set()"

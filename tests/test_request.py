@@ -1,0 +1,139 @@
+"""From flags to a configuration: defaults come from the space, a study keeps its settings."""
+
+import argparse
+import datetime
+
+import pytest
+
+from tuner.config import SearchConfig
+from tuner.errors import SpaceError, StudyError, UsageError
+from tuner.request import add_search_flags, resolve, study_name
+
+STORED = SearchConfig(space="tiny", max_epochs=3, batch_size=32, trials=5, seed=4, image_size=(8, 9))
+
+
+def _flags(line=""):
+    parser = argparse.ArgumentParser()
+    add_search_flags(parser)
+    return parser.parse_args(line.split())
+
+
+def test_defaults_are_those_of_the_small_space():
+    config = resolve(_flags(), None)
+    assert config == SearchConfig(space="small", max_epochs=9, batch_size=64)
+    assert (config.dataset, config.algorithm, config.objective, config.seed) == (
+        "digits",
+        "hyperband",
+        "val_accuracy",
+        0,
+    )
+
+
+@pytest.mark.parametrize(("space", "budget"), [("tiny", (3, 64)), ("medium", (27, 128)), ("imagenet", (90, 256))])
+def test_budget_and_batch_come_from_the_space(space, budget):
+    config = resolve(_flags(f"--space {space}"), None)
+    assert (config.max_epochs, config.batch_size) == budget
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "value"),
+    [
+        ("--dataset folder:pets", "dataset", "folder:pets"),
+        ("--algorithm random", "algorithm", "random"),
+        ("--trials 7", "trials", 7),
+        ("--max-epochs 2", "max_epochs", 2),
+        ("--objective val_loss", "objective", "val_loss"),
+        ("--seed 0", "seed", 0),
+        ("--seed 12", "seed", 12),
+        ("--batch-size 5", "batch_size", 5),
+        ("--validation-fraction 0.5", "validation_fraction", 0.5),
+        ("--image-size 32", "image_size", (32, 32)),
+        ("--image-size 28x32", "image_size", (28, 32)),
+    ],
+)
+def test_flag_sets_its_field(line, field, value):
+    assert getattr(resolve(_flags(line), None), field) == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--trials 0",
+        "--trials x",
+        "--max-epochs 0",
+        "--batch-size -1",
+        "--seed -1",
+        "--seed 1.5",
+        "--image-size 0",
+        "--image-size 8x0",
+        "--image-size big",
+        "--validation-fraction half",
+        "--study ../elsewhere",
+        "--study a/b",
+        "--study .hidden",
+    ],
+)
+def test_wrong_flag_exits_with_2(line, capsys):
+    with pytest.raises(SystemExit) as end:
+        _flags(line)
+    assert end.value.code == 2
+    assert line.split()[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [("--algorithm bayes", UsageError), ("--objective loss", UsageError), ("--space smal", SpaceError)],
+)
+def test_unknown_name_is_wrong_usage_with_a_suggestion(line, error):
+    with pytest.raises(error, match=r"Did you mean"):
+        resolve(_flags(line), None)
+
+
+@pytest.mark.parametrize("line", ["", "--seed 4", "--space tiny --max-epochs 3 --image-size 8x9"])
+def test_continued_study_keeps_its_settings(line):
+    assert resolve(_flags(line), STORED) == STORED
+
+
+@pytest.mark.parametrize("trials", [6, 500])
+def test_continued_study_may_grow(trials):
+    assert resolve(_flags(f"--trials {trials}"), STORED).trials == trials
+
+
+@pytest.mark.parametrize(
+    ("line", "phrase"),
+    [
+        ("--seed 0", "--seed is 4 in the study and 0 now"),
+        ("--space small", "--space is tiny in the study and small now"),
+        ("--dataset folder:x", "--dataset is digits in the study and folder:x now"),
+        ("--algorithm random", "--algorithm is hyperband in the study and random now"),
+        ("--max-epochs 4", "--max-epochs is 3 in the study and 4 now"),
+        ("--objective val_loss", "--objective is val_accuracy in the study and val_loss now"),
+        ("--batch-size 64", "--batch-size is 32 in the study and 64 now"),
+        ("--validation-fraction 0.3", "--validation-fraction is 0.2 in the study and 0.3 now"),
+        ("--image-size 8", "--image-size is [8, 9] in the study and [8, 8] now"),
+    ],
+)
+def test_changed_flag_is_spelled_out_with_the_way_out(line, phrase):
+    with pytest.raises(StudyError) as refused:
+        resolve(_flags(line), STORED)
+    assert phrase in str(refused.value)
+    assert "--study NAME" in str(refused.value)
+
+
+def test_all_changed_flags_are_named_at_once():
+    with pytest.raises(StudyError, match=r"--max-epochs.*--seed|--seed.*--max-epochs"):
+        resolve(_flags("--seed 1 --max-epochs 4"), STORED)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("", "small-digits-hyperband-{today}"),
+        ("--space tiny --algorithm random", "tiny-digits-random-{today}"),
+        ("--space own/my_space.py --dataset folder:/data/my-pets/", "my_space-my-pets-hyperband-{today}"),
+        ("--dataset tfds:emnist/balanced:3.1.0", "small-balanced-3.1.0-hyperband-{today}"),
+        ("--study mine", "mine"),
+    ],
+)
+def test_study_is_named_after_what_it_searches(line, name):
+    assert study_name(_flags(line)) == name.format(today=datetime.date.today().isoformat())

@@ -1,0 +1,133 @@
+"""A search space is found by name or file, and a broken one says where and why."""
+
+import pytest
+
+from tuner.config import SearchConfig
+from tuner.errors import SpaceError
+from tuner.hypermodel import SEResNetHyperModel, active_values, declare
+from tuner.oracles import ORACLES, make_oracle
+from tuner.space import load_space, space_names
+
+SHIPPED = ["imagenet", "medium", "small", "tiny"]
+
+
+TWICE = [
+    "hp.Choice('stem', ['small', 'imagenet'])",
+    "with hp.conditional_scope('stem', ['small']): hp.Int('width', 4, 8)",
+    "with hp.conditional_scope('stem', ['imagenet']): hp.Int('width', 4, 9)",
+]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="own.py"):
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_names_are_the_shipped_files():
+    assert space_names() == SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_space_has_a_title_page_with_its_command(name):
+    space = load_space(name)
+    text = __import__(f"search_spaces.{name}", fromlist=["x"]).__doc__
+    assert space.title
+    assert space.title == text.splitlines()[0]
+    assert f"python -m tuner.search --space {name}" in text
+    assert "\nCost: " in text
+    assert "\nExpected: " in text
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_default_of_shipped_space_is_a_network(name):
+    hp = declare(load_space(name))
+    size = (224, 224, 3) if name == "imagenet" else (8, 8, 1)
+    hypermodel = SEResNetHyperModel(name, size, classes=10, max_epochs=9, steps_per_epoch=20)
+    values = active_values(hp)
+    config = hypermodel.model_config(values)
+    assert config.width == values["width"]
+    assert config.blocks == tuple(values[f"blocks_{stage}"] for stage in range(1, values["stages"] + 1))
+    names = {"learning_rate", "sgd_learning_rate"} & set(values)
+    assert {hypermodel.recipe(values).learning_rate} == {values[name] for name in names}
+
+
+def test_file_is_a_space(write):
+    path = write(
+        '"""Mine.\n\nMore."""\nMAX_EPOCHS = 5\nBATCH_SIZE = 16\n\ndef declare(hp):\n    hp.Fixed("width", 4)\n'
+    )
+    space = load_space(path)
+    assert (space.name, space.label, space.title, space.max_epochs, space.batch_size) == (path, "own", "Mine.", 5, 16)
+    assert declare(space).values == {"width": 4}
+
+
+def test_budgets_have_defaults(write):
+    space = load_space(write("def declare(hp):\n    hp.Fixed('width', 4)\n"))
+    assert (space.max_epochs, space.batch_size) == (9, 64)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("smal", "small"), ("mediun", "medium"), ("imagnet", "imagenet")])
+def test_close_name_is_suggested(name, meant):
+    with pytest.raises(SpaceError, match=rf"no search space '{name}'.*Did you mean '{meant}'\?"):
+        load_space(name)
+
+
+def test_far_name_lists_what_there_is():
+    with pytest.raises(SpaceError, match=r"there are imagenet, medium, small, tiny, and a path that ends in \.py"):
+        load_space("zzz")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def declare(hp:\n", "does not run: SyntaxError"),
+        ("import no_such_module\n", "does not run: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 / 0\n", "does not run: ZeroDivisionError"),
+        ("", r"has no function declare\(hp\)"),
+        ("declare = 3\n", r"has no function declare\(hp\)"),
+        ("MAX_EPOCHS = 0\ndef declare(hp): pass\n", "MAX_EPOCHS of the search space is 0"),
+        ("BATCH_SIZE = '64'\ndef declare(hp): pass\n", "BATCH_SIZE of the search space is '64'"),
+        ("BATCH_SIZE = True\ndef declare(hp): pass\n", "BATCH_SIZE of the search space is True"),
+    ],
+)
+def test_broken_file_says_why(text, message, write):
+    with pytest.raises(SpaceError, match=message):
+        load_space(write(text))
+
+
+def test_absent_file_is_named(tmp_path):
+    with pytest.raises(SpaceError, match=r"absent\.py is no file"):
+        load_space(str(tmp_path / "absent.py"))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("pass", "declares nothing; it may declare block, stem"),
+        ("hp.Int('widht', 4, 8)", "declares 'widht'.*Did you mean 'width'"),
+        ("hp.Int('blocks_0', 1, 2)", "declares 'blocks_0'"),
+        ("hp.Choice('width', [])", r"declare\(hp\) in .*own\.py fails: "),
+        ("\n    ".join(TWICE), "declares 'width' twice; give each conditional scope its own name"),
+        ("hp.Wrong('width')", r"declare\(hp\) in .*own\.py fails: AttributeError"),
+    ],
+)
+def test_broken_declaration_says_why(body, message, write):
+    with pytest.raises(SpaceError, match=message):
+        declare(load_space(write(f"def declare(hp):\n    {body}\n")))
+
+
+@pytest.mark.parametrize("algorithm", sorted(ORACLES))
+@pytest.mark.parametrize("name", SHIPPED)
+def test_proposals_in_shipped_space_are_complete_and_begin_with_its_default(name, algorithm):
+    hp = declare(load_space(name))
+    oracle = make_oracle(SearchConfig(space=name, algorithm=algorithm, max_epochs=9, batch_size=64), hp)
+    hypermodel = SEResNetHyperModel(name, (32, 32, 3), classes=10, max_epochs=9, steps_per_epoch=20)
+    for number in range(4):
+        trial = oracle.create_trial(f"slot{number}")
+        values = active_values(trial.hyperparameters)
+        hypermodel.model_config(values)
+        assert number or values == active_values(hp)

@@ -1,0 +1,385 @@
+"""The study on disk gives back what was written, whatever happened to the writer."""
+
+import dataclasses
+import math
+import os
+import sqlite3
+
+import keras_tuner
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuner.config import SearchConfig
+from tuner.distributions import active_entries
+from tuner.errors import StudyError
+from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
+from tuner.storage import locked, open_storage, storage_url
+from tuner.study import Study, find_study
+
+CONFIG = SearchConfig(space="tiny", max_epochs=9, batch_size=64, image_size=(8, 9))
+BEGUN = Record(
+    trial=0,
+    parent=None,
+    hyperparameters={"width": 8, "learning_rate": 0.1},
+    initial_epoch=0,
+    epochs=3,
+    status=RUNNING,
+    seed=2**31 - 1,
+    params=123,
+    macs=4 * 10**9,
+    after=0,
+)
+ENDED = dataclasses.replace(
+    BEGUN,
+    status=COMPLETED,
+    score=0.75,
+    best_score=0.8,
+    best_epoch=2,
+    curve={"epoch": [1, 2, 3], "loss": [2.0, 1.0, 0.5], "val_accuracy": [0.1, 0.8, 0.75]},
+    seconds=1.25,
+    order=0,
+)
+
+
+def _space(declare):
+    hp = keras_tuner.HyperParameters()
+    declare(hp)
+    return hp.get_config()["space"]
+
+
+def _plain(hp):
+    hp.Choice("width", [4, 8])
+    hp.Float("learning_rate", 0.01, 1.0, sampling="log")
+
+
+@pytest.fixture
+def url(tmp_path):
+    return storage_url(tmp_path, "mine", None).replace("mine/", "")
+
+
+def _create(url, declare=_plain, config=CONFIG):
+    return Study.create(url, "mine", config=config, space=_space(declare), versions={"keras": "3"})
+
+
+@pytest.fixture
+def study(url):
+    return _create(url)
+
+
+def _written(study, begun, ended):
+    study.begin(begun, proposal={**begun.hyperparameters, "tuner/epochs": begun.epochs})
+    study.finish(ended)
+
+
+def test_reopened_study_knows_what_it_was_asked(study, url):
+    again = Study.open(url, "mine")
+    assert (again.name, again.config, again.versions) == ("mine", CONFIG, {"keras": "3"})
+    assert again.space == study.space == _space(_plain)
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        ENDED,
+        dataclasses.replace(
+            ENDED, status=FAILED, score=None, best_score=None, best_epoch=None, curve={}, message="out"
+        ),
+        dataclasses.replace(ENDED, status=DIVERGED, score=0.0, message="The loss is not finite in epoch 3."),
+    ],
+)
+def test_ended_trial_comes_back_as_it_was(ended, study, url):
+    _written(study, BEGUN, ended)
+    assert Study.open(url, "mine").records() == [ended]
+    assert Study.open(url, "mine").proposals() == [{"width": 8, "learning_rate": 0.1, "tuner/epochs": 3}]
+
+
+def test_numbers_that_are_not_finite_come_back_as_not_a_number(study, url):
+    _written(study, BEGUN, dataclasses.replace(ENDED, curve={"epoch": [1, 2, 3], "loss": [1.0, math.nan, math.inf]}))
+    (record,) = Study.open(url, "mine").records()
+    assert record.curve["epoch"] == [1, 2, 3]
+    assert record.curve["loss"][0] == 1.0
+    assert all(math.isnan(value) for value in record.curve["loss"][1:])
+
+
+def test_promotion_keeps_its_parent(study, url):
+    _written(study, BEGUN, ENDED)
+    child = dataclasses.replace(BEGUN, trial=1, parent=0, initial_epoch=3, epochs=9, after=1)
+    study.begin(child, proposal={})
+    assert Study.open(url, "mine").records() == [ENDED, child]
+
+
+def test_trial_whose_writer_was_killed_is_still_running(study, url):
+    study.begin(BEGUN, proposal={"width": 8})
+    study.report(0, epoch=1, value=0.1)
+    assert Study.open(url, "mine").records() == [BEGUN]
+
+
+def test_interrupted_trial_is_reported_again_without_harm(study, url):
+    study.begin(BEGUN, proposal={})
+    study.report(0, epoch=1, value=0.1)
+    again = Study.open(url, "mine")
+    again.report(0, epoch=1, value=0.1)
+    again.finish(ENDED)
+    assert Study.open(url, "mine").records() == [ENDED]
+
+
+def test_optuna_opens_the_file_and_finds_the_best(study, url):
+    _written(study, BEGUN, ENDED)
+    study.begin(dataclasses.replace(BEGUN, trial=1), proposal={})
+    study.report(1, epoch=1, value=0.3)
+    theirs = optuna.load_study(study_name="mine", storage=url)
+    assert (theirs.best_value, theirs.best_params) == (0.75, {"width": 8, "learning_rate": 0.1})
+    assert theirs.metric_names == ["val_accuracy"]
+    assert theirs.trials[1].intermediate_values == {1: 0.3}
+
+
+@pytest.mark.parametrize(("objective", "direction"), [("val_accuracy", "MAXIMIZE"), ("val_loss", "MINIMIZE")])
+def test_optuna_knows_the_better_end(objective, direction, url):
+    _create(url, config=dataclasses.replace(CONFIG, objective=objective))
+    assert optuna.load_study(study_name="mine", storage=url).direction.name == direction
+
+
+def _everything(hp):
+    hp.Fixed("stages", 3)
+    hp.Boolean("flag")
+    hp.Choice("name", ["a", "b"], default="b")
+    hp.Choice("share", [0.1, 0.2])
+    hp.Int("count", 1, 9)
+    hp.Int("count_step", 1, 10, step=4)
+    hp.Int("count_log", 1, 64, sampling="log")
+    hp.Int("count_power", 1, 64, step=2, sampling="log")
+    hp.Float("rate", 0.0, 1.0)
+    hp.Float("rate_step", 0.0, 0.22, step=0.05)
+    hp.Float("rate_log", 1e-5, 1.0, sampling="log")
+    hp.Float("rate_power", 1e-4, 1.0, step=10, sampling="log")
+    hp.Float("rate_reverse", 0.01, 1.0, sampling="reverse_log")
+    with hp.conditional_scope("name", ["a"]):
+        hp.Float("only_a", 0.0, 1.0)
+    with hp.conditional_scope("name", ["b"]):
+        hp.Int("only_b", 1, 3)
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """A study with hyperparameters of every kind."""
+    return _create(f"sqlite:///{tmp_path_factory.mktemp('study')}/study.db", _everything)
+
+
+@pytest.fixture(scope="module")
+def ranges(tmp_path_factory):
+    """The distributions that Optuna reads of a trial with hyperparameters of every kind."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('study')}/study.db"
+    hp = keras_tuner.HyperParameters()
+    _everything(hp)
+    values = {name: value for name, value in hp.values.items() if name != "only_a"}
+    _create(url, _everything).begin(dataclasses.replace(BEGUN, hyperparameters=values), proposal={})
+    return optuna.load_study(study_name="mine", storage=url).trials[0].distributions
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seed=st.integers(1, 10**6))
+def test_values_of_every_kind_come_back(everything, seed):
+    hp = keras_tuner.HyperParameters()
+    _everything(hp)
+    oracle = keras_tuner.oracles.RandomSearchOracle(hyperparameters=hp, seed=seed, objective="val_accuracy")
+    values = oracle.populate_space("0")["values"]
+    trial = len(everything.records())
+    everything.begin(dataclasses.replace(BEGUN, trial=trial, hyperparameters=values), proposal=values)
+    held = everything.records()[trial].hyperparameters
+    assert held == values == everything.proposals()[trial]
+    assert {name: type(value) for name, value in held.items()} == {n: type(value) for n, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [
+        ("stages", optuna.distributions.CategoricalDistribution([3])),
+        ("flag", optuna.distributions.CategoricalDistribution([False, True])),
+        ("name", optuna.distributions.CategoricalDistribution(["a", "b"])),
+        ("count", optuna.distributions.IntDistribution(1, 9)),
+        ("count_step", optuna.distributions.IntDistribution(1, 9, step=4)),
+        ("count_log", optuna.distributions.IntDistribution(1, 64, log=True)),
+        ("count_power", optuna.distributions.IntDistribution(1, 64, log=True)),
+        ("rate", optuna.distributions.FloatDistribution(0.0, 1.0)),
+        ("rate_step", optuna.distributions.FloatDistribution(0.0, 0.2, step=0.05)),
+        ("rate_log", optuna.distributions.FloatDistribution(1e-5, 1.0, log=True)),
+        ("rate_reverse", optuna.distributions.FloatDistribution(0.01, 1.0)),
+        ("only_b", optuna.distributions.IntDistribution(1, 3)),
+    ],
+)
+def test_optuna_knows_the_range_of_every_kind(name, distribution, ranges):
+    assert ranges[name] == distribution
+
+
+def test_inactive_hyperparameters_are_not_stored(url):
+    def conditional(hp):
+        hp.Choice("optimizer", ["sgd", "adam"])
+        with hp.conditional_scope("optimizer", ["sgd"]):
+            hp.Float("learning_rate", 0.01, 1.0, sampling="log")
+        with hp.conditional_scope("optimizer", ["adam"]):
+            hp.Float("learning_rate", 1e-4, 1e-2, sampling="log")
+
+    study = _create(url, conditional)
+    for trial, values in enumerate([("sgd", 0.5), ("adam", 0.0002)]):
+        values = dict(zip(["optimizer", "learning_rate"], values, strict=True))
+        study.begin(dataclasses.replace(BEGUN, trial=trial, hyperparameters=values), proposal=values)
+        (entry,) = [entry for entry in active_entries(study.space, values) if entry["name"] == "learning_rate"]
+        assert entry["min_value"] <= values["learning_rate"] <= entry["max_value"]
+    assert [record.hyperparameters["learning_rate"] for record in study.records()] == [0.5, 0.0002]
+
+
+def test_study_of_another_program_is_refused(url):
+    optuna.create_study(study_name="mine", storage=url)
+    with pytest.raises(StudyError, match="mine was not made by this program"):
+        Study.open(url, "mine")
+
+
+def test_second_study_of_a_name_is_refused(study, url):
+    with pytest.raises(StudyError, match="Another search has just made the study mine"):
+        _create(url)
+
+
+def test_trial_of_another_writer_is_noticed(study, url):
+    study.begin(BEGUN, proposal={})
+    with pytest.raises(StudyError, match="trial 1 from another program"):
+        Study.open(url, "mine").begin(BEGUN, proposal={})
+
+
+def test_absent_study_is_none(url, tmp_path):
+    assert Study.open(url, "mine") is None
+    assert list(tmp_path.iterdir()) == []  # asking makes no file
+    _create(url)
+    assert Study.open(url, "another") is None
+
+
+def test_file_is_written_ahead(study, url):
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("had", "asked", "concluded"),
+    [
+        (None, None, True),
+        (None, 1, True),
+        (None, 2, False),
+        (2, 2, True),
+        (2, 1, True),
+        (2, 3, False),
+        (2, None, False),
+    ],
+)
+def test_concluded_study_has_no_trial_left_for_its_total(had, asked, concluded, url):
+    study = _create(url, config=dataclasses.replace(CONFIG, trials=had))
+    _written(study, BEGUN, ENDED)
+    assert not study.is_concluded(asked)
+    study.conclude()
+    assert Study.open(url, "mine").is_concluded(asked) is concluded
+
+
+def test_total_that_was_passed_is_refused(study):
+    for trial in range(3):
+        study.begin(dataclasses.replace(BEGUN, trial=trial), proposal={})
+    study.check_total(None)
+    study.check_total(3)
+    with pytest.raises(StudyError, match=r"--trials is 2, but the study mine has 3 trials already.*at least 3"):
+        study.check_total(2)
+
+
+def test_extended_study_goes_on_until_it_is_concluded_again(study, url):
+    study.conclude()
+    study.extend(20)
+    again = Study.open(url, "mine")
+    assert again.config == dataclasses.replace(CONFIG, trials=20)
+    assert not again.is_concluded(20)
+    again.conclude()
+    assert again.is_concluded(20)
+
+
+def _wider(hp):
+    hp.Choice("width", [4, 8, 16])
+    hp.Float("learning_rate", 0.01, 1.0, sampling="log")
+
+
+def _more(hp):
+    _plain(hp)
+    hp.Int("blocks_1", 1, 2)
+
+
+def test_unchanged_space_goes_on(study):
+    study.check_space(_space(_plain))
+
+
+@pytest.mark.parametrize(
+    ("declare", "name"),
+    [(_wider, "width"), (_more, "blocks_1"), (lambda hp: hp.Choice("width", [4, 8]), "learning_rate")],
+)
+def test_changed_space_is_refused_by_name(declare, name, study):
+    with pytest.raises(
+        StudyError, match=f"tiny has changed since the study mine was made: {name} is declared otherwise"
+    ):
+        study.check_space(_space(declare))
+
+
+def test_second_search_is_kept_away_until_the_first_ends(tmp_path):
+    with locked(tmp_path / "mine"):
+        with pytest.raises(StudyError, match=r"Another search is writing to .*mine"), locked(tmp_path / "mine"):
+            pass
+        with locked(tmp_path / "another"):
+            pass
+    with locked(tmp_path / "mine"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgres://user:secret@host/db", "cannot be opened: Can't load plugin"),
+        ("nonsense+driver://user:secret@host/db", "cannot be opened: Can't load plugin"),
+        ("mysql+mysqldb://user:secret@host/db", "needs a driver that is not installed"),
+        ("sqlite:////no/such/folder/study.db", "cannot be opened: unable to open database file"),
+        ("nonsense", "cannot be opened: Could not parse"),
+        ("", "cannot be opened: Could not parse"),
+    ],
+)
+def test_wrong_storage_is_one_sentence_without_the_password(url, reason):
+    with pytest.raises(StudyError) as refused:
+        open_storage(url)
+    assert reason in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_file_that_is_no_study_is_one_sentence(tmp_path):
+    (tmp_path / "study.db").write_text("This is a letter and no data base. " * 100)
+    with pytest.raises(StudyError, match="cannot be opened: file is not a database"):
+        open_storage(f"sqlite:///{tmp_path}/study.db")
+
+
+def _make(results, name):
+    (results / name).mkdir()
+    return Study.create(storage_url(results, name, None), name, config=CONFIG, space=_space(_plain), versions={})
+
+
+def test_newest_study_is_found(tmp_path):
+    for age, name in enumerate(["newer", "older"]):
+        _make(tmp_path, name)
+        for file in [*(tmp_path / name).iterdir(), tmp_path / name]:
+            os.utime(file, (10**9 - age, 10**9 - age))
+    (tmp_path / "no-study").mkdir()
+    (tmp_path / "README.md").write_text("")
+    assert find_study(tmp_path, None).name == "newer"
+    assert find_study(tmp_path, "older").name == "older"
+
+
+def test_study_that_is_not_there_lists_what_is(tmp_path):
+    with pytest.raises(StudyError, match=r"There is no study in .*tuner\.search"):
+        find_study(tmp_path, None)
+    with pytest.raises(StudyError, match=r"no study 'mine' in .*it holds none yet"):
+        find_study(tmp_path, "mine")
+    _make(tmp_path, "mine")
+    with pytest.raises(StudyError, match=r"no study 'mime' in .*the newest are mine\. Did you mean 'mine'\?"):
+        find_study(tmp_path, "mime")

@@ -1,0 +1,215 @@
+"""Training is exact: in pieces as in one, after another configuration as in a fresh network, and as Keras does it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tuner.checkpoint import load_state, save_state
+from tuner.models import ModelConfig
+from tuner.recipe import Recipe, compile_model
+from tuner.training import Architecture, Images, Network, configure_runtime, derived_seed
+
+ROOT = Path(__file__).parents[1]
+BATCH, STEPS = 32, 4  # 120 images: three whole batches and one of 24
+RECIPE = Recipe("sgd", 0.1, 1e-3, 0.1)
+
+
+def _architecture(optimizer="sgd", **changes):
+    plain = {"blocks": (1,), "width": 4, "se_ratio": 2, "stem": "small", "norm_momentum": 0.3, "se_bias": True}
+    statistics = {"mean": (100.0,), "variance": (2500.0,)}
+    published = {"conv_bias": False, "projection_norm": True}
+    config = ModelConfig(input_shape=(8, 8, 1), classes=3, **plain | published | statistics | changes)
+    return Architecture(config, optimizer, total_steps=9 * STEPS, batch_size=BATCH)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _runtime():
+    configure_runtime()
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """One compiled network of each optimizer, as a worker keeps them."""
+    return {name: Network(_architecture(name)) for name in ("sgd", "adam")}
+
+
+@pytest.fixture(scope="module")
+def train(stripes):
+    return Images(stripes.train.images, stripes.train.labels)
+
+
+@pytest.fixture(scope="module")
+def validation(stripes):
+    return Images(stripes.validation.images, stripes.validation.labels)
+
+
+def _bits(state):
+    return state.epoch, state.seed, [array.tobytes() for array in [*state.weights, *state.optimizer]]
+
+
+def _epochs(network, data, count):
+    return [network.train_epoch(data) for _ in range(count)]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_three_and_six_epochs_equal_nine_bit_for_bit(optimizer, networks, train):
+    network, recipe = networks[optimizer], Recipe(optimizer, 0.01, 1e-3, 0.1)
+    network.reset(recipe, seed=5)
+    through = _epochs(network, train, 9)
+    nine = network.state()
+
+    network.reset(recipe, seed=5)
+    pieces = _epochs(network, train, 3)
+    three = network.state()
+    network.reset(Recipe(optimizer, 0.5, 0.0, 0.0), seed=6)  # another trial in between
+    _epochs(network, train, 1)
+    network.restore(recipe, three)
+    pieces += _epochs(network, train, 6)
+
+    assert pieces == through
+    assert _bits(network.state()) == _bits(nine)
+    assert through[-1]["accuracy"] > 0.6  # it has learnt something: chance is 0.33
+
+
+_CONTINUE = """
+import pathlib, sys
+sys.path[:0] = ["tests"]
+import numpy as np, keras
+from test_training import RECIPE, _architecture, _epochs
+from tuner.checkpoint import load_state, save_state
+from tuner.training import Images, Network, configure_runtime
+
+configure_runtime()
+keras.layers.Dense(3)(np.zeros((1, 2)))  # another process has another history of names and random numbers
+data = np.load(sys.argv[1])
+network = Network(_architecture())
+network.restore(RECIPE, load_state(pathlib.Path(sys.argv[2])))
+print(repr(_epochs(network, Images(data["images"], data["labels"]), 6)))
+save_state(pathlib.Path(sys.argv[3]), network.state())
+"""
+
+
+def test_fresh_process_goes_on_from_a_file_bit_for_bit(networks, train, stripes, tmp_path):
+    np.savez(tmp_path / "data.npz", images=stripes.train.images, labels=stripes.train.labels)
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=5)
+    _epochs(network, train, 3)
+    save_state(tmp_path / "three.npz", network.state())
+    expected = _epochs(network, train, 6)
+
+    files = [str(tmp_path / name) for name in ("data.npz", "three.npz", "nine.npz")]
+    out = subprocess.check_output([sys.executable, "-c", _CONTINUE, *files], text=True, cwd=ROOT)
+
+    assert out.splitlines()[-1] == repr(expected)
+    assert _bits(load_state(tmp_path / "nine.npz")) == _bits(network.state())
+
+
+def test_reset_gives_the_weights_of_a_fresh_network(networks, train):
+    used, fresh = networks["sgd"], Network(_architecture())
+    used.reset(Recipe("sgd", 0.5, 0.1, 0.3), seed=1)
+    _epochs(used, train, 2)
+    used.reset(RECIPE, seed=7)
+    fresh.reset(RECIPE, seed=7)
+    assert _bits(used.state()) == _bits(fresh.state())
+    assert _epochs(used, train, 2) == _epochs(fresh, train, 2)
+    assert _bits(used.state()) == _bits(fresh.state())
+
+
+def test_seed_decides_the_weights_and_the_order(networks, train):
+    network = networks["sgd"]
+    states, metrics = [], []
+    for seed in (0, 1, 0):
+        network.reset(RECIPE, seed=seed)
+        states.append(_bits(network.state())[2])
+        metrics.append(network.train_epoch(train))
+    assert states[0] == states[2] != states[1]
+    assert metrics[0] == metrics[2] != metrics[1]
+
+
+def test_fresh_weights_have_the_scale_of_their_initializers(networks):
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=3)
+    kernels = [np.array(variable) for variable in network.to_keras().variables if "kernel" in variable.path]
+    assert len(kernels) == 1 + 2 + 2 + 1  # the stem, the block, its gate, the classifier
+    assert all(kernel.std() > 0.05 for kernel in kernels)
+    assert len({kernel.ravel()[0] for kernel in kernels}) == len(kernels)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "changes"),
+    [
+        ("sgd", {}),
+        ("adam", {}),
+        pytest.param("sgd", {"se_ratio": 0, "blocks": (1, 2), "norm_momentum": 0.9}, marks=pytest.mark.slow),
+        pytest.param("sgd", {"block": "bottleneck", "blocks": (1, 1)}, marks=pytest.mark.slow),
+        pytest.param("adam", {"stem": "imagenet", "mean": None, "variance": None}, marks=pytest.mark.slow),
+    ],
+)
+def test_metrics_and_weights_are_those_of_keras(optimizer, changes, networks, train, validation, stripes):
+    recipe = Recipe(optimizer, 0.01, 5.0, 0.1)  # a decay that would show in scales and biases, which it must spare
+    network = Network(_architecture(optimizer, **changes)) if changes else networks[optimizer]
+    network.reset(recipe, seed=5)
+    keras_model = compile_model(network.to_keras(), recipe, total_steps=9 * STEPS)
+    keras_model.run_eagerly = True  # a few steps are faster than a trace
+
+    for epoch in range(2):
+        # The order of a study's trainings, which a change would make impossible to continue.
+        order = np.random.default_rng([5, epoch]).permutation(len(train))
+        x, y = stripes.train.images[order].astype(np.float32), stripes.train.labels[order]
+        fitted = keras_model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0).history
+        evaluated = keras_model.evaluate(
+            stripes.validation.images.astype(np.float32), stripes.validation.labels, verbose=0, return_dict=True
+        )
+        trained, judged = network.train_epoch(train), network.evaluate(validation)
+        # Single precision, summed in another order, over 8 steps: an image may fall on another side (1/60).
+        assert trained["loss"] == pytest.approx(fitted["loss"][0], rel=2e-3)
+        assert judged["loss"] == pytest.approx(evaluated["loss"], rel=2e-3)
+        assert trained["accuracy"] == pytest.approx(fitted["accuracy"][0], abs=1 / 60)
+        assert judged["accuracy"] == pytest.approx(evaluated["accuracy"], abs=1 / 60)
+    for ours, theirs in zip(network.to_keras().get_weights(), keras_model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=2e-3)
+
+
+def test_prediction_is_that_of_the_exported_model(networks, train, stripes):
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=2)
+    _epochs(network, train, 1)
+    expected = network.to_keras().predict(stripes.validation.images.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(network.predict(stripes.validation.images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), 1e30])
+def test_wild_learning_rate_shows_in_the_loss(rate, networks, train):
+    network = networks["sgd"]
+    network.reset(Recipe("sgd", rate), seed=1)
+    assert not np.isfinite(network.train_epoch(train)["loss"])
+    network.reset(RECIPE, seed=1)  # and is gone with the next trial
+    assert np.isfinite(network.train_epoch(train)["loss"])
+
+
+def test_measuring_steps_end_early(networks, train):
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=1)
+    network.train_epoch(train, max_steps=2)
+    assert network.step == 2
+
+
+def test_another_width_of_a_structure_is_trained_by_the_same_program(networks, train, validation):
+    wide = Network(_architecture(width=8, se_ratio=4), networks["sgd"].program)
+    alone = Network(_architecture(width=8, se_ratio=4))
+    for network in (wide, alone):
+        network.reset(RECIPE, seed=5)
+    assert _epochs(wide, train, 2) == _epochs(alone, train, 2)
+    assert wide.evaluate(validation) == alone.evaluate(validation)
+
+
+@pytest.mark.parametrize(
+    ("parts", "seed"),
+    # The first 31 bits of SHA-256 of the tuple's repr; trials of studies on disk were trained with them.
+    [((0, "{}"), 229563985), ((1, "{}"), 1766025274), ((0, "weights", 3), 451193554)],
+)
+def test_derived_seed_never_changes(parts, seed):
+    assert derived_seed(*parts) == seed
