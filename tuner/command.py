@@ -87,7 +87,8 @@ def nonnegative(text: str) -> int:
 def import_tensorflow() -> None:
     """Imports TensorFlow with its start-up notices kept off the terminal.
 
-    They come from C++ before its log level counts, and would break the live display.
+    They come from C++ before its log level counts, and would break the live display. The devices are looked for here
+    too, because a machine without a GPU gets another notice then.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
@@ -97,6 +98,7 @@ def import_tensorflow() -> None:
         try:
             import tensorflow
 
+            tensorflow.config.list_physical_devices()
             tensorflow.get_logger().setLevel("ERROR")  # it counts the tracings of different networks as one's
         finally:
             sys.stderr.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,6 @@ folder:PATH is read where it lies.
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses, prepares, prints; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported, below
     return command.run(lambda: _prepare_fashion_mnist(arguments.folder, arguments.data_dir), debug=arguments.debug)
 
 
@@ -62,6 +60,7 @@ def _prepare_fashion_mnist(folder: Path, data_dir: str | None) -> None:
     if existing is not None:
         sys.stdout.write(f"fashion_mnist is already prepared in {existing}.\n")
         return
+    command.import_tensorflow()
     builder = fashion_mnist.prepare(folder, data_dir)
     counts = ", ".join(f"{split.num_examples} {name}" for name, split in builder.info.splits.items())
     sys.stdout.write(f"fashion_mnist is prepared in {builder.data_dir}: {counts} images.\n")
