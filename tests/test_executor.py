@@ -22,9 +22,6 @@ from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, runs_of
 from tuner.study import Study
 from tuner.worker import Result
 
-# The executor leaves the removal of its scratch folder to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up <TemporaryDirectory:ResourceWarning")
-
 CONFIG = SearchConfig(space="tiny", max_epochs=9, batch_size=64)
 
 
@@ -501,3 +498,18 @@ def test_executor_is_a_tuner_of_keras_tuner(search):
     assert isinstance(executor, keras_tuner.Tuner)
     trial = executor.oracle.create_trial("worker")
     assert executor.run_trial(trial) == {"val_accuracy": _validation({"width": 16}, 1)["val_accuracy"]}
+
+
+def test_stopped_trial_keeps_its_epochs_in_the_study(tmp_path):
+    held = Search(tmp_path / "search", oracle=_impatient).run()
+    assert [record.epochs for record in held] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("different", [False, True])
+def test_failure_message_has_no_traceback(different, tmp_path):
+    names = iter("abcdefgh")
+    worker = FakeWorker(fails=lambda task: ValueError(next(names) if different else "x"))
+    with pytest.raises(TunerError) as end:
+        Search(tmp_path / "search").run(worker)
+    assert "Traceback" not in str(end.value)
+    assert "ValueError: " in str(end.value)

@@ -48,7 +48,6 @@ def _rows(results, study):
 
 
 # The executor leaves the removal of its scratch folder to the garbage collector.
-@pytest.mark.filterwarnings("ignore:Implicitly cleaning up <TemporaryDirectory:ResourceWarning")
 @pytest.mark.usefixtures("digits")
 class TestInThisProcess:
     """One block, one epoch, two trials: seconds."""
@@ -281,3 +280,15 @@ def _write_test_images(folder):
         files.append(folder / f"{number:02d}-{label}.png")
         files[-1].write_bytes(tf.io.encode_png(np.asarray(image)).numpy())
     return files
+
+
+def test_interrupted_search_resumes_with_its_folders(tmp_path, monkeypatch, capsys):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "search", interrupt)
+    flags = ["--study", "s", "--data-dir", str(tmp_path), "--storage", "postgresql://user:secret@host/db"]
+    assert search.main(flags) == 130
+    told = capsys.readouterr().err
+    assert f"--data-dir {tmp_path}" in told
+    assert "user:***@host" in told

@@ -383,3 +383,10 @@ def test_study_that_is_not_there_lists_what_is(tmp_path):
     _make(tmp_path, "mine")
     with pytest.raises(StudyError, match=r"no study 'mime' in .*the newest are mine\. Did you mean 'mine'\?"):
         find_study(tmp_path, "mime")
+
+
+@pytest.mark.parametrize("url", ["postgresql//user:secret@host/db", "postgresql+psycopg://user:secret@host:port/db"])
+def test_malformed_storage_shows_no_password(url):
+    with pytest.raises(StudyError) as refused:
+        open_storage(url)
+    assert "secret" not in str(refused.value)

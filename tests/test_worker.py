@@ -55,11 +55,6 @@ def test_promoted_trial_continues_exactly(worker, through, tmp_path):
     assert _weights(load_state(tmp_path / "second.npz")) == _weights(through[1])
 
 
-# NumPy leaves the file of an archive open that it cannot read.
-unclosed = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
-
-@unclosed
 @pytest.mark.parametrize("lost", ["absent", "torn", "other seed", "other epoch"])
 def test_promoted_trial_whose_state_is_lost_ends_the_same(lost, worker, through, tmp_path):
     parent = tmp_path / "parent.npz"
@@ -146,7 +141,6 @@ def test_state_of_another_trial_is_not_taken_for_its_own(worker, through, tmp_pa
     assert worker.train(dataclasses.replace(TASK, checkpoint=str(path))).curve == through[0].curve
 
 
-@unclosed
 def test_torn_own_state_begins_again(worker, through, tmp_path):
     path = tmp_path / "own.npz"
     save_state(path, through[1])

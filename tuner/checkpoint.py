@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,16 @@ def save_state(path: Path, state: TrainingState) -> None:
 
 
 def load_state(path: Path) -> TrainingState | None:
-    """Returns the state in a file, or None when the file is missing or cut short.
+    """Returns the state in a file, or None when the file is missing, cut short or damaged.
 
     A lost checkpoint is no error: the same training from its beginning ends in the same state.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because NumPy leaves a file open that is no archive.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             facts = json.loads(str(file["facts"]))
             weights = [file[name] for name in sorted(file.files) if name.startswith("weights/")]
             optimizer = [file[name] for name in sorted(file.files) if name.startswith("optimizer/")]
-    except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
+    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return None
     return TrainingState(facts["epoch"], facts["seed"], weights, optimizer, facts["curve"])

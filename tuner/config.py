@@ -16,7 +16,16 @@ __all__ = ["ALGORITHMS", "OBJECTIVES", "SearchConfig", "differences", "library_v
 ALGORITHMS = ("hyperband", "bayesian", "random")
 OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
 
-_LIBRARIES = ("tensorflow", "keras", "keras-tuner", "optuna", "tensorflow-datasets", "numpy", "scikit-learn")
+_LIBRARIES = (
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "keras-tuner",
+    "optuna",
+    "tensorflow-datasets",
+    "numpy",
+    "scikit-learn",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

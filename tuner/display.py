@@ -33,7 +33,7 @@ class Display:
     def __init__(
         self, plan: Plan, objective: str, *, direction: str, quiet: bool = False, console: Console | None = None
     ) -> None:
-        self._console = console or Console(stderr=True, quiet=quiet, highlight=False)
+        self._console = console if console and not quiet else Console(stderr=True, quiet=quiet, highlight=False)
         self._trials = plan.trials
         self._objective = objective
         self._direction = direction

@@ -13,9 +13,19 @@ A message is one sentence or two: what was received, what is allowed, the way ou
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
-__all__ = ["DataError", "ExportError", "SpaceError", "StudyError", "TunerError", "UsageError", "did_you_mean"]
+__all__ = [
+    "DataError",
+    "ExportError",
+    "SpaceError",
+    "StudyError",
+    "TunerError",
+    "UsageError",
+    "did_you_mean",
+    "without_password",
+]
 
 
 class TunerError(Exception):
@@ -50,3 +60,8 @@ def did_you_mean(received: str, allowed: Iterable[str]) -> str:
     """Returns " Did you mean 'x'?" for the closest allowed name, or nothing when none is close."""
     matches = difflib.get_close_matches(received, list(allowed), n=1)
     return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def without_password(url: str) -> str:
+    """Returns a URL, or a text with one in it, as it may be shown."""
+    return re.sub(r":[^:/@\s]*@", ":***@", url)

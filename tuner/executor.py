@@ -15,8 +15,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 import tempfile
 import traceback
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,8 +76,9 @@ class Executor(keras_tuner.Tuner):
         on_trial_end: Callable[[Sequence[Record]], None] | None = None,
     ) -> None:
         # Keras Tuner wants a folder for files of its own. The study is the only truth, so they are thrown away.
-        self._scratch = tempfile.TemporaryDirectory(prefix="tuner-")
-        super().__init__(oracle=oracle, directory=self._scratch.name, project_name="oracle")
+        scratch = tempfile.mkdtemp(prefix="tuner-")
+        weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+        super().__init__(oracle=oracle, directory=scratch, project_name="oracle")
         self.oracle.verbose = 0
         self.worker = worker
         self.study = study
@@ -188,19 +191,17 @@ class Executor(keras_tuner.Tuner):
 
     def _judged(self, record: Record, result: Result) -> Record:
         """Returns the record with its result: the score is the objective at the last epoch, or the worst there is."""
-        values = result.curve.get(self.oracle.objective.name, [])
-        scored = zip(values, result.curve.get("epoch", []), strict=True)
-        finite = [(value, epoch) for value, epoch in scored if math.isfinite(value)]
-        pick = max if self.study.config.direction == "max" else min
-        best, best_epoch = pick(finite, key=lambda pair: pair[0]) if finite else (None, None)
+        objective, direction = self.oracle.objective.name, self.study.config.direction
+        values = result.curve.get(objective, [])
+        best_score, best_epoch = records.best_of(result.curve, objective, direction=direction)
         score = {records.COMPLETED: values[-1] if values else None, records.DIVERGED: self._worst_score()}
         return dataclasses.replace(
             record,
             status=result.status,
             epochs=int(result.curve["epoch"][-1]) if result.status == records.COMPLETED else record.epochs,
             score=score.get(result.status),
-            best_score=best,
-            best_epoch=None if best_epoch is None else int(best_epoch),
+            best_score=best_score,
+            best_epoch=best_epoch,
             curve=result.curve,
             seconds=result.seconds,
             message=result.message,
@@ -225,7 +226,8 @@ class Executor(keras_tuner.Tuner):
         try:
             self.oracle.end_trial(trial)
         except RuntimeError as error:
-            raise TunerError(f"The oracle gave up: {' '.join(str(error).split())}") from error
+            reason = str(error).splitlines()[0]
+            raise TunerError(f"The oracle gave up: {reason} The last trial failed with {_cause(record)}") from error
 
     def _replay(self) -> None:
         """Tells a new oracle what the study holds, event by event."""
@@ -255,7 +257,7 @@ class Executor(keras_tuner.Tuner):
     def _stop_at_second(self, record: Record) -> None:
         messages = [r.message for r in self._records if r.status == records.FAILED]
         if messages.count(record.message) > 1:
-            raise TunerError(f"Two trials failed in the same way, so the search stops. {record.message}")
+            raise TunerError(f"Two trials failed in the same way, so the search stops: {_cause(record)}")
 
     def _task(self, record: Record) -> Task:
         return Task(
@@ -285,6 +287,11 @@ def _proposal(trial: Trial) -> dict[str, Any]:
     """Returns the values of a trial but for the name of its parent, which depends on how many digits a name has."""
     values = _plain(trial.hyperparameters.values)
     return {name: value for name, value in values.items() if name != "tuner/trial_id"}
+
+
+def _cause(record: Record) -> str:
+    """Returns the last line of a traceback; the whole one is in the study."""
+    return record.message.splitlines()[-1] if record.message else "no message"
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["COMPLETED", "DIVERGED", "FAILED", "RUNNING", "Record", "Run", "rank", "runs_of"]
+__all__ = ["COMPLETED", "DIVERGED", "FAILED", "RUNNING", "Record", "Run", "best_of", "rank", "runs_of"]
 
 RUNNING, COMPLETED, DIVERGED, FAILED = "running", "completed", "diverged", "failed"
 
@@ -107,6 +107,14 @@ class Run:
 
     def _epochs_seen(self) -> list[float]:
         return self.last.curve.get("epoch", [])
+
+
+def best_of(curve: Mapping[str, list[float]], objective: str, *, direction: str) -> tuple[float | None, int | None]:
+    """Returns the best finite value of a curve and its epoch; (None, None) where there is none."""
+    scored = zip(curve.get(objective, []), curve.get("epoch", []), strict=True)
+    finite = [(value, int(epoch)) for value, epoch in scored if math.isfinite(value)]
+    pick = max if direction == "max" else min
+    return pick(finite, key=lambda pair: pair[0]) if finite else (None, None)
 
 
 def runs_of(records: Iterable[Record]) -> list[Run]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tuner import command, leaderboard
 from tuner.config import SearchConfig, library_versions
+from tuner.errors import without_password
 from tuner.request import add_search_flags, resolve, study_name
 from tuner.space import load_space
 
@@ -93,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = _parser().parse_args(argv)
     resume = shlex.join(["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments)])
+    resume += f" --data-dir {shlex.quote(arguments.data_dir)}" if arguments.data_dir else ""
     return command.run(lambda: search(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
 
 
@@ -107,7 +109,7 @@ def _print_request(config: SearchConfig, worker: Worker, folder: Path) -> None:
 
 
 def _print_results(study: Study, arguments: argparse.Namespace) -> int:
-    from tuner.storage import storage_url, without_password
+    from tuner.storage import storage_url
 
     results = Path(arguments.results_dir)
     folder = results / study.name
@@ -125,7 +127,7 @@ def _print_results(study: Study, arguments: argparse.Namespace) -> int:
 def _where(arguments: argparse.Namespace) -> list[str]:
     """Returns the flags with which another command finds the study."""
     folder = [] if arguments.results_dir == "results" else ["--results-dir", arguments.results_dir]
-    return folder + (["--storage", arguments.storage] if arguments.storage else [])
+    return folder + (["--storage", without_password(arguments.storage)] if arguments.storage else [])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,9 +11,9 @@ import filelock
 import optuna
 import sqlalchemy
 
-from tuner.errors import StudyError
+from tuner.errors import StudyError, without_password
 
-__all__ = ["locked", "open_storage", "storage_url", "without_password"]
+__all__ = ["locked", "open_storage", "storage_url"]
 
 
 def storage_url(results: Path, name: str, storage: str | None) -> str:
@@ -52,9 +52,9 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
             f"The storage {without_password(url)} needs a driver that is not installed; for "
             "PostgreSQL: pip install 'se-tuner[postgresql]'."
         ) from error
-    except sqlalchemy.exc.SQLAlchemyError as error:
+    except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise StudyError(f"The storage {without_password(url)} cannot be opened: {reason}") from error
+        raise StudyError(f"The storage {without_password(url)} cannot be opened: {without_password(reason)}") from error
     if storage.engine.dialect.name == "sqlite":
         sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
         storage.engine.dispose()
@@ -65,11 +65,3 @@ def _without_waiting(connection: Any, _: Any) -> None:
     """Lets SQLite append to a log instead of waiting for the disk twice a write; a killed process loses nothing."""
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def without_password(url: str) -> str:
-    """Returns a URL that may be shown."""
-    try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return url

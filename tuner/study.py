@@ -168,6 +168,7 @@ class Study:
         identifier = self._trial_id(record.trial)
         result = {
             "status": record.status,
+            "epochs": record.epochs,
             "score": record.score,
             "best_score": record.best_score,
             "best_epoch": record.best_epoch,
@@ -230,7 +231,7 @@ def _close(storage: optuna.storages.RDBStorage) -> None:
 
 def _record(trial: FrozenTrial) -> Record:
     facts, result = trial.user_attrs, trial.user_attrs.get("result", {})
-    ending: dict[str, Any] = {"status": records.RUNNING}
+    ending: dict[str, Any] = {"status": records.RUNNING, "epochs": facts["epochs"]}
     if trial.state.is_finished():
         ending = {**result, "curve": _unfinite(result["curve"])}
     return Record(
@@ -238,7 +239,6 @@ def _record(trial: FrozenTrial) -> Record:
         parent=facts["parent"],
         hyperparameters=dict(trial.params),
         initial_epoch=facts["initial_epoch"],
-        epochs=facts["epochs"],
         seed=facts["seed"],
         params=facts["params"],
         macs=facts["macs"],
