@@ -86,7 +86,7 @@ class Display:
         self._keep(record)
         score = "" if record.score is None else f"{self._objective} {record.score:.4f}"
         if record.status != records.COMPLETED:
-            score = f"{record.status}: {record.message.splitlines()[-1] if record.message else ''}"
+            score = f"{record.status}: {record.cause}"
         self._console.print(
             f"trial {record.trial + 1}/{max(self._trials, record.trial + 1)}  run {self._root[record.trial]}  "
             f"epochs {record.initial_epoch}->{record.epochs}  {score}  {record.seconds:.1f} s  {self._best()}",

@@ -227,7 +227,7 @@ class Executor(keras_tuner.Tuner):
             self.oracle.end_trial(trial)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise TunerError(f"The oracle gave up: {reason} The last trial failed with {_cause(record)}") from error
+            raise TunerError(f"The oracle gave up: {reason} The last trial failed with {record.cause}") from error
 
     def _replay(self) -> None:
         """Tells a new oracle what the study holds, event by event."""
@@ -257,7 +257,7 @@ class Executor(keras_tuner.Tuner):
     def _stop_at_second(self, record: Record) -> None:
         messages = [r.message for r in self._records if r.status == records.FAILED]
         if messages.count(record.message) > 1:
-            raise TunerError(f"Two trials failed in the same way, so the search stops: {_cause(record)}")
+            raise TunerError(f"Two trials failed in the same way, so the search stops: {record.cause}")
 
     def _task(self, record: Record) -> Task:
         return Task(
@@ -287,11 +287,6 @@ def _proposal(trial: Trial) -> dict[str, Any]:
     """Returns the values of a trial but for the name of its parent, which depends on how many digits a name has."""
     values = _plain(trial.hyperparameters.values)
     return {name: value for name, value in values.items() if name != "tuner/trial_id"}
-
-
-def _cause(record: Record) -> str:
-    """Returns the last line of a traceback; the whole one is in the study."""
-    return record.message.splitlines()[-1] if record.message else "no message"
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,11 @@ class Record:
     after: int = 0
     order: int | None = None
 
+    @property
+    def cause(self) -> str:
+        """The last line of the message: of a traceback, the one that names the error."""
+        return self.message.splitlines()[-1] if self.message else ""
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
