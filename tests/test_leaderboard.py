@@ -124,7 +124,7 @@ def test_table_is_aligned_and_short(results, capsys):
     header, *rows = capsys.readouterr().out.splitlines()
     names = "rank run score best at epochs params macs seconds status width learning_rate optimizer"
     assert " ".join(header.split()) == names
-    assert " ".join(rows[0].split()) == "1 1 0.95 0.95 9 9 18.2k 1.25M 2.5 completed 16 0.1235 -"
+    assert " ".join(rows[0].split()) == "1 1 0.9500 0.9500 9 9 18.2k 1.25M 2.5 completed 16 0.1235 -"
     assert "stages" not in header  # every run has the same
     end = header.index("status") + len("status")
     assert all(row[:end].endswith(("completed", "diverged", "failed", "running")) for row in rows)

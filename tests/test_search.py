@@ -229,7 +229,7 @@ class TestWholeLine:
     def test_finished_study_says_so_at_once(self, through, results):
         status, out, err = _run("--study", "through", "--results-dir", results)
         assert (status, err) == (0, "")
-        assert out.startswith("The study through is finished; --trials N")
+        assert out.startswith("The study through is finished: its")
         assert "Next      python -m tuner.select through --results-dir " in out
 
     def test_changed_setting_is_refused(self, through, results):

@@ -109,7 +109,7 @@ def test_loss_that_is_not_finite_ends_the_trial_at_once(rate, worker, tmp_path):
 
 def test_size_is_that_of_the_built_network(worker):
     cost = worker.cost(VALUES)
-    assert cost.params == build_model(worker._hypermodel.model_config(VALUES)).count_params()
+    assert cost.params == build_model(worker.hypermodel.model_config(VALUES)).count_params()
     assert cost.macs > 0
 
 

@@ -167,8 +167,8 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         [
             str(row.rank),
             str(row.run),
-            number(row.score),
-            number(row.best_score),
+            _score(row.score),
+            _score(row.best_score),
             number(row.best_epoch),
             str(row.epochs),
             _count(row.params),
@@ -185,6 +185,10 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 def number(value: Any) -> str:
     """Returns a value for people: four significant digits of a float, a dash for None."""
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _count(value: float) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["main", "search"]
 
 ROWS_SHOWN = 10
+
+_MORE = "More: another --study with another --seed; --trials N where the algorithm has no schedule of its own."
 
 _EXAMPLES = """examples:
   python -m tuner.search --space small
@@ -50,7 +53,7 @@ def search(arguments: argparse.Namespace) -> int:
     if study:
         study.check_total(config.trials)
     if study and study.is_concluded(config.trials):
-        print(f"The study {name} is finished; --trials N with a larger total, or another --study, searches on.")
+        print(f"The study {name} is finished: its {len(study.records())} trials are all that it asked for. {_MORE}")
         return _print_results(study, arguments)
 
     command.import_tensorflow()
@@ -87,6 +90,7 @@ def search(arguments: argparse.Namespace) -> int:
                 on_trial_end=lambda held: leaderboard.write_files(leaderboard.rows_of(held, config.direction), folder),
             ).search()
         study.conclude()
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return _print_results(study, arguments)
 
 

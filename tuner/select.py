@@ -92,7 +92,7 @@ def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, se
     counts = {"train": len(data.train), "validation": len(data.validation), "test": test.num_images if test else 0}
     return Card(
         study=study.name,
-        command=shlex.join(["python", "-m", "tuner.select", *sys.argv[1:]]),
+        command=shlex.join(["python", "-m", "tuner.select", study.name]),
         data=DataSummary(config.dataset, data.input_shape, counts, data.labels),
         algorithm=config.algorithm,
         hyperparameters=winner.last.hyperparameters,

@@ -117,22 +117,27 @@ class Worker:
     Args:
         session: What all trials share.
         dataset: The data set, where the caller has loaded it already.
+
+    Attributes:
+        space: The search space.
+        hypermodel: What the hyperparameters mean on this data set.
+        train_images: The training images.
     """
 
     def __init__(self, session: Session, dataset: Dataset | None = None) -> None:
         configure_runtime()
         self.session = session
         self.dataset = load(session.data) if dataset is None else dataset
-        self._train = Images(self.dataset.train.images, self.dataset.train.labels)
+        self.train_images = Images(self.dataset.train.images, self.dataset.train.labels)
         self._validation = Images(self.dataset.validation.images, self.dataset.validation.labels)
         self._statistics = self.dataset.channel_statistics()
         self.space = load_space(session.space)
-        self._hypermodel = self._hypermodel_for(len(self._train))
+        self.hypermodel = self._hypermodel_for(len(self.train_images))
         self._programs: collections.OrderedDict[Structure, Program] = collections.OrderedDict()
 
     def cost(self, hyperparameters: Mapping[str, Any]) -> Cost:
         """Returns the size of the network that hyperparameters ask for, without building it."""
-        return cost(self._hypermodel.model_config(hyperparameters))
+        return cost(self.hypermodel.model_config(hyperparameters))
 
     def train(self, task: Task, report: Report | None = None) -> Result:
         """Trains a trial to its last epoch, or to the first loss that is not finite.
@@ -181,7 +186,7 @@ class Worker:
         parts = (self.dataset.train, self.dataset.validation)
         data = Images(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
         network = Network(self._architecture(hyperparameters, self._hypermodel_for(len(data))))
-        network.reset(self._hypermodel.recipe(hyperparameters), seed=seed)
+        network.reset(self.hypermodel.recipe(hyperparameters), seed=seed)
         while network.epoch < epochs:
             metrics = network.train_epoch(data)
             if report is not None and report(network.epoch, metrics):
@@ -191,24 +196,24 @@ class Worker:
     def measure(self, hyperparameters: Mapping[str, Any]) -> Measurement:
         """Measures a configuration with a few steps; what was compiled is kept for the first trial."""
         times = [time.perf_counter()]
-        network = self._network(hyperparameters)
-        network.reset(self._hypermodel.recipe(hyperparameters), seed=0)
-        network.train_epoch(self._train, max_steps=1)
+        network = self.network(hyperparameters)
+        network.reset(self.hypermodel.recipe(hyperparameters), seed=0)
+        network.train_epoch(self.train_images, max_steps=1)
         network.evaluate(self._validation)
         times.append(time.perf_counter())
-        steps = min(MEASURED_STEPS, self._hypermodel.steps_per_epoch)
-        network.train_epoch(self._train, max_steps=steps)
+        steps = min(MEASURED_STEPS, self.hypermodel.steps_per_epoch)
+        network.train_epoch(self.train_images, max_steps=steps)
         times.append(time.perf_counter())
         network.evaluate(self._validation)
         times.append(time.perf_counter())
         start, training, evaluation = np.diff(times)
         return Measurement(
             start_seconds=float(start),
-            epoch_seconds=float(training * self._hypermodel.steps_per_epoch / steps + evaluation),
+            epoch_seconds=float(training * self.hypermodel.steps_per_epoch / steps + evaluation),
         )
 
     def _epoch(self, network: Network) -> dict[str, float]:
-        metrics = network.train_epoch(self._train)
+        metrics = network.train_epoch(self.train_images)
         if math.isfinite(metrics["loss"]):
             validation = network.evaluate(self._validation)
             return metrics | {f"val_{name}": value for name, value in validation.items()}
@@ -216,8 +221,8 @@ class Worker:
 
     def _begin(self, task: Task) -> tuple[Network, dict[str, list[float]]]:
         """Returns the network at the epoch from which to train on, and the curve of the trial so far."""
-        network = self._network(task.hyperparameters)
-        recipe = self._hypermodel.recipe(task.hyperparameters)
+        network = self.network(task.hyperparameters)
+        recipe = self.hypermodel.recipe(task.hyperparameters)
         own = self._state(task.checkpoint, task, range(task.initial_epoch + 1, task.epochs + 1))
         if own is not None:
             network.restore(recipe, own)
@@ -228,15 +233,16 @@ class Worker:
         else:
             network.reset(recipe, seed=task.seed)
         while network.epoch < task.initial_epoch:
-            network.train_epoch(self._train)
+            network.train_epoch(self.train_images)
         return network, {}
 
     def _state(self, path: str | None, task: Task, epochs: range) -> TrainingState | None:
         state = load_state(Path(path)) if path else None
         return state if state is not None and state.seed == task.seed and state.epoch in epochs else None
 
-    def _network(self, hyperparameters: Mapping[str, Any]) -> Network:
-        architecture = self._architecture(hyperparameters, self._hypermodel)
+    def network(self, hyperparameters: Mapping[str, Any]) -> Network:
+        """Returns the network that hyperparameters ask for, with compiled steps where its structure was met before."""
+        architecture = self._architecture(hyperparameters, self.hypermodel)
         structure = architecture.structure
         if structure not in self._programs:
             self._programs[structure] = Program(structure)
