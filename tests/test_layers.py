@@ -1,4 +1,4 @@
-"""Imports go down only (the table of design.md), and no help page waits for a library."""
+"""Imports go down only (the table of CONTRIBUTING.md), and no help page waits for a library."""
 
 import ast
 import functools

@@ -181,8 +181,8 @@ class Network:
 def configure_runtime() -> None:
     """Turns TensorFlow's graph rewriting off where there is no GPU, for this process.
 
-    On two cores it takes 1 to 3 s of a network's first step and makes no later step faster (benchmarks/README.md); on
-    a GPU it also chooses the layout of the images.
+    It takes longer to start a network than its steps win back in a short trial (benchmarks/README.md); on a GPU it also
+    chooses the layout of the images.
     """
     if not tf.config.list_physical_devices("GPU"):
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
