@@ -22,7 +22,9 @@ from tuner.errors import TunerError
 __all__ = [
     "FAILED",
     "INTERRUPTED",
+    "add_study_argument",
     "add_study_flags",
+    "add_training_flags",
     "import_tensorflow",
     "nonnegative",
     "positive",
@@ -72,6 +74,17 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results-dir", default="results", metavar="DIR", help="where studies are (default: results)")
     parser.add_argument("--storage", metavar="URL", help="Optuna storage, such as postgresql+psycopg://user@host/db")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_study_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the optional name of the study that a command reads."""
+    parser.add_argument("study", nargs="?", metavar="STUDY", help="name of the study (default: the newest)")
+
+
+def add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of the commands that load images and train."""
+    parser.add_argument("--data-dir", metavar="DIR", help="where tensorflow-datasets keeps data (default: its own)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def positive(text: str) -> int:

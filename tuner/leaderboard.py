@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("study", nargs="?", metavar="STUDY", help="name of the study (default: the newest)")
+    command.add_study_argument(parser)
     parser.add_argument("--format", choices=FORMATS, default="table", help="how to print (default: %(default)s)")
     parser.add_argument("--top", type=command.positive, metavar="N", help="only the first N runs")
     command.add_study_flags(parser)

@@ -142,8 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_search_flags(parser)
-    parser.add_argument("--data-dir", metavar="DIR", help="where tensorflow-datasets keeps data (default: its own)")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    command.add_training_flags(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     command.add_study_flags(parser)
     return parser

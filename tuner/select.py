@@ -140,9 +140,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("study", nargs="?", metavar="STUDY", help="name of the study (default: the newest)")
-    parser.add_argument("--data-dir", metavar="DIR", help="where tensorflow-datasets keeps data (default: its own)")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    command.add_study_argument(parser)
+    command.add_training_flags(parser)
     command.add_study_flags(parser)
     return parser
 

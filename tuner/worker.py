@@ -163,10 +163,10 @@ class Worker:
                 break
             stop = report is not None and report(network.epoch, metrics)
             if task.checkpoint and time.perf_counter() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-                save_state(Path(task.checkpoint), dataclasses.replace(network.state(), curve=curve))
+                _save(task.checkpoint, network, curve)
                 saved = time.perf_counter()
         if task.checkpoint and status == records.COMPLETED:
-            save_state(Path(task.checkpoint), dataclasses.replace(network.state(), curve=curve))
+            _save(task.checkpoint, network, curve)
         return Result(status=status, curve=curve, seconds=time.perf_counter() - began, message=message)
 
     def retrain(
@@ -271,6 +271,10 @@ class Worker:
             mean=mean,
             variance=variance,
         )
+
+
+def _save(path: str, network: Network, curve: Mapping[str, list[float]]) -> None:
+    save_state(Path(path), dataclasses.replace(network.state(), curve=curve))
 
 
 def _at(curve: Mapping[str, list[float]], place: int) -> dict[str, float]:
