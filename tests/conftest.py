@@ -1,9 +1,11 @@
-"""What all tests share: a silent TensorFlow, a data folder of this session, and a data set that trains in a blink."""
+"""What all tests share: a silent TensorFlow of one thread an operation, a data folder, data that train in a blink."""
 
 import os
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
+# As `configure_runtime` sets it, also where another test has run an operation before: sums depend on it.
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
 import numpy as np
 import pytest

@@ -1,9 +1,15 @@
 """A state on disk is whole or absent, and comes back bit for bit."""
 
+import dataclasses
+import threading
+import time
+
 import numpy as np
 import pytest
 
-from tuner.checkpoint import TrainingState, load_state, save_state
+from tuner.checkpoint import CheckpointFolder, CheckpointWriter, TrainingState, load_state, save_state
+from tuner.errors import TunerError
+from tuner.records import COMPLETED, DIVERGED, RUNNING, Record
 
 RANDOM = np.random.default_rng(0)
 STATE = TrainingState(
@@ -93,3 +99,122 @@ def test_damaged_checkpoint_is_the_state_or_none(flip, path):
     path.write_bytes(data)
     state = load_state(path)
     assert state is None or (state.epoch, state.seed) == (STATE.epoch, STATE.seed)
+
+
+def test_file_that_comes_late_is_waited_for(path):
+    timer = threading.Timer(0.1, save_state, (path, STATE))
+    timer.start()
+    assert load_state(path, patience=30.0).epoch == 3
+    timer.join()
+
+
+def test_file_that_never_comes_is_waited_for_no_longer_than_asked(path):
+    began = time.monotonic()
+    assert load_state(path, patience=0.1) is None
+    assert 0.1 <= time.monotonic() - began < 5.0
+
+
+@pytest.fixture
+def writer():
+    return CheckpointWriter()
+
+
+def test_writer_does_not_wait_for_the_disk(writer, path):
+    gate = threading.Event()
+
+    def state():
+        assert gate.wait(30)
+        return STATE
+
+    curve = {"epoch": [1]}
+    writer.save(str(path), state, curve)
+    curve["epoch"].append(2)  # the trial goes on
+    assert not path.exists()
+    gate.set()
+    writer.flush()
+    assert dict(load_state(path).curve) == {"epoch": [1]}
+
+
+def test_writer_writes_in_order(writer, path):
+    for epoch in range(5):
+        writer.save(str(path), lambda epoch=epoch: dataclasses.replace(STATE, epoch=epoch), {})
+    writer.flush()
+    assert load_state(path).epoch == 4
+
+
+@pytest.mark.parametrize("next_call", ["flush", "save"])
+def test_state_that_cannot_be_written_is_told_at_the_next_call_and_once(next_call, writer, tmp_path):
+    (tmp_path / "file").touch()
+    broken = str(tmp_path / "file" / "state.npz")
+    writer.save(broken, lambda: STATE, {})
+    writer._thread.submit(lambda: None).result()  # it has failed by now
+    calls = {"flush": writer.flush, "save": lambda: writer.save(str(tmp_path / "good.npz"), lambda: STATE, {})}
+    with pytest.raises(TunerError, match=r"cannot be written.*--results-dir") as refused:
+        calls[next_call]()
+    assert broken in str(refused.value)
+    calls[next_call]()
+    writer.flush()
+
+
+RECORD = Record(
+    trial=0, parent=None, hyperparameters={}, initial_epoch=0, epochs=1, status=COMPLETED, seed=0, params=1, macs=1
+)
+
+
+def _held(*scores, **changes):
+    return [dataclasses.replace(RECORD, trial=n, score=score, **changes) for n, score in enumerate(scores)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a file of 100 bytes for each of six trials."""
+    for trial in range(6):
+        (tmp_path / f"trial{trial:05d}.npz").write_bytes(b"x" * 100)
+    return tmp_path
+
+
+def _left(folder):
+    return sorted(int(path.stem[-5:]) for path in folder.iterdir())
+
+
+def _after(folder, record, held, *, limit=None, direction="max"):
+    CheckpointFolder(folder, limit).after(record, held, max_epochs=9, direction=direction)
+    return _left(folder)
+
+
+def test_state_of_a_trial_that_may_go_on_stays(folder):
+    held = _held(0.5, 0.6)
+    assert _after(folder, held[1], held) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 9}, {"status": DIVERGED}])
+def test_state_that_nothing_continues_is_removed(changes, folder):
+    record = dataclasses.replace(RECORD, trial=2, **changes)
+    assert _after(folder, record, [record]) == [0, 1, 3, 4, 5]
+
+
+def test_state_of_the_parent_is_removed(folder):
+    record = dataclasses.replace(RECORD, trial=4, parent=1, epochs=3)
+    assert _after(folder, record, [record]) == [0, 2, 3, 4, 5]
+
+
+def test_states_that_are_gone_already_are_no_error(folder):
+    record = dataclasses.replace(RECORD, trial=40, parent=30, epochs=9)
+    assert _after(folder, record, [record]) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("direction", "left"), [("max", [1, 3, 5]), ("min", [0, 2, 4])])
+def test_worst_states_go_first_where_there_is_no_room(direction, left, folder):
+    held = _held(0.1, 0.9, 0.3, 0.8, 0.2, 0.7)
+    assert _after(folder, held[5], held, limit=399, direction=direction) == left
+
+
+def test_folder_that_just_fits_is_left_alone(folder):
+    held = _held(0.1, 0.9, 0.3, 0.8, 0.2, 0.7)
+    assert _after(folder, held[5], held, limit=600) == [0, 1, 2, 3, 4, 5]
+
+
+def test_states_in_use_stay_although_there_is_no_room(folder):
+    held = _held(0.1, 0.2, 0.3, 0.4, None, 0.6)
+    held[4] = dataclasses.replace(held[4], status=RUNNING, parent=0)
+    assert _after(folder, held[5], held, limit=1) == [0, 4]

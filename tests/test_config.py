@@ -24,6 +24,8 @@ configs = st.builds(
     batch_size=st.integers(1, 4096),
     validation_fraction=st.floats(0.01, 0.99),
     image_size=st.none() | st.tuples(st.integers(1, 512), st.integers(1, 512)),
+    images=st.none() | st.integers(1, 10**6),
+    mixed_precision=st.booleans(),
 )
 
 
@@ -37,6 +39,7 @@ configs = st.builds(
         ("seed", -1, "from 0 to 2147483647"),
         ("seed", 2**31, "from 0 to 2147483647"),
         ("batch_size", 0, "at least 1"),
+        ("images", 0, "at least 1"),
         ("validation_fraction", 0.0, "between 0 and 1"),
         ("validation_fraction", 1.0, "between 0 and 1"),
         ("validation_fraction", float("nan"), "between 0 and 1"),
@@ -83,3 +86,10 @@ def test_versions_name_what_decides_a_result():
     # TensorFlow itself is left out: where it comes as tensorflow-cpu, nothing is installed under its name.
     assert {"python", "keras", "keras-tuner", "optuna", "tensorflow-datasets", "numpy"} <= set(versions)
     assert all(version[0].isdigit() for version in versions.values())
+
+
+def test_configuration_of_an_older_program_trains_as_it_did():
+    values = PLAIN.to_dict()
+    del values["images"], values["mixed_precision"]
+    assert SearchConfig.from_dict(values) == PLAIN
+    assert (PLAIN.images, PLAIN.mixed_precision) == (None, False)

@@ -3,15 +3,17 @@
 import dataclasses
 import io
 import re
+import types
 
 import pytest
 from rich.console import Console
 
+from tuner.budget import Budget, Limits
 from tuner.display import Display
+from tuner.messages import Measurement
 from tuner.oracles.base import Rung
-from tuner.plan import Plan, describe_seconds
+from tuner.plan import Plan
 from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
-from tuner.worker import Measurement
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PLAN = Plan([Rung(3, 0, 1), Rung(1, 1, 3), Rung(2, 0, 3)], Measurement(start_seconds=2.0, epoch_seconds=0.5))
@@ -44,7 +46,7 @@ def _watch(display):
         ):
             display.trial_began(dataclasses.replace(record, status=RUNNING, score=None))
             for epoch in range(record.initial_epoch + 1, record.epochs + 1):
-                display.epoch_ended(record, epoch, {"val_accuracy": record.score, "loss": 1.0})
+                display.epoch_ended(record, epoch, {"val_accuracy": record.score, "loss": 1.0}, 1234.5)
             display.trial_ended(record)
 
 
@@ -63,14 +65,64 @@ def test_plain_lines_where_there_is_no_terminal():
     ]
 
 
-def test_terminal_shows_a_bar_with_the_current_trial():
+def test_terminal_shows_a_bar_with_the_best_run():
     text = _shown(terminal=True)
     plain = _ESCAPE.sub("", text)
-    # What is on the line at the end: it is drawn ten times a second, not at every event.
-    assert "trial 3/6 run 1 epoch 3/3 0.7000  best 0.7500 (run 1, 1 epochs)" in plain
+    # What is there at the end: it is drawn five times a second, not at every event.
+    assert "best 0.7500 (run 1, 1 epochs)" in plain
     assert " 4/11 epochs, left" in plain  # of 3 * 1 + 1 * 2 + 2 * 3
     assert "trial 1/6  run 0  epochs 0->1" in plain
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
+
+
+def _last_lines(watch, count, **options):
+    """Returns the live lines of a terminal as they are when the display ends."""
+    return [line.rstrip() for line in _ESCAPE.sub("", _shown(watch, terminal=True, **options)).splitlines()[-count:]]
+
+
+def test_terminal_has_a_line_for_each_worker_in_their_order():
+    def watch(display):
+        with display:
+            for trial, worker in enumerate(["1", "0", "2"]):
+                display.trial_began(dataclasses.replace(BEGUN, trial=trial, worker=worker, epochs=3))
+            display.epoch_ended(
+                dataclasses.replace(BEGUN, trial=1, worker="0", epochs=3), 2, {"val_accuracy": 0.5}, 1234.5
+            )
+            display.trial_ended(_ended(2, 0.5, worker="2"))
+
+    *workers, bar = _last_lines(watch, 3)
+    assert workers == [
+        "worker 0  trial 2/6 run 1 epoch 2/3  val_accuracy 0.5000  1,234 images/s",
+        "worker 1  trial 1/6 run 0 epoch 0/3",
+    ]
+    assert " 1/11 epochs, left" in bar
+
+
+def test_worker_that_died_leaves_the_screen_with_a_line():
+    record = dataclasses.replace(BEGUN, worker="1")
+
+    def watch(display):
+        with display:
+            display.trial_began(record)
+            display.trial_lost(record, 2)
+
+    assert _shown(watch).splitlines() == [
+        "trial 1: worker 1 died, the trial goes on from its last checkpoint (2. time)"
+    ]
+    assert not _last_lines(watch, 1)[0].startswith("worker")
+
+
+def test_rest_of_the_budget_stands_beside_the_bar(monkeypatch):
+    monkeypatch.setattr("tuner.budget.time", types.SimpleNamespace(monotonic=lambda: 1030.0))
+    budget = Budget(Limits(seconds=90.0, total_epochs=12), began=1000.0)
+
+    def watch(display):
+        with display:
+            display.trial_ended(_ended(0, 0.5))
+            display.trial_began(dataclasses.replace(BEGUN, trial=1, epochs=4))
+
+    assert "budget left: 60 s, 7 epochs" in _last_lines(watch, 1, budget=budget)[0]
+    assert "budget" not in _last_lines(watch, 1, budget=Budget(Limits(), began=0.0))[0]
 
 
 def test_terminal_is_restored_after_an_error():
@@ -130,18 +182,3 @@ def test_smallest_loss_is_the_best():
     for trial, score in enumerate([0.5, 0.7]):
         display.trial_ended(_ended(trial, score))
     assert text.getvalue().splitlines()[-1].endswith("best 0.5000 (run 0, 1 epochs)")
-
-
-def test_plan_counts_what_will_be_trained():
-    assert (PLAN.trials, PLAN.configurations, PLAN.epochs, PLAN.seconds) == (6, 5, 11, 5 * 2.0 + 11 * 0.5)
-    lines = PLAN.lines()
-    assert lines[0] == "Trials    6 trials of 5 configurations, 11 epochs in all"
-    assert lines[1] == "Rungs     3 x 0->1, 1 x 1->3, 2 x 0->3 (trials x epochs)"
-    assert lines[2].startswith("Time      about 16 s on this machine (measured with the default configuration: 2.0 s")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (3600, "60 min"), (7200, "2 h"), (90_000, "25 h")]
-)
-def test_durations_have_the_unit_a_person_would_use(seconds, text):
-    assert describe_seconds(seconds) == text

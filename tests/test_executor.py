@@ -1,143 +1,58 @@
-"""The executor keeps oracle and study in step, whatever the oracle, whatever happens to the process.
+"""The executor keeps oracle and study in step, whatever the oracle, whatever happens to its workers and the process."""
 
-A fake worker stands for training: what it returns follows from the task alone, as it does with the real one.
-"""
-
-import contextlib
 import dataclasses
 import math
+import re
+import time
 import types
-from pathlib import Path
 
 import keras_tuner
-import optuna
 import pytest
+from fakes import (
+    CLASSES,
+    CONFIG,
+    SMALL,
+    SMALL_WRITES,
+    FakeCrew,
+    FakeWorker,
+    Killed,
+    Search,
+    curve_of,
+    impatient,
+    our_oracle,
+    space,
+    stock_oracle,
+    validation,
+    wide,
+    without_times,
+)
 
-from tuner.config import SearchConfig
+from tuner.budget import Budget, Limits
+from tuner.crew import LocalCrew
 from tuner.errors import StudyError, TunerError
-from tuner.executor import Executor
-from tuner.models import Cost
-from tuner.oracles import make_oracle
-from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, runs_of
-from tuner.study import Study
-from tuner.worker import Result
-
-CONFIG = SearchConfig(space="tiny", max_epochs=9, batch_size=64)
-
-
-class Killed(BaseException):
-    """Ends a search at once, as SIGKILL does: nothing that the program could catch and clean up after."""
-
-
-class FakeWorker:
-    """Learns in no time: the curve follows from the hyperparameters, and a state is a file with the epoch.
-
-    Args:
-        max_epochs: Full budget.
-        diverges: Says of a task whether its loss is not finite in its first epoch.
-        fails: Returns of a task the error that its training raises, or None.
-    """
-
-    def __init__(self, *, max_epochs=9, diverges=lambda task: False, fails=lambda task: None):
-        self.session = types.SimpleNamespace(max_epochs=max_epochs)
-        self.dataset = types.SimpleNamespace(classes=10)
-        self.diverges, self.fails = diverges, fails
-        self.tasks = []
-
-    def cost(self, hyperparameters):
-        width = hyperparameters["width"]
-        return Cost(params=width, trainable_params=width, macs=10 * width)
-
-    def train(self, task, report=None):
-        self.tasks.append(task)
-        if error := self.fails(task):
-            raise error
-        curve = {"epoch": [], "loss": [], "val_loss": [], "val_accuracy": []}
-        for epoch in range(task.initial_epoch + 1, task.epochs + 1):
-            bad = self.diverges(task)
-            metrics = {"loss": math.nan if bad else 2.0 / epoch, **_validation(task.hyperparameters, epoch)}
-            for name, value in {"epoch": epoch, **metrics}.items():
-                curve[name].append(value)
-            if bad:
-                return Result(status=DIVERGED, curve=curve, seconds=0.5, message="The loss is not finite.")
-            if report is not None and report(epoch, metrics):
-                break
-        if task.checkpoint:
-            checkpoint = Path(task.checkpoint)
-            checkpoint.parent.mkdir(exist_ok=True)
-            checkpoint.write_text(str(curve["epoch"][-1]))
-        return Result(status=COMPLETED, curve=curve, seconds=0.5)
+from tuner.models import cost
+from tuner.records import (
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    OUT_OF_MEMORY,
+    RUNNING,
+    TIMED_OUT,
+    WORKER_DIED,
+    runs_of,
+)
 
 
-def _validation(hyperparameters, epoch):
-    """A network of width 40 is the best; every other epoch is a better one than the next."""
-    accuracy = (1 - abs(hyperparameters["width"] - 40) / 100) * (1 - 0.5 / epoch) - 0.01 * (epoch % 2)
-    return {"val_loss": 1 - accuracy, "val_accuracy": accuracy}
+def _failing(error_of):
+    """Returns how trials end in their first epoch if `error_of(task)` is an error of the space or the program."""
 
+    def ends(task, epoch):
+        error = error_of(task) if epoch == task.initial_epoch + 1 else None
+        if error is None or isinstance(error, TunerError):
+            return error
+        return FAILED, f"Traceback (most recent call last):\n  somewhere\n{type(error).__name__}: {error}"
 
-def _space():
-    hp = keras_tuner.HyperParameters()
-    hp.Int("width", 4, 64, default=16)
-    hp.Float("learning_rate", 0.001, 1.0, sampling="log", default=0.1)
-    return hp
-
-
-def _stock_oracle(config):
-    return keras_tuner.oracles.HyperbandOracle(
-        objective=keras_tuner.Objective(config.objective, config.direction),
-        max_epochs=config.max_epochs,
-        hyperparameters=_space(),
-        seed=config.seed + 1,
-    )
-
-
-def _our_oracle(config):
-    return make_oracle(config, _space())
-
-
-class Search:
-    """One study, searched as often as a test likes: each time with a new oracle and study, as a new process would.
-
-    Args:
-        folder: Where checkpoints go, and the study when it is on disk.
-        config: What to search.
-        oracle: Makes the oracle of a configuration.
-        on_disk: Whether the study is in SQLite, which takes 40 times longer than memory.
-    """
-
-    def __init__(self, folder, config=CONFIG, *, oracle=_our_oracle, on_disk=False):
-        folder.mkdir(exist_ok=True)
-        self.checkpoints = folder / "checkpoints"
-        self.config, self.make_oracle = config, oracle
-        self._url = f"sqlite:///{folder / 'study.db'}" if on_disk else "memory://"
-        self._memory = None if on_disk else optuna.storages.InMemoryStorage()
-        space = _space().get_config()["space"]
-        with self._storage():
-            Study.create(self._url, "s", config=config, space=space, versions={"keras": "3.1"})
-
-    @contextlib.contextmanager
-    def _storage(self):
-        """Puts memory in the place of the file, through the one function that opens storages."""
-        with pytest.MonkeyPatch.context() as patch:
-            if self._memory is not None:
-                patch.setattr("tuner.study.open_storage", lambda url: self._memory)
-            yield
-
-    def study(self):
-        with self._storage():
-            return Study.open(self._url, "s")
-
-    def run(self, worker=None, *, study=None, oracle=None, **options):
-        self.worker = worker or FakeWorker(max_epochs=self.config.max_epochs)
-        self.oracle = oracle or self.make_oracle(self.config)
-        Executor(
-            self.oracle,
-            worker=self.worker,
-            study=study or self.study(),
-            checkpoints=self.checkpoints,
-            **options,
-        ).search()
-        return self.study().records()
+    return ends
 
 
 @pytest.fixture
@@ -153,11 +68,7 @@ def complete(tmp_path_factory):
     return search
 
 
-def _without_seconds(records):
-    return [dataclasses.replace(record, seconds=0.0) for record in records]
-
-
-@pytest.mark.parametrize("oracle", [_stock_oracle, _our_oracle])
+@pytest.mark.parametrize("oracle", [stock_oracle, our_oracle])
 def test_hyperband_promotes_through_the_study(oracle, tmp_path):
     search = Search(tmp_path / "search", oracle=oracle)
     held = search.run()
@@ -199,8 +110,9 @@ def test_oracle_hears_the_score_of_the_last_epoch(complete):
 
 def test_records_hold_size_seed_and_time(complete):
     for record in complete.study().records():
-        width = record.hyperparameters["width"]
-        assert (record.params, record.macs, record.seconds) == (width, 10 * width, 0.5)
+        size = cost(complete.hypermodel.model_config(record.hyperparameters))
+        assert (record.params, record.macs, record.seconds) == (size.params, size.macs, 0.5)
+    assert len({record.params for record in complete.study().records()}) > 5
     seeds = {run.number: run.last.seed for run in runs_of(complete.study().records())}
     assert len(set(seeds.values())) == len(seeds)
 
@@ -214,17 +126,13 @@ def test_losses_rank_the_other_way(tmp_path):
     assert {record.parent for record in held[9:12]} == {trial for _, trial in first_rung[:3]}
 
 
-def _wide(task):
-    return task.hyperparameters["width"] > 30
-
-
 @pytest.mark.parametrize(("objective", "worst"), [("val_accuracy", min), ("val_loss", max)])
 def test_diverged_trial_has_the_worst_score(objective, worst, tmp_path):
     search = Search(tmp_path / "search", dataclasses.replace(CONFIG, objective=objective))
-    held = search.run(FakeWorker(diverges=_wide))
+    held = search.run(FakeWorker(diverges=wide))
     diverged = [record for record in held if record.status == DIVERGED]
     assert {record.hyperparameters["width"] > 30 for record in diverged} == {True}
-    assert {_wide(record) for record in held if record.status == COMPLETED} == {False}
+    assert {wide(record) for record in held if record.status == COMPLETED} == {False}
     earlier = [held[: record.trial + 1] for record in diverged if record.initial_epoch == 0]
     assert all(before[-1].score == worst(record.score for record in before) for before in earlier)
     assert diverged[0].message == "The loss is not finite."
@@ -249,12 +157,12 @@ def test_child_of_a_diverged_trial_is_not_trained(search):
 
 
 def test_failed_trial_does_not_end_the_search(search):
-    errors = iter([None, MemoryError("out of memory"), *[None] * 99])
-    held = search.run(FakeWorker(fails=lambda task: next(errors)))
+    errors = iter([None, RuntimeError("no luck"), *[None] * 99])
+    held = search.run(FakeWorker(ends=_failing(lambda task: next(errors))))
     assert [record.status for record in held].count(FAILED) == 1
     failed = held[1]
     assert (failed.status, failed.score, failed.best_score, failed.curve) == (FAILED, None, None, {})
-    assert "MemoryError: out of memory" in failed.message
+    assert failed.message.endswith("RuntimeError: no luck")
     assert failed.trial not in {record.parent for record in held}
     assert len(held) > 15
 
@@ -262,21 +170,21 @@ def test_failed_trial_does_not_end_the_search(search):
 @pytest.mark.parametrize("kinds", [(ValueError("x"), KeyError("x")), (ValueError("x"), ValueError("y"))])
 def test_two_different_failures_do_not_end_the_search(kinds, search):
     errors = iter([None, kinds[0], None, None, kinds[1], *[None] * 99])
-    held = search.run(FakeWorker(fails=lambda task: next(errors)))
+    held = search.run(FakeWorker(ends=_failing(lambda task: next(errors))))
     assert [record.status for record in held].count(FAILED) == 2
 
 
 def test_second_failure_of_a_kind_ends_the_search(search):
     errors = iter([None, ValueError("broken pipe"), None, ValueError("broken pipe")])
     with pytest.raises(TunerError, match=r"(?s)Two trials failed in the same way.*ValueError: broken pipe"):
-        search.run(FakeWorker(fails=lambda task: next(errors)))
+        search.run(FakeWorker(ends=_failing(lambda task: next(errors))))
     assert [record.status for record in search.study().records()] == [COMPLETED, FAILED, COMPLETED, FAILED]
 
 
 def test_error_that_a_person_can_mend_ends_the_search_and_leaves_the_trial(search):
     errors = iter([None, StudyError("the disk is full")])
     with pytest.raises(StudyError, match="the disk is full"):
-        search.run(FakeWorker(fails=lambda task: next(errors)))
+        search.run(FakeWorker(ends=_failing(lambda task: next(errors))))
     assert [record.status for record in search.study().records()] == [COMPLETED, RUNNING]
 
 
@@ -284,32 +192,8 @@ def test_oracle_that_gives_up_ends_the_search(tmp_path):
     names = iter("abcdefgh")
     search = Search(tmp_path / "search")
     with pytest.raises(TunerError, match="The oracle gave up: Number of consecutive failures"):
-        search.run(FakeWorker(fails=lambda task: ValueError(next(names))))
+        search.run(FakeWorker(ends=_failing(lambda task: ValueError(next(names)))))
     assert [record.status for record in search.study().records()] == [FAILED] * 3
-
-
-class KillingStudy:
-    """A study whose writer dies right after its n-th write."""
-
-    def __init__(self, study, writes):
-        self._study, self._left = study, writes
-
-    def __getattr__(self, name):
-        value = getattr(self._study, name)
-        return self._dying(value) if name in ("begin", "report", "finish") else value
-
-    def _dying(self, write):
-        def wrapped(*arguments, **options):
-            if self._left == 0:
-                raise Killed
-            self._left -= 1
-            return write(*arguments, **options)
-
-        return wrapped
-
-
-SMALL = dataclasses.replace(CONFIG, max_epochs=3)
-SMALL_WRITES = 6 + 11 + 6  # trials begun, epochs, trials ended: 3 x 0->1, 1 x 1->3, 2 x 0->3
 
 
 @pytest.fixture(scope="module")
@@ -317,26 +201,24 @@ def uninterrupted(tmp_path_factory):
     held = Search(tmp_path_factory.mktemp("small") / "search", SMALL).run()
     writes = 2 * len(held) + sum(record.epochs - record.initial_epoch for record in held)
     assert writes == SMALL_WRITES
-    return _without_seconds(held)
+    return without_times(held)
 
 
 @pytest.mark.parametrize("writes", range(SMALL_WRITES))
 def test_search_killed_after_any_write_ends_the_same(writes, uninterrupted, tmp_path):
     search = Search(tmp_path / "search", SMALL)
-    with pytest.raises(Killed):
-        search.run(study=KillingStudy(search.study(), writes))
-    assert _without_seconds(search.run()) == uninterrupted
+    search.kill(writes)
+    assert without_times(search.run()) == uninterrupted
 
 
 def test_search_killed_again_and_again_ends_the_same(uninterrupted, tmp_path):
     search = Search(tmp_path / "search", SMALL)
     for _ in range(5):
-        with pytest.raises(Killed):
-            search.run(study=KillingStudy(search.study(), 4))
-    assert _without_seconds(search.run()) == uninterrupted
+        search.kill(4)
+    assert without_times(search.run()) == uninterrupted
 
 
-@pytest.mark.parametrize("oracle", [_stock_oracle, _our_oracle])
+@pytest.mark.parametrize("oracle", [stock_oracle, our_oracle])
 @pytest.mark.parametrize("trials", [14])
 def test_large_search_on_disk_killed_between_trials_ends_the_same(trials, oracle, complete, tmp_path):
     search = Search(tmp_path / "search", oracle=oracle, on_disk=True)
@@ -349,24 +231,23 @@ def test_large_search_on_disk_killed_between_trials_ends_the_same(trials, oracle
         search.run(on_trial_end=die)
     held = search.run()
     assert len(held) == 23
-    if oracle is _our_oracle:
-        assert _without_seconds(held) == _without_seconds(complete.study().records())
+    if oracle is our_oracle:
+        assert without_times(held) == without_times(complete.study().records())
 
 
 @pytest.mark.parametrize("algorithm", ["bayesian", "random"])
 def test_search_without_rungs_goes_on_the_same(algorithm, tmp_path):
     config = dataclasses.replace(SMALL, algorithm=algorithm, trials=5)
     through, killed = Search(tmp_path / "through", config), Search(tmp_path / "killed", config)
-    with pytest.raises(Killed):
-        killed.run(study=KillingStudy(killed.study(), 12))
-    assert _without_seconds(killed.run()) == _without_seconds(through.run())
+    killed.kill(12)
+    assert without_times(killed.run()) == without_times(through.run())
 
 
 def _too_wide(task):
     return ValueError(task.seed) if task.hyperparameters["width"] > 55 else None
 
 
-@pytest.mark.parametrize("bad", [{"diverges": _wide}, {"fails": _too_wide}])
+@pytest.mark.parametrize("bad", [{"diverges": wide}, {"ends": _failing(_too_wide)}])
 def test_trials_without_a_score_are_replayed_too(bad, tmp_path):
     through, killed = Search(tmp_path / "through"), Search(tmp_path / "killed")
 
@@ -376,7 +257,7 @@ def test_trials_without_a_score_are_replayed_too(bad, tmp_path):
 
     with pytest.raises(Killed):
         killed.run(FakeWorker(**bad), on_trial_end=die)
-    assert _without_seconds(killed.run(FakeWorker(**bad))) == _without_seconds(through.run(FakeWorker(**bad)))
+    assert without_times(killed.run(FakeWorker(**bad))) == without_times(through.run(FakeWorker(**bad)))
 
 
 def test_finished_search_trains_nothing_more(complete):
@@ -399,32 +280,17 @@ def test_larger_total_goes_on_where_the_smaller_ended(tmp_path):
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"algorithm": "random"}, {"max_epochs": 27}])
 def test_oracle_with_other_proposals_is_refused(change, search):
-    with pytest.raises(Killed):
-        search.run(study=KillingStudy(search.study(), 20))
+    search.kill(20)
     before = search.study().records()
     worker = FakeWorker()
     with pytest.raises(StudyError, match=r"cannot be continued exactly: trial \d+ .*keras 3\.1.*--study"):
-        search.run(worker, oracle=_our_oracle(dataclasses.replace(CONFIG, **change)))
+        search.run(worker, oracle=our_oracle(dataclasses.replace(CONFIG, **change)))
     assert search.study().records() == before
     assert worker.tasks == []
 
 
-class Impatient(keras_tuner.oracles.RandomSearchOracle):
-    """Stops a trial after its second epoch, as an oracle may by the answer to a report."""
-
-    def update_trial(self, trial_id, metrics, step=0):
-        trial = super().update_trial(trial_id, metrics, step)
-        trial.status = "STOPPED" if step == 2 else trial.status
-        return trial
-
-
-def _impatient(config):
-    objective = keras_tuner.Objective(config.objective, config.direction)
-    return Impatient(objective=objective, max_trials=3, hyperparameters=_space(), seed=1)
-
-
 def test_oracle_may_stop_a_trial(tmp_path):
-    held = Search(tmp_path / "search", oracle=_impatient).run()
+    held = Search(tmp_path / "search", oracle=impatient).run()
     assert len(held) == 3
     for record in held:
         assert (record.status, record.curve["epoch"]) == (COMPLETED, [1, 2])
@@ -432,11 +298,10 @@ def test_oracle_may_stop_a_trial(tmp_path):
 
 
 def test_stopped_trials_are_replayed(tmp_path):
-    through = Search(tmp_path / "through", oracle=_impatient).run()
-    search = Search(tmp_path / "killed", oracle=_impatient)
-    with pytest.raises(Killed):
-        search.run(study=KillingStudy(search.study(), 6))
-    assert _without_seconds(search.run()) == _without_seconds(through)
+    through = Search(tmp_path / "through", oracle=impatient).run()
+    search = Search(tmp_path / "killed", oracle=impatient)
+    search.kill(6)
+    assert without_times(search.run()) == without_times(through)
 
 
 def test_only_states_that_may_be_continued_are_kept(search):
@@ -466,12 +331,16 @@ class Listener:
     def trial_began(self, record):
         self.events.append(("began", record.trial))
 
-    def epoch_ended(self, record, epoch, metrics):
-        assert metrics["val_accuracy"] == _validation(record.hyperparameters, epoch)["val_accuracy"]
+    def epoch_ended(self, record, epoch, metrics, rate):
+        assert rate == 200.0
+        assert metrics["val_accuracy"] == validation(record.hyperparameters, epoch)["val_accuracy"]
         self.events.append(("epoch", epoch))
 
     def trial_ended(self, record):
         self.events.append((record.status, record.trial))
+
+    def trial_lost(self, record, losses):
+        self.events.append(("lost", record.trial, losses))
 
 
 def test_observer_hears_everything_in_order(tmp_path):
@@ -486,30 +355,297 @@ def test_observer_hears_everything_in_order(tmp_path):
 
 def test_observer_of_a_continued_search_hears_what_is_held(tmp_path):
     search = Search(tmp_path / "search", SMALL)
-    with pytest.raises(Killed):
-        search.run(study=KillingStudy(search.study(), 4))  # trial 0 has ended, trial 1 has begun
+    search.kill(4)  # trial 0 has ended, trial 1 has begun
     listener = Listener()
     search.run(observer=listener)
     assert listener.events[:4] == [("resume", 2), ("began", 1), ("epoch", 1), (COMPLETED, 1)]
 
 
 def test_executor_is_a_tuner_of_keras_tuner(search):
-    executor = Executor(_our_oracle(CONFIG), worker=FakeWorker(), study=search.study(), checkpoints=search.checkpoints)
+    executor = search.executor()
     assert isinstance(executor, keras_tuner.Tuner)
     trial = executor.oracle.create_trial("worker")
-    assert executor.run_trial(trial) == {"val_accuracy": _validation({"width": 16}, 1)["val_accuracy"]}
+    assert executor.run_trial(trial) == {"val_accuracy": validation({"width": 16}, 1)["val_accuracy"]}
+    assert search.study().records() == []
 
 
 def test_stopped_trial_keeps_its_epochs_in_the_study(tmp_path):
-    held = Search(tmp_path / "search", oracle=_impatient).run()
+    held = Search(tmp_path / "search", oracle=impatient).run()
     assert [record.epochs for record in held] == [2, 2, 2]
 
 
 @pytest.mark.parametrize("different", [False, True])
 def test_failure_message_has_no_traceback(different, tmp_path):
     names = iter("abcdefgh")
-    worker = FakeWorker(fails=lambda task: ValueError(next(names) if different else "x"))
+    worker = FakeWorker(ends=_failing(lambda task: ValueError(next(names) if different else "x")))
     with pytest.raises(TunerError) as end:
         Search(tmp_path / "search").run(worker)
     assert "Traceback" not in str(end.value)
     assert "ValueError: " in str(end.value)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+def test_as_many_trials_are_in_flight_as_there_are_workers(workers, search):
+    crew = FakeCrew(workers)
+    held = search.run(crew=crew)
+    assert crew.most_in_flight == workers
+    assert sorted((r.initial_epoch, r.epochs) for r in held)[:14] == [(0, 1)] * 9 + [(0, 3)] * 5
+    assert {record.worker for record in held} == set(crew.workers)
+    _assert_complete(held)
+
+
+def _assert_complete(held):
+    """Every trial is complete and has the curve that follows from its hyperparameters."""
+    assert {record.status for record in held} == {COMPLETED}
+    assert all(record.curve == curve_of(record) for record in held)
+    assert [record.trial for record in held] == list(range(len(held)))
+    assert sorted(record.order for record in held) == list(range(len(held)))
+    for record in held:
+        if record.parent is not None:
+            assert held[record.parent].epochs == record.initial_epoch
+            assert held[record.parent].hyperparameters == record.hyperparameters
+
+
+def test_oracle_without_a_proposal_is_asked_again_when_a_trial_has_ended(tmp_path):
+    # Of 3 x 0->1 and 1 x 1->3, the promotion cannot be chosen before all three have ended; 2 x 0->3 fill the gap.
+    search, crew = Search(tmp_path / "search", SMALL), FakeCrew(6)
+    asked = []
+    oracle = our_oracle(SMALL)
+    create = oracle.create_trial
+    oracle.create_trial = lambda name: asked.append(create(name)) or asked[-1]
+    held = search.run(crew=crew, oracle=oracle)
+    assert "IDLE" in [trial.status for trial in asked]
+    assert len(held) == 6
+    _assert_complete(held)
+    assert search.reason == "the schedule is through"
+
+
+class Waiting(keras_tuner.oracles.RandomSearchOracle):
+    """Waits although nothing is in flight."""
+
+    def populate_space(self, trial_id):
+        return {"status": "IDLE"}
+
+
+def test_oracle_that_waits_for_nothing_ends_the_search(search):
+    oracle = Waiting(objective="val_accuracy", max_trials=3, hyperparameters=space())
+    with pytest.raises(TunerError, match="waits for a trial although none is running"):
+        search.run(crew=FakeCrew(2), oracle=oracle)
+
+
+def test_promotion_goes_to_the_worker_that_has_the_parent_if_that_is_free(tmp_path):
+    chosen = 0
+    for seed in range(10):
+        # The promotion can only be chosen when all trials of one epoch have ended; their workers are idle by then.
+        search, crew, free_at = Search(tmp_path / str(seed), SMALL), FakeCrew(6, seed=seed), []
+        begin = crew.begin
+        crew.begin = lambda *given, crew=crew, begin=begin, free=free_at: free.append(crew.free()) or begin(*given)
+        held = search.run(crew=crew)
+        worker_of = dict(crew.begun)
+        for (trial, worker), free in zip(crew.begun, free_at, strict=True):
+            home = worker_of.get(held[trial].parent)
+            if home in free:
+                assert worker == home
+                chosen += home != free[0]
+    assert chosen  # and not only because there was no other
+
+
+def test_promotion_does_not_wait_for_a_busy_worker(search):
+    crew = FakeCrew(3, seed=1)
+    held = search.run(crew=crew)
+    worker_of = dict(crew.begun)
+    elsewhere = [r for r in held if r.parent is not None and worker_of[r.parent] != worker_of[r.trial]]
+    assert elsewhere
+    _assert_complete(held)
+
+
+@pytest.mark.parametrize("saves", [False, True])
+@pytest.mark.parametrize("writes", range(SMALL_WRITES))
+def test_two_workers_killed_after_any_write_go_on_to_the_end(writes, saves, tmp_path):
+    search = Search(tmp_path / "search", SMALL)
+
+    def crew(seed):
+        return FakeCrew(2, seed=seed, make=lambda: FakeWorker(saves=saves))
+
+    search.kill(writes, crew=crew(writes))
+    before = search.study().records()
+    held = search.run(crew=crew(writes + 1))
+    _assert_complete(held)
+    assert len(held) == 6
+    for old, new in zip(before, held, strict=False):
+        assert (old.hyperparameters, old.seed, old.parent) == (new.hyperparameters, new.seed, new.parent)
+        assert old.status == RUNNING or old == new
+
+
+def test_interrupted_trials_go_on_before_new_ones(tmp_path):
+    search = Search(tmp_path / "search")
+    search.kill(12, crew=FakeCrew(3))
+    running = [record.trial for record in search.study().records() if record.status == RUNNING]
+    assert running
+    crew = FakeCrew(3, seed=1)
+    search.run(crew=crew)
+    assert sorted(trial for trial, _ in crew.begun[: len(running)]) == running
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_study_of_some_workers_goes_on_with_others(workers, tmp_path):
+    search = Search(tmp_path / "search")
+    search.kill(30, crew=FakeCrew(3))
+    held = search.run(crew=FakeCrew(workers, seed=1))
+    _assert_complete(held)
+    assert len(held) == 23
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_trials_of_workers_that_die_are_begun_again(seed, search):
+    rolls = iter([False, False, False, True] * 500)
+    crew = FakeCrew(3, seed=seed, make=lambda: FakeWorker(saves=True), dies=lambda worker, trial, answers: next(rolls))
+    listener = Listener()
+    held = search.run(crew=crew, observer=listener, budget=_budget(retries=1000))
+    _assert_complete(held)
+    lost = [event for event in listener.events if event[0] == "lost"]
+    assert len(lost) > 10
+    for trial in {trial for _, trial, _ in lost}:
+        losses = [count for _, number, count in lost if number == trial]
+        assert losses == list(range(1, len(losses) + 1))
+        assert [number for number, _ in crew.begun].count(trial) == len(losses) + 1
+
+
+def test_epochs_that_are_told_again_are_shown_once(tmp_path):
+    search, listener = Search(tmp_path / "search", dataclasses.replace(SMALL, algorithm="random", trials=1)), Listener()
+    crew = FakeCrew(1, dies=lambda worker, trial, answers: answers == 3, silent=0)  # after two epochs, without a state
+    _assert_complete(search.run(crew=crew, observer=listener))
+    epochs = [("epoch", 1), ("epoch", 2)]
+    assert listener.events == [
+        ("resume", 0), ("began", 0), *epochs, ("lost", 0, 1), ("began", 0), ("epoch", 3), (COMPLETED, 0)
+    ]  # fmt: skip
+
+
+def _budget(**limits):
+    return Budget(Limits(**limits), began=time.monotonic())
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+@pytest.mark.parametrize(("objective", "worst"), [("val_accuracy", 0.0), ("val_loss", math.log(CLASSES))])
+def test_trial_that_kills_its_worker_too_often_gets_the_worst_score(retries, objective, worst, tmp_path):
+    search = Search(tmp_path / "search", dataclasses.replace(SMALL, objective=objective))
+    crew = FakeCrew(2, dies=lambda worker, trial, answers: trial == 1)
+    held = search.run(crew=crew, budget=_budget(retries=retries))
+    assert [record.trial for record in held if record.status == WORKER_DIED] == [1]
+    assert [trial for trial, _ in crew.begun].count(1) == retries + 1
+    assert held[1].score == pytest.approx(worst)
+    assert held[1].message == f"Its worker died at every attempt; --retries is {retries}."
+    assert len(held) == 6
+    _others = [record for record in held if record.trial != 1]
+    assert {record.status for record in _others} == {COMPLETED}
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase"),
+    [(OUT_OF_MEMORY, "ran out of memory"), (TIMED_OUT, "timed out"), (DIVERGED, "diverged")],
+)
+def test_trial_that_asks_too_much_gets_the_worst_score_and_the_search_goes_on(status, phrase, search):
+    held = search.run(FakeWorker(ends=lambda task, epoch: (status, "too much") if epoch == 3 and wide(task) else None))
+    bad = [record for record in held if record.status == status]
+    assert bad
+    assert {record.status for record in held} == {status, COMPLETED}
+    assert all(wide(record) and record.score == 0.0 for record in bad)
+    children = [record for record in bad if record.parent is not None and held[record.parent].status == status]
+    assert all(r.message == f"It would have continued trial {r.parent}, which {phrase}." for r in children)
+    assert {record.message for record in bad} - {record.message for record in children} == {"too much"}
+    assert all(record.curve["epoch"] == [1, 2] for record in bad if (record.initial_epoch, record.epochs) == (0, 9))
+
+
+def test_epoch_limit_refuses_the_trial_that_would_pass_it_and_a_later_search_begins_with_it(tmp_path):
+    through, search = Search(tmp_path / "through").run(), Search(tmp_path / "search")
+    held = search.run(budget=_budget(total_epochs=10))
+    # 9 x 0->1, and the first 1->3 does not fit any more.
+    assert without_times(held) == without_times(through[:9])
+    assert search.reason == "--total-epochs 10 is reached"
+    assert search.run(budget=_budget(total_epochs=10)) == held
+    held = search.run(budget=_budget(total_epochs=11))
+    assert without_times(held) == without_times(through[:10])
+    assert without_times(search.run()) == without_times(through)
+    assert search.reason == "the schedule is through"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_epoch_limit_counts_trials_in_flight_and_lets_them_end(seed, search):
+    held = search.run(crew=FakeCrew(3, seed=seed), budget=_budget(total_epochs=14))
+    _assert_complete(held)
+    assert sum(len(record.curve["epoch"]) for record in held) in (13, 14)
+    assert search.reason == "--total-epochs 14 is reached"
+    more = search.run(crew=FakeCrew(3, seed=seed + 1))
+    _assert_complete(more)
+    assert more[: len(held)] == held
+    assert len(more) == 23
+
+
+def test_limit_that_is_reached_does_not_conclude_the_study(search):
+    executor = search.executor(budget=_budget(total_epochs=3))
+    executor.search()
+    assert not executor.is_through
+    executor = search.executor()
+    executor.search()
+    assert executor.is_through
+
+
+def _clock(monkeypatch, module, now):
+    monkeypatch.setattr(f"tuner.{module}.time", types.SimpleNamespace(monotonic=lambda: now[0]))
+
+
+def test_time_limit_refuses_a_trial_that_would_not_end_in_time(tmp_path, monkeypatch):
+    through, search = Search(tmp_path / "through").run(), Search(tmp_path / "search")
+    now = [1000.0]
+    _clock(monkeypatch, "budget", now)
+
+    def tick(held):
+        now[0] += held[-1].seconds
+
+    held = search.run(budget=Budget(Limits(seconds=5.0), began=1000.0), on_trial_end=tick)
+    assert 3 < len(held) < 23
+    assert now[0] <= 1005.0
+    assert re.fullmatch("--time-limit is reached: the next trial, [126] epochs?, would not end in time", search.reason)
+    assert without_times(held) == without_times(through[: len(held)])
+    more = search.run(budget=Budget(Limits(seconds=1e6), began=now[0]), on_trial_end=tick)
+    assert without_times(more) == without_times(through)
+
+
+def test_worker_that_does_not_answer_is_replaced(search, monkeypatch):
+    now = [0.0]
+    _clock(monkeypatch, "executor", now)
+    crew = FakeCrew(2, silent=0)
+    crew.hang(1, lambda: now.__setitem__(0, now[0] + 1.0))
+    held = search.run(crew=crew, budget=Budget(Limits(trial_seconds=60.0), began=0.0))
+    assert (held[1].status, held[1].score) == (TIMED_OUT, 0.0)
+    assert held[1].seconds > 60 * 1.5 + 30
+    assert "did not answer" in held[1].message
+    assert len(crew.replaced) == 1
+    assert {record.status for record in held if record.trial != 1} == {COMPLETED}
+    assert {task.seconds for worker in crew.workers.values() for task in worker.tasks} == {60.0}
+
+
+def test_local_crew_has_one_worker_that_is_free_between_trials(search):
+    worker = FakeWorker()
+    crew = LocalCrew(worker)
+    assert (crew.size, list(crew.free()), crew.facts) == (1, ["driver"], worker.facts)
+    assert crew.next() is None
+    held = search.run(crew=crew)
+    assert {record.worker for record in held} == {"driver"}
+    assert list(crew.free()) == ["driver"]
+    assert crew.measure({}) == [worker.measure({})]
+
+
+def test_oracle_that_stops_trials_is_heard_whichever_worker_dies(tmp_path):
+    held = Search(tmp_path / "search", oracle=impatient).run(
+        crew=FakeCrew(2, dies=lambda worker, trial, answers: answers in (2, 5, 6, 9)), budget=_budget(retries=9)
+    )
+    assert [record.curve["epoch"] for record in held] == [[1, 2]] * 3
+
+
+def test_parent_that_a_promotion_has_finished_with_is_removed(search):
+    search.run(crew=FakeCrew(3))
+    held = search.study().records()
+    parents = {record.parent for record in held}
+    expected = {f"trial{r.trial:05d}.npz" for r in held if r.epochs < 9 and r.trial not in parents}
+    assert {path.name for path in search.checkpoints.iterdir()} == expected

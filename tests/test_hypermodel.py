@@ -4,8 +4,11 @@ import keras
 import keras_tuner
 import pytest
 
+from tuner.data import DataSpec
 from tuner.errors import SpaceError, UsageError
-from tuner.hypermodel import SEResNetHyperModel, active_values, check_objective, declare
+from tuner.hypermodel import SEResNetHyperModel, active_values, check_objective, declare, largest_state
+from tuner.messages import Facts, Session
+from tuner.models import build_model
 from tuner.recipe import SmoothedCrossentropy
 from tuner.space import Space, load_space
 
@@ -127,3 +130,35 @@ def test_inactive_values_are_left_out():
             hp.Float("weight_decay", 0.0, 0.1)
 
     assert active_values(_values(conditional)) == {"optimizer": "sgd"}
+
+
+def test_hypermodel_of_a_search_knows_its_data():
+    facts = Facts(train=130, validation=9, input_shape=(8, 9, 3), classes=7, mean=(1.0,) * 3, variance=(2.0,) * 3)
+    session = Session(data=DataSpec("digits"), space="tiny", max_epochs=4, batch_size=32)
+    hypermodel = SEResNetHyperModel.of(session, facts)
+    assert (hypermodel.steps_per_epoch, hypermodel.total_steps) == (5, 20)  # 130 images are 4 batches and 2 images
+    config = hypermodel.model_config({})
+    assert (config.input_shape, config.classes, config.mean) == ((8, 9, 3), 7, (1.0,) * 3)
+
+
+def _state_bytes(hypermodel, **values):
+    """A weight is 4 bytes, and as much for each of the two moments of Adam."""
+    return 12 * build_model(hypermodel.model_config(values)).count_params()
+
+
+def test_largest_state_is_that_of_the_widest_and_deepest_network():
+    def space(hp):
+        hp.Int("stages", 1, 2)
+        hp.Int("blocks_1", 1, 2, default=1)
+        hp.Choice("width", [8, 2, 4], default=2)
+        hp.Choice("se_ratio", [0, 2], default=0)
+        hp.Float("learning_rate", 0.005, 0.5, default=0.05)
+
+    hypermodel = SEResNetHyperModel(space, **SHAPE)
+    expected = _state_bytes(hypermodel, stages=2, blocks_1=2, width=8, se_ratio=2)
+    assert largest_state(hypermodel, _values(space)) == expected
+
+
+def test_largest_state_takes_defaults_for_what_a_space_leaves_out():
+    hypermodel = SEResNetHyperModel(_declare, **SHAPE)
+    assert largest_state(hypermodel, _values(_declare)) == _state_bytes(hypermodel, stages=1, blocks_1=1, width=4)

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,25 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of its own number and below.
 LAYERS = {
-    0: ["tuner", "errors", "config", "records", "command", "figures"],
-    1: ["models", "data", "space", "distributions", "storage", "study", "checkpoint", "recipe", "card"],
-    2: ["program", "training", "hypermodel", "worker", "oracles", "request"],
-    3: ["executor", "plan"],
+    0: ["tuner", "errors", "config", "records", "command", "figures", "hardware", "quantities"],
+    1: [
+        "models",
+        "data",
+        "space",
+        "distributions",
+        "storage",
+        "study",
+        "checkpoint",
+        "recipe",
+        "card",
+        "messages",
+        "batches",
+    ],
+    2: ["program", "training", "networks", "callbacks", "hypermodel", "worker", "oracles", "preload", "trainer"],
+    3: [
+        *("executor", "ledger", "dialogue", "order", "scoring", "budget"),
+        *("crew", "cluster", "launch", "staff", "plan", "request"),
+    ],
     4: ["exporter", "reopen", "selector", "leaderboard", "display"],
     5: ["search", "select", "predict", "data.__main__", "__main__"],
 }
@@ -29,12 +45,27 @@ KERAS_COLUMN = [
     "checkpoint",
     "program",
     "training",
+    "batches",
+    "networks",
+    "callbacks",
+    "messages",
     "hypermodel",
     "worker",
     "exporter",
     "predict",
 ]
-OPTUNA_COLUMN = ["oracles", "study", "distributions", "storage", "space", "records", "config"]
+OPTUNA_COLUMN = [
+    "oracles",
+    "study",
+    "distributions",
+    "storage",
+    "space",
+    "records",
+    "config",
+    "order",
+    "scoring",
+    "budget",
+]
 COMMANDS = ["tuner.search", "tuner.leaderboard", "tuner.select", "tuner.predict", "tuner.data"]
 
 
@@ -115,6 +146,23 @@ def _libraries(homes):
 )
 def test_column_knows_one_library(column, forbidden):
     assert [pair for pair in _libraries(column) if pair[1] in forbidden] == []
+
+
+def test_only_two_modules_know_dask():
+    knowing = {module for module, name in _libraries(LAYER) if name in ("dask", "distributed")}
+    assert knowing == {"cluster", "launch"}
+
+
+def test_table_of_the_contributors_is_this_one():
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    table = {int(number): {name.rstrip("/") for name in re.findall(r"`([\w/]+)`", modules)} for number, modules in rows}
+    named = {
+        number: {module.replace(".", "/") for module in modules} - {"tuner", "__main__"}
+        for number, modules in LAYERS.items()
+    }
+    assert {number: names - {"leaderboard"} for number, names in table.items()} == {
+        number: names - {"leaderboard"} for number, names in named.items()
+    }
 
 
 def test_nothing_imports_the_inside_of_keras_tuner():

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record, rank, runs_of
+from tuner.records import (
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    OUT_OF_MEMORY,
+    RUNNING,
+    TIMED_OUT,
+    WORKER_DIED,
+    Record,
+    best_of,
+    rank,
+    runs_of,
+)
 
 
 def record(trial, *, parent=None, epochs=(0, 1), score=None, status=COMPLETED, **fields):
@@ -86,10 +98,11 @@ def test_promotion_without_a_result_leaves_the_run_where_it_was(status):
     assert _numbers(rank([run, better], "max")) == [5, 0]
 
 
-def test_run_that_diverged_after_its_promotion_stands_last_with_the_epochs_it_finished():
-    diverged = record(1, parent=0, epochs=(1, 9), status=DIVERGED, score=0.0, curve={"epoch": [2, 3]})
-    (run,) = runs_of([record(0, score=0.7), diverged])
-    assert (run.score, run.epochs, run.status) == (0.0, 3, DIVERGED)
+@pytest.mark.parametrize("status", [DIVERGED, OUT_OF_MEMORY, TIMED_OUT, WORKER_DIED])
+def test_run_that_broke_off_after_its_promotion_stands_last_with_the_epochs_it_finished(status):
+    broken = record(1, parent=0, epochs=(1, 9), status=status, score=0.0, curve={"epoch": [2, 3]})
+    (run,) = runs_of([record(0, score=0.7), broken])
+    assert (run.score, run.epochs, run.status) == (0.0, 3, status)
     (worse,) = runs_of([record(5, score=0.1)])
     assert _numbers(rank([run, worse], "max")) == [5, 0]
 
@@ -100,9 +113,9 @@ def searches(draw):
     made, leaves = [], []
     for trial in range(draw(st.integers(1, 12))):
         parent = draw(st.sampled_from([None, *leaves]))
-        status = draw(st.sampled_from([COMPLETED, DIVERGED, FAILED, RUNNING]))
+        status = draw(st.sampled_from([COMPLETED, DIVERGED, TIMED_OUT, FAILED, RUNNING]))
         begin = 0 if parent is None else made[parent].epochs
-        score = {COMPLETED: draw(st.floats(0, 1)), DIVERGED: 0.0}.get(status)
+        score = {COMPLETED: draw(st.floats(0, 1)), DIVERGED: 0.0, TIMED_OUT: 0.0}.get(status)
         made.append(record(trial, parent=parent, epochs=(begin, begin + 1 + trial % 3), score=score, status=status))
         leaves = [leaf for leaf in [*leaves, trial] if leaf != parent]
     return made
@@ -138,3 +151,21 @@ def test_ranking_is_a_sorted_permutation(trials, direction):
 def test_mirrored_scores_rank_the_same_the_other_way(trials):
     mirrored = [r if r.score is None else dataclasses.replace(r, score=-r.score) for r in trials]
     assert _numbers(rank(runs_of(mirrored), "min")) == _numbers(rank(runs_of(trials), "max"))
+
+
+@pytest.mark.parametrize(("direction", "best"), [("max", (0.9, 4)), ("min", (0.1, 2))])
+def test_best_of_a_curve_is_a_finite_value_with_its_epoch(direction, best):
+    curve = {"epoch": [2, 3, 4, 5], "val_loss": [0.1, math.inf, 0.9, math.nan]}
+    assert best_of(curve, "val_loss", direction=direction) == best
+
+
+@pytest.mark.parametrize("curve", [{}, {"epoch": [1], "val_loss": [math.nan]}])
+def test_curve_without_a_finite_value_has_no_best(curve):
+    assert best_of(curve, "val_loss", direction="min") == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"), [("", ""), ("one", "one"), ("Traceback:\n  line\nValueError: x", "ValueError: x")]
+)
+def test_cause_is_the_last_line(message, cause):
+    assert record(0, status=FAILED, message=message).cause == cause

@@ -5,9 +5,11 @@ import datetime
 
 import pytest
 
+from tuner.budget import Limits
 from tuner.config import SearchConfig
 from tuner.errors import SpaceError, StudyError, UsageError
-from tuner.request import add_search_flags, resolve, study_name
+from tuner.request import add_running_flags, add_search_flags, limits_of, resolve, staffing_of, study_name
+from tuner.staff import Staffing
 
 STORED = SearchConfig(space="tiny", max_epochs=3, batch_size=32, trials=5, seed=4, image_size=(8, 9))
 
@@ -15,7 +17,16 @@ STORED = SearchConfig(space="tiny", max_epochs=3, batch_size=32, trials=5, seed=
 def _flags(line=""):
     parser = argparse.ArgumentParser()
     add_search_flags(parser)
+    add_running_flags(parser)
     return parser.parse_args(line.split())
+
+
+@pytest.fixture(autouse=True)
+def fast_bfloat16(monkeypatch):
+    """Says whether the machine is made for bfloat16: it is not, unless a test says so."""
+    fast = [False]
+    monkeypatch.setattr("tuner.request.has_fast_bfloat16", lambda: fast[0])
+    return fast
 
 
 def test_defaults_are_those_of_the_small_space():
@@ -49,6 +60,9 @@ def test_budget_and_batch_come_from_the_space(space, budget):
         ("--validation-fraction 0.5", "validation_fraction", 0.5),
         ("--image-size 32", "image_size", (32, 32)),
         ("--image-size 28x32", "image_size", (28, 32)),
+        ("--images 500", "images", 500),
+        ("--mixed-precision on", "mixed_precision", True),
+        ("--mixed-precision off", "mixed_precision", False),
     ],
 )
 def test_flag_sets_its_field(line, field, value):
@@ -71,6 +85,19 @@ def test_flag_sets_its_field(line, field, value):
         "--study ../elsewhere",
         "--study a/b",
         "--study .hidden",
+        "--images 0",
+        "--mixed-precision maybe",
+        "--workers -1",
+        "--workers some",
+        "--gpus-per-trial 0",
+        "--gpus-per-trial 2",
+        "--worker-memory much",
+        "--retries -1",
+        "--time-limit soon",
+        "--time-limit 0",
+        "--trial-time-limit 1y",
+        "--total-epochs 0",
+        "--disk-budget 0",
     ],
 )
 def test_wrong_flag_exits_with_2(line, capsys):
@@ -111,6 +138,8 @@ def test_continued_study_may_grow(trials):
         ("--batch-size 64", "--batch-size is 32 in the study and 64 now"),
         ("--validation-fraction 0.3", "--validation-fraction is 0.2 in the study and 0.3 now"),
         ("--image-size 8", "--image-size is [8, 9] in the study and [8, 8] now"),
+        ("--images 9", "--images is None in the study and 9 now"),
+        ("--mixed-precision on", "--mixed-precision is False in the study and True now"),
     ],
 )
 def test_changed_flag_is_spelled_out_with_the_way_out(line, phrase):
@@ -137,3 +166,43 @@ def test_all_changed_flags_are_named_at_once():
 )
 def test_study_is_named_after_what_it_searches(line, name):
     assert study_name(_flags(line)) == name.format(today=datetime.date.today().isoformat())
+
+
+@pytest.mark.parametrize(
+    ("line", "mixed"), [("", True), ("--mixed-precision auto", True), ("--mixed-precision off", False)]
+)
+def test_new_study_uses_bfloat16_where_the_machine_is_made_for_it(line, mixed, fast_bfloat16):
+    fast_bfloat16[0] = True
+    assert resolve(_flags(line), None).mixed_precision is mixed
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_continued_study_keeps_its_precision_on_another_machine(stored, fast_bfloat16):
+    fast_bfloat16[0] = not stored
+    config = SearchConfig(space="tiny", max_epochs=3, batch_size=32, mixed_precision=stored)
+    assert resolve(_flags(), config).mixed_precision is stored
+
+
+def test_without_flags_nothing_is_limited_and_workers_are_measured():
+    assert limits_of(_flags()) == Limits()
+    assert staffing_of(_flags()) == Staffing()
+    assert not _flags().deterministic
+
+
+def test_limits_are_those_of_the_flags():
+    line = "--time-limit 1h30m --trial-time-limit 90 --total-epochs 50 --retries 0 --disk-budget 2G"
+    assert limits_of(_flags(line)) == Limits(
+        seconds=5400, total_epochs=50, trial_seconds=90, retries=0, disk_bytes=2 * 10**9
+    )
+
+
+@pytest.mark.parametrize(("text", "workers"), [("auto", None), ("0", 0), ("3", 3)])
+def test_workers_are_a_number_or_measured(text, workers):
+    assert staffing_of(_flags(f"--workers {text}")).workers == workers
+
+
+def test_workers_are_those_of_the_flags():
+    line = "--workers 2 --cluster tcp://a:8786 --gpus-per-trial 0.5 --worker-memory 3G"
+    assert staffing_of(_flags(line)) == Staffing(
+        workers=2, cluster="tcp://a:8786", gpus_per_trial=0.5, worker_memory=3 * 10**9
+    )

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from tuner import leaderboard, search
 from tuner.storage import locked
 
 ROOT = Path(__file__).parents[1]
-TINY = ["--space", "tiny", "--max-epochs", "3"]
+ALONE = ["--workers", "0"]
+TINY = ["--space", "tiny", "--max-epochs", "3", *ALONE]
 DEADLINE_SECONDS = 240
 
 ONE_BLOCK = '''"""One block, for a test.
@@ -57,6 +59,7 @@ class TestInThisProcess:
         space = tmp_path / "one_block.py"
         space.write_text(ONE_BLOCK)
         fixed = ["--space", str(space), "--algorithm", "random", "--study", "mine", "--results-dir", str(tmp_path)]
+        fixed += ["--workers", "0"]
 
         def call(*arguments):
             return search.main([*fixed, *arguments])
@@ -107,6 +110,30 @@ class TestInThisProcess:
         assert err == ""
         assert not (tmp_path / "mine").exists()
 
+    def test_budget_that_is_reached_is_named_and_a_later_search_goes_on(self, call, tmp_path, capsys):
+        assert call("--trials", "3", "--total-epochs", "2") == 0
+        out, _ = capsys.readouterr()
+        assert out.splitlines()[-1] == "Stopped   --total-epochs 2 is reached"
+        rows = _rows(tmp_path, "mine")
+        assert len(rows) == 2
+        assert call("--trials", "3") == 0
+        out, err = capsys.readouterr()
+        assert out.splitlines()[-1] == "Stopped   the schedule is through"
+        assert "continuing: 2 trials are in the study" in err
+        assert len(_rows(tmp_path, "mine")) == 3
+
+    def test_plan_says_who_trains_in_which_precision_and_what_it_takes(self, call, capsys):
+        assert call("--trials", "1", "--mixed-precision", "on", "--dry-run") == 0
+        out, _ = capsys.readouterr()
+        assert re.search(r"^Search .*, bfloat16 feature maps$", out, re.MULTILINE)
+        assert re.search(r"^Workers   1 in this process \([\d,]+ images a second\)$", out, re.MULTILINE)
+        assert re.search(r"^Disk      checkpoints take \d+ [kM]B at most", out, re.MULTILINE)
+
+    def test_fixed_order_says_what_it_cost(self, call, capsys):
+        assert call("--trials", "1", "--deterministic") == 0
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last == "Stopped   the schedule is through; the fixed order cost 0.0 s of the workers' time"
+
     def test_second_search_of_a_study_is_kept_away(self, call, tmp_path, capsys):
         with locked(tmp_path / "mine"):
             assert call("--trials", "1") == 1
@@ -126,7 +153,7 @@ class TestInThisProcess:
     ],
 )
 def test_what_cannot_be_searched_is_one_line(arguments, status, message, tmp_path, capsys):
-    assert search.main([*arguments, "--study", "mine", "--results-dir", str(tmp_path)]) == status
+    assert search.main([*arguments, *ALONE, "--study", "mine", "--results-dir", str(tmp_path)]) == status
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("Error: ")
@@ -212,7 +239,7 @@ class TestWholeLine:
         status, _, _ = _stop_after(trials, signal.SIGKILL, *TINY, *arguments)
         assert status == -signal.SIGKILL
         assert len(_rows(results, f"killed{trials}")) < 6
-        status, _, err = _run(*arguments)
+        status, _, err = _run(*arguments, *ALONE)
         assert status == 0, err
         assert _rows(results, f"killed{trials}") == through
 
@@ -223,7 +250,7 @@ class TestWholeLine:
         assert last == f"Interrupted. To go on: python -m tuner.search --study stopped --results-dir {results}"
         assert "Traceback" not in err
         resume = last.partition("python -m tuner.search ")[2].split()
-        assert _run(*resume)[0] == 0
+        assert _run(*resume, *ALONE)[0] == 0
         assert _rows(results, "stopped") == through
 
     def test_finished_study_says_so_at_once(self, through, results):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tuner.config import SearchConfig
 from tuner.distributions import active_entries
 from tuner.errors import StudyError
-from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
+from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
 from tuner.storage import locked, open_storage, storage_url
 from tuner.study import Study, find_study
 
@@ -39,6 +39,8 @@ ENDED = dataclasses.replace(
     best_epoch=2,
     curve={"epoch": [1, 2, 3], "loss": [2.0, 1.0, 0.5], "val_accuracy": [0.1, 0.8, 0.75]},
     seconds=1.25,
+    worker="w3",
+    wait_seconds=0.5,
     order=0,
 )
 
@@ -87,6 +89,9 @@ def test_reopened_study_knows_what_it_was_asked(study, url):
             ENDED, status=FAILED, score=None, best_score=None, best_epoch=None, curve={}, message="out"
         ),
         dataclasses.replace(ENDED, status=DIVERGED, score=0.0, message="The loss is not finite in epoch 3."),
+        dataclasses.replace(ENDED, status=TIMED_OUT, score=0.0, message="It took longer."),
+        dataclasses.replace(ENDED, status=OUT_OF_MEMORY, score=2.3, curve={}, best_score=None, best_epoch=None),
+        dataclasses.replace(ENDED, status=WORKER_DIED, score=0.0, wait_seconds=None),
     ],
 )
 def test_ended_trial_comes_back_as_it_was(ended, study, url):

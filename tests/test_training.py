@@ -7,22 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
 from tuner.models import ModelConfig
 from tuner.recipe import Recipe, compile_model
-from tuner.training import Architecture, Images, Network, configure_runtime, derived_seed
+from tuner.training import Architecture, Network, TrialTimeout, configure_runtime, derived_seed
 
 ROOT = Path(__file__).parents[1]
 BATCH, STEPS = 32, 4  # 120 images: three whole batches and one of 24
 RECIPE = Recipe("sgd", 0.1, 1e-3, 0.1)
 
 
-def _architecture(optimizer="sgd", **changes):
+def _architecture(optimizer="sgd", *, mixed_precision=False, **changes):
     plain = {"blocks": (1,), "width": 4, "se_ratio": 2, "stem": "small", "norm_momentum": 0.3, "se_bias": True}
     statistics = {"mean": (100.0,), "variance": (2500.0,)}
     published = {"conv_bias": False, "projection_norm": True}
     config = ModelConfig(input_shape=(8, 8, 1), classes=3, **plain | published | statistics | changes)
-    return Architecture(config, optimizer, total_steps=9 * STEPS, batch_size=BATCH)
+    return Architecture(config, optimizer, total_steps=9 * STEPS, batch_size=BATCH, mixed_precision=mixed_precision)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,8 +80,9 @@ import pathlib, sys
 sys.path[:0] = ["tests"]
 import numpy as np, keras
 from test_training import RECIPE, _architecture, _epochs
+from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
-from tuner.training import Images, Network, configure_runtime
+from tuner.training import Network, configure_runtime
 
 configure_runtime()
 keras.layers.Dense(3)(np.zeros((1, 2)))  # another process has another history of names and random numbers
@@ -213,3 +215,118 @@ def test_another_width_of_a_structure_is_trained_by_the_same_program(networks, t
 )
 def test_derived_seed_never_changes(parts, seed):
     assert derived_seed(*parts) == seed
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """A compiled network that trains with bfloat16 feature maps."""
+    return Network(_architecture(mixed_precision=True))
+
+
+def test_mixed_precision_trains_to_nearly_the_same_loss(mixed, networks, train, validation):
+    losses = []
+    for network in (networks["sgd"], mixed):
+        network.reset(RECIPE, seed=5)
+        trained = _epochs(network, train, 9)
+        losses.append([metrics["loss"] for metrics in trained] + [network.evaluate(validation)["loss"]])
+        assert trained[-1]["accuracy"] > 0.6
+    full, half = losses
+    assert full != half
+    # bfloat16 rounds by up to 0.4 %, and errors of steps add up.
+    np.testing.assert_allclose(half, full, rtol=0.05)
+
+
+def test_mixed_precision_keeps_weights_and_statistics_in_single_precision(mixed, train):
+    mixed.reset(RECIPE, seed=5)
+    _epochs(mixed, train, 1)
+    state = mixed.state()
+    assert {array.dtype for array in [*state.weights, state.optimizer[0]]} == {np.dtype(np.float32)}
+    # Rounded to bfloat16 they would have 16 zero bits at the end.
+    assert (state.weights[0].view(np.uint32) & 0xFFFF).any()
+    assert (state.weights[1].view(np.uint32) & 0xFFFF).any()
+
+
+def test_mixed_precision_predicts_in_single_precision_what_the_export_does(mixed, train, stripes):
+    mixed.reset(RECIPE, seed=2)
+    _epochs(mixed, train, 3)
+    images = stripes.validation.images
+    model = mixed.to_keras()
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    np.testing.assert_allclose(mixed.predict(images), model.predict(images.astype(np.float32), verbose=0), atol=1e-5)
+
+
+def test_mixed_precision_goes_on_bit_for_bit(mixed, train):
+    mixed.reset(RECIPE, seed=5)
+    through = _epochs(mixed, train, 3)
+    mixed.reset(RECIPE, seed=5)
+    pieces = _epochs(mixed, train, 1)
+    state = mixed.state()
+    mixed.reset(Recipe("sgd", 0.5), seed=1)
+    mixed.restore(RECIPE, state)
+    assert pieces + _epochs(mixed, train, 2) == through
+
+
+def test_state_of_a_moment_stays_whatever_follows(networks, train):
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=5)
+    _epochs(network, train, 1)
+    now, later = _bits(network.state()), network.frozen()
+    _epochs(network, train, 1)
+    assert _bits(later()) == now != _bits(network.state())
+
+
+def test_deadline_that_has_passed_gives_the_epoch_up(networks, train, monkeypatch):
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=5)
+    monkeypatch.setattr("tuner.training.STEPS_BETWEEN_CHECKS", 1)
+    with pytest.raises(TrialTimeout):
+        network.train_epoch(train, deadline=0.0)
+    assert (network.step, network.epoch) == (1, 0)
+
+
+def test_loss_that_is_not_finite_ends_the_epoch_early(networks, train, monkeypatch):
+    network = networks["sgd"]
+    network.reset(Recipe("sgd", float("nan")), seed=1)
+    monkeypatch.setattr("tuner.training.STEPS_BETWEEN_CHECKS", 1)
+    assert not np.isfinite(network.train_epoch(train)["loss"])
+    assert network.step == 2  # the first loss was that of the fresh weights
+
+
+def test_every_step_can_be_listened_to(networks, train):
+    network, heard = networks["sgd"], []
+    network.reset(RECIPE, seed=5)
+    metrics = network.train_epoch(train, on_batch=lambda number, told: heard.append((number, told)))
+    assert [number for number, _ in heard] == list(range(STEPS))
+    assert heard[-1][1] == metrics
+    network.reset(RECIPE, seed=5)
+    assert network.train_epoch(train) == metrics
+
+
+def test_moving_statistics_are_those_of_the_batches_by_the_momentum(networks, train):
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=5)
+    before = network.state().weights[1]
+    network.train_epoch(train, max_steps=1)
+    once = network.state().weights[1]
+    other = Network(_architecture(norm_momentum=0.8))
+    other.reset(RECIPE, seed=5)
+    other.train_epoch(train, max_steps=1)
+    batch = (once - before * 0.3) / 0.7
+    np.testing.assert_allclose(other.state().weights[1], before * 0.8 + batch * 0.2, rtol=1e-4, atol=1e-5)
+
+
+_THREADS = """
+import tensorflow as tf
+from tuner.training import configure_runtime
+
+configure_runtime(cores=3)
+print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())
+tf.zeros(1) + 1
+configure_runtime(cores=2)
+"""
+
+
+@pytest.mark.slow
+def test_operation_has_one_thread_and_a_process_its_cores():
+    out = subprocess.check_output([sys.executable, "-c", _THREADS], text=True, cwd=ROOT)
+    assert out.splitlines()[-1] == "1 3"

@@ -2,16 +2,21 @@
 
 import dataclasses
 import math
+import types
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tuner.checkpoint import load_state, save_state
 from tuner.config import SearchConfig
 from tuner.data import DataSpec
-from tuner.models import build_model
-from tuner.records import COMPLETED, DIVERGED
-from tuner.worker import Session, Task, Worker
+from tuner.errors import TunerError
+from tuner.messages import Facts, Session, Task
+from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT
+from tuner.training import Network
+from tuner.worker import RESIDENT_NETWORKS, Worker
 
 VALUES = {"stages": 1, "blocks_1": 1, "width": 4, "se_ratio": 2, "learning_rate": 0.05}
 TASK = Task(hyperparameters=VALUES, initial_epoch=0, epochs=4, seed=3)
@@ -27,7 +32,13 @@ def through(worker, tmp_path_factory):
     """A trial of four epochs in one piece: its result and its state."""
     path = tmp_path_factory.mktemp("through") / "state.npz"
     result = worker.train(dataclasses.replace(TASK, checkpoint=str(path)))
-    return result, load_state(path)
+    return result, _state(worker, path)
+
+
+def _state(worker, path):
+    """Returns the state in a file once the worker has written it."""
+    worker.flush()
+    return load_state(path)
 
 
 def _weights(state):
@@ -52,7 +63,7 @@ def test_promoted_trial_continues_exactly(worker, through, tmp_path):
     worker.train(dataclasses.replace(TASK, seed=9))
     promoted = dataclasses.replace(TASK, initial_epoch=1, parent=first, checkpoint=second)
     assert worker.train(promoted).curve == _tail(through[0].curve, 1)
-    assert _weights(load_state(tmp_path / "second.npz")) == _weights(through[1])
+    assert _weights(_state(worker, tmp_path / "second.npz")) == _weights(through[1])
 
 
 @pytest.mark.parametrize("lost", ["absent", "torn", "other seed", "other epoch"])
@@ -61,6 +72,8 @@ def test_promoted_trial_whose_state_is_lost_ends_the_same(lost, worker, through,
     changes = {"other seed": {"seed": 8}, "other epoch": {"epochs": 3}}.get(lost, {})
     if lost != "absent":
         worker.train(dataclasses.replace(TASK, **{"epochs": 2, "checkpoint": str(parent), **changes}))
+    worker.flush()
+    worker._resident.clear()  # the process is another one
     if lost == "torn":
         parent.write_bytes(parent.read_bytes()[:-40])
     result = worker.train(dataclasses.replace(TASK, initial_epoch=2, parent=str(parent)))
@@ -77,7 +90,7 @@ def test_interrupted_trial_goes_on_from_its_own_state_and_reports_all_of_it(work
     )
     assert reported == [1, 2, 3, 4]
     assert result.curve == through[0].curve
-    assert _weights(load_state(path)) == _weights(through[1])
+    assert _weights(_state(worker, path)) == _weights(through[1])
 
 
 def test_report_has_the_metrics_and_may_stop(worker, through, tmp_path):
@@ -92,7 +105,7 @@ def test_report_has_the_metrics_and_may_stop(worker, through, tmp_path):
     assert result.status == COMPLETED
     assert [epoch for epoch, _ in told] == result.curve["epoch"] == [1, 2]
     assert told[1][1] == {name: values[1] for name, values in through[0].curve.items() if name != "epoch"}
-    assert load_state(path).epoch == 2
+    assert _state(worker, path).epoch == 2
 
 
 @pytest.mark.parametrize("rate", [math.nan, math.inf, 1e30])
@@ -103,14 +116,9 @@ def test_loss_that_is_not_finite_ends_the_trial_at_once(rate, worker, tmp_path):
     assert result.status == DIVERGED
     assert result.curve["epoch"] == [1]
     assert result.message == "The loss is not finite in epoch 1."
+    worker.flush()
     assert not path.exists()
     assert worker.train(TASK).status == COMPLETED
-
-
-def test_size_is_that_of_the_built_network(worker):
-    cost = worker.cost(VALUES)
-    assert cost.params == build_model(worker.hypermodel.model_config(VALUES)).count_params()
-    assert cost.macs > 0
 
 
 def test_retraining_uses_the_validation_images_too(worker, stripes):
@@ -126,13 +134,16 @@ def test_measurement_is_plain_time(worker):
     measured = worker.measure(VALUES)
     assert measured.start_seconds > 0
     assert measured.epoch_seconds > 0
+    assert measured.images_per_second > 0
 
 
 def test_session_says_what_a_search_shares(worker):
     config = SearchConfig(space="tiny", max_epochs=4, batch_size=32, image_size=(9, 9), validation_fraction=0.3)
-    session = Session.of(config, "somewhere")
+    config = dataclasses.replace(config, images=50, mixed_precision=True)
+    session = Session.of(config, "somewhere", cores=2)
     assert (session.space, session.max_epochs, session.batch_size) == ("tiny", 4, 32)
-    assert session.data == DataSpec("digits", (9, 9), 0.3, "somewhere")
+    assert (session.mixed_precision, session.cores, session.memory) == (True, 2, None)
+    assert session.data == DataSpec("digits", (9, 9), 0.3, "somewhere", 50)
 
 
 def test_state_of_another_trial_is_not_taken_for_its_own(worker, through, tmp_path):
@@ -146,3 +157,217 @@ def test_torn_own_state_begins_again(worker, through, tmp_path):
     save_state(path, through[1])
     path.write_bytes(path.read_bytes()[:100])
     assert worker.train(dataclasses.replace(TASK, checkpoint=str(path))).curve == through[0].curve
+
+
+def test_facts_are_those_of_the_data(worker, stripes):
+    mean, variance = stripes.channel_statistics()
+    assert worker.facts == Facts(
+        train=120, validation=60, input_shape=(8, 8, 1), classes=3, mean=mean, variance=variance
+    )
+
+
+def test_trial_is_told_epoch_by_epoch(worker, through):
+    told = [worker.begin(TASK), worker.advance(), worker.advance(), worker.advance()]
+    assert [progress.status for progress in told] == [RUNNING] * 3 + [COMPLETED]
+    for place, progress in enumerate(told):
+        assert progress.curve == {name: [values[place]] for name, values in through[0].curve.items()}
+        assert progress.images_per_second > 0
+        assert progress.memory > 0
+    seconds = [progress.seconds for progress in told]
+    assert seconds == sorted(seconds)
+
+
+def test_time_without_a_trial_is_told(worker, monkeypatch):
+    now = [100.0]
+
+    def monotonic():
+        now[0] += 1e-6  # no clock stands still for an epoch
+        return now[0]
+
+    monkeypatch.setattr("tuner.worker.time", types.SimpleNamespace(monotonic=monotonic))
+    worker.train(dataclasses.replace(TASK, epochs=1))
+    now[0] += 7.0
+    waited = worker.begin(dataclasses.replace(TASK, epochs=2)).wait_seconds
+    assert waited == pytest.approx(7.0, abs=1e-3)
+    now[0] += 1.0
+    assert worker.advance().wait_seconds == waited
+
+
+def test_new_trial_replaces_one_of_a_driver_that_has_gone(worker, through):
+    worker.begin(dataclasses.replace(TASK, seed=8))
+    assert worker.train(TASK).curve == through[0].curve
+
+
+def test_stopped_trial_is_complete_and_can_be_continued(worker, through, tmp_path):
+    path = str(tmp_path / "first.npz")
+    worker.begin(dataclasses.replace(TASK, checkpoint=path))
+    told = worker.stop()
+    assert (told.status, told.curve) == (COMPLETED, {})
+    worker._resident.clear()
+    result = worker.train(dataclasses.replace(TASK, initial_epoch=1, parent=path))
+    assert result.curve == _tail(through[0].curve, 1)
+
+
+def test_trial_that_nothing_continues_leaves_no_file(worker, tmp_path):
+    path = tmp_path / "last.npz"
+    assert worker.train(dataclasses.replace(TASK, checkpoint=str(path), keep=False)).status == COMPLETED
+    worker.flush()
+    assert not path.exists()
+
+
+def test_resident_network_is_promoted_without_its_file(worker, through, tmp_path):
+    first = tmp_path / "first.npz"
+    worker.train(dataclasses.replace(TASK, epochs=1, checkpoint=str(first)))
+    worker.flush()
+    first.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Network, "reset", lambda *_, **__: pytest.fail("begun anew"))
+        result = worker.train(dataclasses.replace(TASK, initial_epoch=1, parent=str(first)))
+    assert result.curve == _tail(through[0].curve, 1)
+
+
+def test_only_the_last_networks_stay(worker, tmp_path):
+    paths = [str(tmp_path / f"{number}.npz") for number in range(RESIDENT_NETWORKS + 1)]
+    for path in paths:
+        worker.train(dataclasses.replace(TASK, epochs=1, checkpoint=path))
+    assert list(worker._resident) == paths[1:]
+    worker.flush()
+
+
+def test_long_trial_is_saved_on_the_way(worker, through, tmp_path, monkeypatch):
+    monkeypatch.setattr("tuner.worker.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    path = tmp_path / "own.npz"
+    task = dataclasses.replace(TASK, checkpoint=str(path), keep=False)
+    worker.begin(task)
+    worker.advance()
+    state = _state(worker, path)
+    assert state.epoch == 2
+    assert state.curve == {name: values[:2] for name, values in through[0].curve.items()}
+    told = worker.begin(task)  # of a process that has been started again
+    assert (told.status, told.curve) == (RUNNING, state.curve)
+    assert worker.advance().curve == {name: [values[2]] for name, values in through[0].curve.items()}
+
+
+def test_short_trial_is_not_saved_on_the_way(worker, tmp_path):
+    path = tmp_path / "own.npz"
+    worker.begin(dataclasses.replace(TASK, checkpoint=str(path)))
+    worker.advance()
+    worker.flush()
+    assert not path.exists()
+
+
+def test_trial_over_its_time_is_given_up(worker, through):
+    result = worker.train(dataclasses.replace(TASK, seconds=0.0))
+    assert (result.status, result.message) == (TIMED_OUT, "It took longer than --trial-time-limit.")
+    assert result.curve == {}
+    assert worker.train(dataclasses.replace(TASK, seconds=3600.0)).curve == through[0].curve
+
+
+def test_trial_that_ends_just_over_its_time_is_complete(worker, through):
+    assert worker.train(dataclasses.replace(TASK, epochs=1, seconds=0.0)).curve["loss"] == through[0].curve["loss"][:1]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "phrase"),
+    [
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore lines"), OUT_OF_MEMORY, "allocating"),
+        (MemoryError(), OUT_OF_MEMORY, "no more memory"),
+        (KeyError("odd"), FAILED, "KeyError: 'odd'"),
+    ],
+)
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_error_in_training_ends_the_trial_and_not_the_worker(epoch, error, status, phrase, worker, through):
+    train_epoch = Network.train_epoch
+
+    def breaking(network, *arguments, **options):
+        if network.epoch + 1 == epoch:
+            raise error
+        return train_epoch(network, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Network, "train_epoch", breaking)
+        result = worker.train(TASK)
+    assert result.status == status
+    assert result.message.endswith(phrase)
+    assert result.curve.get("epoch", []) == list(range(1, epoch))
+    assert worker.train(TASK).curve == through[0].curve
+
+
+def test_values_that_make_no_network_blame_the_space(worker):
+    with pytest.raises(TunerError, match="The search space asks for a network that cannot be built"):
+        worker.train(dataclasses.replace(TASK, hyperparameters={**VALUES, "width": 0}))
+
+
+def test_checkpoint_that_cannot_be_written_ends_the_search(worker, tmp_path):
+    (tmp_path / "file").touch()
+    task = dataclasses.replace(TASK, epochs=1, checkpoint=str(tmp_path / "file" / "state.npz"))
+    worker.train(task)
+    with pytest.raises(TunerError, match="cannot be written"):
+        worker.flush()
+
+
+class _Written(keras.callbacks.Callback):
+    """Writes down its epochs and stops after two."""
+
+    heard: list
+
+    def on_train_begin(self, logs=None):
+        self.heard.append("begin")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.heard.append((epoch, sorted(logs)))
+        self.model.stop_training = epoch == 1
+
+    def on_train_end(self, logs=None):
+        self.heard.append("end")
+
+
+def _with(worker, callback):
+    """Returns the worker's space with a callback."""
+    return dataclasses.replace(worker.space, callbacks=lambda: [callback])
+
+
+def test_callbacks_of_the_space_hear_the_trial_and_may_stop_it(worker, through, monkeypatch, tmp_path):
+    callback = _Written()
+    callback.heard = []
+    monkeypatch.setattr(worker, "space", _with(worker, callback))
+    result = worker.train(dataclasses.replace(TASK, checkpoint=str(tmp_path / "state.npz")))
+    assert result.status == COMPLETED
+    assert result.curve == {name: values[:2] for name, values in through[0].curve.items()}
+    names = ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert callback.heard == ["begin", (0, names), (1, names), "end"]
+    assert _state(worker, tmp_path / "state.npz").epoch == 2
+
+
+@pytest.mark.parametrize("event", ["on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_epoch_end"])
+def test_callback_that_fails_ends_the_trial_only(event, worker, through, monkeypatch):
+    def fail(self, *arguments, **options):
+        raise ValueError("my callback")
+
+    monkeypatch.setattr(worker, "space", _with(worker, type("Failing", (keras.callbacks.Callback,), {event: fail})()))
+    result = worker.train(TASK)
+    assert (result.status, result.message.splitlines()[-1]) == (FAILED, "ValueError: my callback")
+    monkeypatch.undo()
+    assert worker.train(TASK).curve == through[0].curve
+
+
+def test_callback_that_fails_at_the_end_ends_the_trial_only(worker, through, monkeypatch):
+    def fail(self, *arguments, **options):
+        raise ValueError("my callback")
+
+    failing = type("Failing", (keras.callbacks.Callback,), {"on_train_end": fail})
+    monkeypatch.setattr(worker, "space", _with(worker, failing()))
+    result = worker.train(TASK)
+    assert (result.status, result.message.splitlines()[-1]) == (FAILED, "ValueError: my callback")
+    assert result.curve == through[0].curve
+    monkeypatch.undo()
+    assert worker.train(TASK).curve == through[0].curve
+
+
+def test_mixed_precision_of_the_session_is_that_of_the_training(stripes, through):
+    session = Session(data=DataSpec("digits"), space="tiny", max_epochs=4, batch_size=32, mixed_precision=True)
+    result = Worker(session, stripes).train(TASK)
+    losses, expected = result.curve["loss"], through[0].curve["loss"]
+    assert losses != expected
+    # bfloat16 has 8 bits: 0.4 % a number, averaged over thousands of them.
+    np.testing.assert_allclose(losses, expected, rtol=0.05)

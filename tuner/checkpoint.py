@@ -9,15 +9,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["TrainingState", "load_state", "save_state"]
+from tuner.errors import TunerError
+from tuner.records import COMPLETED, RUNNING, Record
+
+__all__ = ["CheckpointFolder", "CheckpointWriter", "TrainingState", "load_state", "save_state"]
+
+SECONDS_BETWEEN_LOOKS = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +58,111 @@ def save_state(path: Path, state: TrainingState) -> None:
     temporary.replace(path)
 
 
-def load_state(path: Path) -> TrainingState | None:
+class CheckpointWriter:
+    """Writes states in a thread of its own, one after the other, so that training does not wait for the disk."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: list[tuple[str, Future[None]]] = []
+
+    def save(self, path: str, state: Callable[[], TrainingState], curve: Mapping[str, list[float]]) -> None:
+        """Writes a state soon.
+
+        Args:
+            path: Where to.
+            state: Returns the state; called in the writing thread, so it must not change meanwhile.
+            curve: Curve of the trial.
+
+        Raises:
+            TunerError: If an earlier state could not be written.
+        """
+        self._check(done_only=True)
+        curve = {name: list(values) for name, values in curve.items()}
+        write = self._thread.submit(lambda: save_state(Path(path), dataclasses.replace(state(), curve=curve)))
+        self._pending.append((path, write))
+
+    def flush(self) -> None:
+        """Waits until everything is written.
+
+        Raises:
+            TunerError: If a state could not be written.
+        """
+        self._check(done_only=False)
+
+    def _check(self, *, done_only: bool) -> None:
+        waiting, self._pending = self._pending, []
+        for path, write in waiting:
+            if done_only and not write.done():
+                self._pending.append((path, write))
+                continue
+            try:
+                write.result()
+            except OSError as error:
+                raise TunerError(
+                    f"The checkpoint {path} cannot be written: {error.strerror or error}. Make room or write elsewhere "
+                    "with --results-dir; the study goes on where it stands."
+                ) from error
+
+
+class CheckpointFolder:
+    """Knows which states may still be needed, and removes the others.
+
+    A state is needed as long as a promotion may continue from it. Where the files take more than allowed, those of the
+    worst trials go first: a promotion without its file is trained again from the beginning, with the same result.
+
+    Args:
+        folder: Where the files are.
+        limit: Bytes that they may take, or None.
+    """
+
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        self._folder = folder
+        self._limit = limit
+
+    def path(self, trial: int) -> Path:
+        """Returns the file of a trial."""
+        return self._folder / f"trial{trial:05d}.npz"
+
+    def after(self, record: Record, held: Sequence[Record], *, max_epochs: int, direction: str) -> None:
+        """Removes what nothing needs any more.
+
+        Args:
+            record: The trial that has just ended.
+            held: All trials of the study.
+            max_epochs: Full budget of one configuration; nothing continues beyond it.
+            direction: `max` or `min`: the better end of the objective.
+        """
+        if record.parent is not None:
+            self.path(record.parent).unlink(missing_ok=True)
+        if record.epochs >= max_epochs or record.status != COMPLETED:
+            self.path(record.trial).unlink(missing_ok=True)
+        if self._limit is not None:
+            self._shrink(held, direction)
+
+    def _shrink(self, held: Sequence[Record], direction: str) -> None:
+        used = sum(path.stat().st_size for path in self._folder.glob("*.npz"))
+        busy = {parent for r in held if r.status == RUNNING for parent in (r.trial, r.parent)}
+        sign = 1 if direction == "max" else -1
+        candidates = [r for r in held if r.score is not None and r.trial not in busy and self.path(r.trial).exists()]
+        for record in sorted(candidates, key=lambda r: sign * (r.score or 0.0)):
+            if used <= (self._limit or 0):
+                return
+            used -= self.path(record.trial).stat().st_size
+            self.path(record.trial).unlink()
+
+
+def load_state(path: str | Path, *, patience: float = 0.0) -> TrainingState | None:
     """Returns the state in a file, or None when the file is missing, cut short or damaged.
 
     A lost checkpoint is no error: the same training from its beginning ends in the same state.
+
+    Args:
+        path: The file.
+        patience: Seconds to wait for a file that is not there yet.
     """
+    path, until = Path(path), time.monotonic() + patience
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
     try:
         # Opened here, because NumPy leaves a file open that is no archive.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:

@@ -46,6 +46,8 @@ class SearchConfig:
         batch_size: Images a training step, >= 1.
         validation_fraction: Share of the training images kept for validation where the data set has no validation
             split of its own, in (0, 1).
+        images: How many images of the training split are used, or None for all.
+        mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
         image_size: Height and width in pixels to which images are resized; None leaves them as they are.
 
     Raises:
@@ -62,6 +64,8 @@ class SearchConfig:
     batch_size: int
     validation_fraction: float = 0.2
     image_size: tuple[int, int] | None = None
+    images: int | None = None
+    mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         _require_name("--algorithm", self.algorithm, ALGORITHMS)
@@ -70,6 +74,7 @@ class SearchConfig:
         _require(self.max_epochs >= 1, "--max-epochs", self.max_epochs, "at least 1")
         _require(0 <= self.seed < 2**31, "--seed", self.seed, "from 0 to 2147483647")
         _require(self.batch_size >= 1, "--batch-size", self.batch_size, "at least 1")
+        _require(self.images is None or self.images >= 1, "--images", self.images, "at least 1")
         _require(0 < self.validation_fraction < 1, "--validation-fraction", self.validation_fraction, "between 0 and 1")
 
     @property

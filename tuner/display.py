@@ -1,22 +1,30 @@
-"""Shows a search while it runs: a live line on a terminal, plain lines elsewhere, nothing when asked to be quiet.
+"""Shows a search while it runs: live lines on a terminal, plain lines elsewhere, nothing when asked to be quiet.
 
-Everything goes to stderr; results are for stdout.
+On a terminal there is a line for each worker, and below them the bar of the whole search. Everything goes to stderr;
+results are for stdout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from tuner import records
+from tuner.budget import Budget
 from tuner.plan import Plan
+from tuner.quantities import describe_seconds
 from tuner.records import Record, rank, runs_of
 
 __all__ = ["Display"]
+
+REFRESHES_PER_SECOND = 5
 
 
 class Display:
@@ -26,41 +34,60 @@ class Display:
         plan: What the search will do.
         objective: Name of the objective.
         direction: `max` or `min`.
+        budget: What is left is shown beside the bar; None where there is no limit.
         quiet: Whether to show nothing.
         console: Where to write; None means stderr.
     """
 
     def __init__(
-        self, plan: Plan, objective: str, *, direction: str, quiet: bool = False, console: Console | None = None
+        self,
+        plan: Plan,
+        objective: str,
+        *,
+        direction: str,
+        budget: Budget | None = None,
+        quiet: bool = False,
+        console: Console | None = None,
     ) -> None:
         self._console = console if console and not quiet else Console(stderr=True, quiet=quiet, highlight=False)
         self._trials = plan.trials
         self._objective = objective
         self._direction = direction
+        self._budget = budget
         self._records: dict[int, Record] = {}
         self._root: dict[int, int] = {}
-        self._live = self._console.is_terminal and not quiet
-        self._progress = Progress(
+        self._workers: dict[str, str] = {}
+        self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("epochs, left"),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeRemainingColumn(),
             console=self._console,
-            disable=not self._live,
         )
-        self._task: TaskID = self._progress.add_task("starting", total=plan.epochs)
+        self._task: TaskID = self._bar.add_task("starting", total=plan.epochs)
+        self._live = Live(
+            get_renderable=self._lines,
+            console=self._console,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._is_live = self._console.is_terminal and not quiet
 
     def __enter__(self) -> Self:
-        """Starts the live line."""
-        self._progress.start()
+        """Starts the live lines."""
+        if self._is_live:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the live line."""
-        self._progress.stop()
+        """Ends the live lines."""
+        if self._is_live:
+            with contextlib.suppress(BrokenPipeError):
+                self._live.stop()
 
     def resume(self, held: Sequence[Record]) -> None:
         """Takes over the trials that a continued study holds already."""
@@ -69,42 +96,72 @@ class Display:
         for record in held:
             self._keep(record)
             if record.status != records.RUNNING:
-                self._progress.advance(self._task, record.epochs - record.initial_epoch)
+                self._bar.advance(self._task, record.epochs - record.initial_epoch)
 
     def trial_began(self, record: Record) -> None:
-        """Names the trial on the live line."""
+        """Names the trial on its worker's line."""
         self._keep(record)
         self._describe(record, record.initial_epoch)
 
-    def epoch_ended(self, record: Record, epoch: int, metrics: Mapping[str, float]) -> None:
+    def epoch_ended(self, record: Record, epoch: int, metrics: Mapping[str, float], rate: float | None) -> None:
         """Moves the bar."""
-        self._progress.advance(self._task)
-        self._describe(record, epoch, metrics.get(self._objective))
+        self._bar.advance(self._task)
+        self._describe(record, epoch, metrics.get(self._objective), rate)
 
     def trial_ended(self, record: Record) -> None:
         """Writes one line about the trial."""
         self._keep(record)
+        self._workers.pop(record.worker, None)
         score = "" if record.score is None else f"{self._objective} {record.score:.4f}"
         if record.status != records.COMPLETED:
             score = f"{record.status}: {record.cause}"
-        self._console.print(
+        self._print(
             f"trial {record.trial + 1}/{max(self._trials, record.trial + 1)}  run {self._root[record.trial]}  "
-            f"epochs {record.initial_epoch}->{record.epochs}  {score}  {record.seconds:.1f} s  {self._best()}",
-            markup=False,
-            soft_wrap=True,
+            f"epochs {record.initial_epoch}->{record.epochs}  {score}  {record.seconds:.1f} s  {self._best()}"
         )
+
+    def trial_lost(self, record: Record, losses: int) -> None:
+        """Writes one line about a worker that died."""
+        self._workers.pop(record.worker, None)
+        self._print(
+            f"trial {record.trial + 1}: worker {record.worker} died, the trial goes on from its last checkpoint "
+            f"({losses}. time)"
+        )
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def _keep(self, record: Record) -> None:
         self._records[record.trial] = record
         self._root[record.trial] = record.trial if record.parent is None else self._root[record.parent]
 
-    def _describe(self, record: Record, epoch: int, value: float | None = None) -> None:
-        score = "" if value is None else f" {value:.4f}"
+    def _describe(self, record: Record, epoch: int, value: float | None = None, rate: float | None = None) -> None:
         trial = f"trial {record.trial + 1}/{self._trials} run {self._root[record.trial]} epoch {epoch}/{record.epochs}"
-        self._progress.update(self._task, description=f"{trial}{score}  {self._best()}")
+        score = "" if value is None else f"  {self._objective} {value:.4f}"
+        speed = "" if rate is None else f"  {rate:,.0f} images/s"
+        self._workers[record.worker] = f"worker {record.worker}  {trial}{score}{speed}"
+        self._bar.update(self._task, description=f"{self._best()}{self._left()}" or "no score yet")
+
+    def _lines(self) -> Group:
+        lines: Iterable[Text] = (Text(line, no_wrap=True) for _, line in sorted(self._workers.items(), key=_natural))
+        return Group(*lines, self._bar.get_renderable())
+
+    def _left(self) -> str:
+        """Returns what is left of the budget."""
+        if self._budget is None:
+            return ""
+        seconds, epochs = self._budget.seconds_left(), self._budget.epochs_left(self._records.values())
+        parts = [f"{describe_seconds(max(0.0, seconds))}"] if seconds is not None else []
+        parts += [f"{max(0, epochs)} epochs"] if epochs is not None else []
+        return f"  budget left: {', '.join(parts)} " if parts else ""
 
     def _best(self) -> str:
         best = rank(runs_of(self._records.values()), self._direction)[0]
         if best.score is None:
             return ""
         return f"best {best.score:.4f} (run {best.number}, {best.epochs} epochs)"
+
+
+def _natural(named: tuple[str, str]) -> tuple[int, str]:
+    """Sorts worker 10 behind worker 2."""
+    return len(named[0]), named[0]

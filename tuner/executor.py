@@ -1,23 +1,19 @@
-"""Keeps an oracle and a study in step while a worker trains.
+"""Runs a search: asks for trials, gives them to workers, takes in what they tell.
 
-    create_trial -> study.begin -> worker.train -> study.finish -> end_trial
+    ledger.ask -> ledger.take -> worker: begin, advance, advance, ... -> ledger.judge -> ledger.conclude
 
-It works with any `keras_tuner.Oracle` and honours Keras Tuner's promotion protocol: a trial whose values hold
-`tuner/trial_id`, `tuner/initial_epoch` and `tuner/epochs` continues the trial of that name, exactly.
-
-A search that is started again replays the study to a new oracle: the same proposals, the same scores, in the order in
-which they came. So the state of any oracle whose choices follow from its seed is restored, and nothing but the study
-has to be kept.
+It works with any `keras_tuner.Oracle`, with as many trials in flight as there are workers. Only the driver decides and
+writes; a worker that dies loses nothing but the epochs since its last checkpoint.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import json
 import math
 import shutil
 import tempfile
-import traceback
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,14 +23,24 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from tuner import records
-from tuner.errors import StudyError, TunerError
-from tuner.hypermodel import active_values
+from tuner.budget import Budget, Limits
+from tuner.checkpoint import CheckpointFolder
+from tuner.crew import Crew, Event
+from tuner.dialogue import Proposal
+from tuner.errors import TunerError
+from tuner.hypermodel import SEResNetHyperModel
+from tuner.ledger import Ledger
+from tuner.messages import Progress, Task
+from tuner.order import FixedOrder
 from tuner.records import Record
 from tuner.study import Study
-from tuner.training import derived_seed
-from tuner.worker import Result, Task, Worker
 
 __all__ = ["Executor", "Observer"]
+
+# A worker that hangs is replaced when its trial is so much over its time.
+HANGING_FACTOR, HANGING_SECONDS = 1.5, 30.0
+
+POLL_SECONDS = 1.0
 
 
 class Observer(Protocol):
@@ -44,13 +50,25 @@ class Observer(Protocol):
         """A search begins with the trials that the study holds already."""
 
     def trial_began(self, record: Record) -> None:
-        """A trial is about to be trained."""
+        """A worker is about to train a trial."""
 
-    def epoch_ended(self, record: Record, epoch: int, metrics: Mapping[str, float]) -> None:
-        """A trial has `epoch` epochs behind it, counted from 1."""
+    def epoch_ended(self, record: Record, epoch: int, metrics: Mapping[str, float], rate: float | None) -> None:
+        """A trial has `epoch` epochs behind it, counted from 1; `rate` is its images a second."""
 
     def trial_ended(self, record: Record) -> None:
         """A trial has ended and is in the study."""
+
+    def trial_lost(self, record: Record, losses: int) -> None:
+        """The worker of a trial died, for the `losses`-th time, and the trial is begun again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Flight:
+    """A trial that a worker trains."""
+
+    record: Record
+    worker: str
+    launched: float
 
 
 class Executor(keras_tuner.Tuner):
@@ -58,20 +76,29 @@ class Executor(keras_tuner.Tuner):
 
     Args:
         oracle: Proposes trials and hears their scores.
-        worker: Trains.
+        crew: Trains.
+        hypermodel: Says what hyperparameters mean, and so how large a network is.
         study: Keeps every trial.
         checkpoints: Folder for the states that promotions continue from.
+        budget: When to stop; None means when the oracle does.
+        order: Fixes the order of decisions; None takes trials as they end.
         observer: Is told what happens, or None.
         on_trial_end: Called with all trials of the study after each that ended, or None.
+
+    Attributes:
+        reason: Why the search stopped, for a person to read.
     """
 
     def __init__(
         self,
         oracle: keras_tuner.Oracle,
         *,
-        worker: Worker,
+        crew: Crew,
+        hypermodel: SEResNetHyperModel,
         study: Study,
         checkpoints: Path,
+        budget: Budget | None = None,
+        order: FixedOrder | None = None,
         observer: Observer | None = None,
         on_trial_end: Callable[[Sequence[Record]], None] | None = None,
     ) -> None:
@@ -80,184 +107,173 @@ class Executor(keras_tuner.Tuner):
         weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
         super().__init__(oracle=oracle, directory=scratch, project_name="oracle")
         self.oracle.verbose = 0
-        self.worker = worker
-        self.study = study
-        self.checkpoints = checkpoints
+        self.crew = crew
+        self.max_epochs = hypermodel.max_epochs
+        self.ledger = Ledger(self.oracle, study, hypermodel, order)
+        self.budget = budget or Budget(Limits(), began=time.monotonic())
+        self.checkpoints = CheckpointFolder(checkpoints, self.budget.limits.disk_bytes)
         self.observer = observer
+        self.reason = ""
+        self._order = order
         self._after_trial = on_trial_end
-        self._records: list[Record] = []
-        self._trials: dict[int, Trial] = {}
-        self._numbers: dict[str, int] = {}
+        self._waiting: collections.deque[Record] = collections.deque()
+        self._flights: dict[int, _Flight] = {}
+        self._losses: collections.Counter[int] = collections.Counter()
+        self._homes: dict[int, str] = {}
+        self._stops: dict[int, int] = {}  # the epoch after which the oracle wants a trial to end
 
     def search(self) -> list[Record]:
-        """Searches until the oracle stops, from wherever the study stands.
+        """Searches until the oracle or the budget stops, from wherever the study stands.
 
         Returns:
             All trials of the study.
 
         Raises:
             StudyError: If the oracle proposes other trials than the study holds.
-            TunerError: If trials fail in the same way twice, or the oracle gives up.
+            TunerError: If trials fail in the same way twice, the oracle gives up, or all workers are gone.
         """
-        self._replay()
+        self.ledger.replay()
         if self.observer:
-            self.observer.resume(self._records)
-        for record in [r for r in self._records if r.status == records.RUNNING]:
-            self._train(record)
-        while (trial := self._create()) is not None:
-            record = self._new_record(trial)
-            self._records.append(record)
-            self.study.begin(record, proposal=_proposal(trial))
-            self._train(record)
-        return list(self._records)
+            self.observer.resume(self.ledger.held)
+        self._waiting.extend(record for record in self.ledger.held if record.status == records.RUNNING)
+        while True:
+            self._propose()
+            self._launch()
+            if self._flights or self._waiting:
+                if event := self._next():
+                    self._handle(event)
+            elif self.reason:
+                return list(self.ledger.held)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether the oracle has no more trials."""
+        return self.ledger.is_through
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Trains one trial and returns its objective, for users of Keras Tuner; it writes no study."""
-        result = self.worker.train(self._task(self._new_record(trial)))
-        name = self.oracle.objective.name
-        return {name: result.curve[name][-1]}
+        record = self.ledger.record_of(Proposal(trial, None))
+        self.crew.begin(self.crew.free()[0], record.trial, dataclasses.replace(self._task(record), checkpoint=None))
+        value = math.nan
+        while (event := self.crew.next()) and event.progress:
+            value = [value, *event.progress.curve.get(self.ledger.objective, [])][-1]
+            if event.progress.status != records.RUNNING:
+                break
+            self.crew.advance(record.trial)
+        return {self.ledger.objective: value}
 
-    def _create(self) -> Trial | None:
-        """Returns the oracle's next trial, or None when it has no more."""
-        trial = self.oracle.create_trial(f"slot{len(self._records)}")
-        if trial.status == "IDLE":
-            raise TunerError(
-                "The oracle waits for a trial although none is running; it cannot be used with one worker."
-            )
-        if trial.status == "STOPPED":
+    def _propose(self) -> None:
+        """Asks the oracle for as many trials as there are workers without one."""
+        while not self.reason and len(self._flights) + len(self._waiting) < self.crew.size:
+            asked = self.ledger.ask()
+            if asked is None:
+                self._without_proposal()
+                return
+            record, proposal = asked
+            epochs = record.epochs - record.initial_epoch
+            self.reason = self.budget.refusal(epochs=epochs, macs=record.macs, held=self.ledger.held)
+            if not self.reason:  # else it is not in the study, and the next search gets it again
+                self.ledger.take(record, proposal)
+                self._waiting.append(record)
+
+    def _without_proposal(self) -> None:
+        if self.ledger.is_through:
+            self.reason = "the schedule is through"
+        elif not self._flights and not self._waiting:
+            raise TunerError("The oracle waits for a trial although none is running; it cannot be used here.")
+
+    def _launch(self) -> None:
+        """Gives waiting trials to free workers; a promoted one to the worker that still has it, if that is free."""
+        free = list(self.crew.free())
+        while free and self._waiting:
+            record = self._waiting.popleft()
+            parent = None if record.parent is None else self.ledger.held[record.parent]
+            if parent is not None and parent.status != records.COMPLETED:
+                message = f"It would have continued trial {parent.trial}, which {_ended_how(parent)}."
+                self._end(record, Progress(status=parent.status, curve={}, seconds=0.0, message=message))
+                continue
+            home = self._homes.get(record.trial if parent is None else parent.trial)
+            worker = home if home in free else free[0]
+            free.remove(worker)
+            record = dataclasses.replace(record, worker=worker)
+            self._homes[record.trial] = worker
+            self._flights[record.trial] = _Flight(record, worker, time.monotonic())
+            if self.observer:
+                self.observer.trial_began(record)
+            self.crew.begin(worker, record.trial, self._task(record))
+
+    def _next(self) -> Event | None:
+        """Waits for the next event that may be handled; None after a while."""
+        if self._order:
+            running = [flight.record for flight in self._flights.values()] + list(self._waiting)
+            told = {record.trial: (record, self.ledger.told(record.trial)) for record in running}
+            event = self._order.next(told, lambda: self.crew.next(POLL_SECONDS))
+        else:
+            event = self.crew.next(POLL_SECONDS)
+        return event or self._hanging()
+
+    def _hanging(self) -> Event | None:
+        """Returns the end of a trial whose worker does not answer in time, after replacing that."""
+        limit = self.budget.limits.trial_seconds
+        if limit is None:
             return None
-        self._trials[len(self._records)] = trial
-        self._numbers[trial.trial_id] = len(self._records)
-        return trial
+        for trial, flight in self._flights.items():
+            if self._order and self._order.has_heard(trial):
+                continue
+            seconds = time.monotonic() - flight.launched
+            if seconds > limit * HANGING_FACTOR + HANGING_SECONDS:
+                self.crew.replace(flight.worker)
+                message = "It did not answer within --trial-time-limit, and its worker was replaced."
+                progress = Progress(status=records.TIMED_OUT, curve={}, seconds=seconds, message=message)
+                return Event(trial, flight.worker, progress)
+        return None
 
-    def _new_record(self, trial: Trial) -> Record:
-        values = trial.hyperparameters.values
-        hyperparameters = _plain(active_values(trial.hyperparameters))
-        size = self.worker.cost(hyperparameters)
-        return Record(
-            trial=len(self._records),
-            parent=self._parent(trial),
-            hyperparameters=hyperparameters,
-            initial_epoch=int(values.get("tuner/initial_epoch", 0)),
-            epochs=int(values.get("tuner/epochs", self.worker.session.max_epochs)),
-            status=records.RUNNING,
-            seed=derived_seed(self.study.config.seed, json.dumps(hyperparameters, sort_keys=True)),
-            params=size.params,
-            macs=size.macs,
-            after=self._ended(),
-        )
+    def _handle(self, event: Event) -> None:
+        """Takes in what a worker tells, and lets it go on."""
+        flight, progress = self._flights[event.trial], event.progress
+        if progress is None:
+            self._lost(flight)
+            return
+        last = 0
+        for place in range(len(progress.curve.get("epoch", []))):
+            metrics = {name: values[place] for name, values in progress.curve.items()}
+            answer = self.ledger.report(event.trial, metrics)
+            last = int(metrics["epoch"])
+            if answer:
+                self._stops[event.trial] = last
+            if self.observer and answer is not None:
+                self.observer.epoch_ended(flight.record, last, metrics, progress.images_per_second)
+        if progress.status != records.RUNNING:
+            self._end(flight.record, progress)
+        elif last >= self._stops.get(event.trial, math.inf):  # also where it is told again after a worker's death
+            self.crew.stop(event.trial)
+        else:
+            self.crew.advance(event.trial)
 
-    def _parent(self, trial: Trial) -> int | None:
-        name = trial.hyperparameters.values.get("tuner/trial_id")
-        return None if name is None else self._numbers[name]
+    def _lost(self, flight: _Flight) -> None:
+        """Puts the trial of a worker that died back into the queue, unless that happened too often."""
+        record, retries = flight.record, self.budget.limits.retries
+        self._losses[record.trial] += 1
+        if self._losses[record.trial] <= retries:
+            del self._flights[record.trial]
+            self._waiting.appendleft(record)
+            if self.observer:
+                self.observer.trial_lost(record, self._losses[record.trial])
+            return
+        message = f"Its worker died at every attempt; --retries is {retries}."
+        seconds = time.monotonic() - flight.launched
+        self._end(record, Progress(status=records.WORKER_DIED, curve={}, seconds=seconds, message=message))
 
-    def _train(self, record: Record) -> None:
+    def _end(self, record: Record, progress: Progress) -> None:
+        self._flights.pop(record.trial, None)
+        ended = self.ledger.judge(record, progress)
+        direction = self.ledger.study.config.direction
+        self.checkpoints.after(ended, self.ledger.held, max_epochs=self.max_epochs, direction=direction)
         if self.observer:
-            self.observer.trial_began(record)
-        result = self._result(record)
-        record = self._judged(record, result)
-        self._records[record.trial] = record
-        self.study.finish(record)
-        self._forget_checkpoints(record)
-        if self.observer:
-            self.observer.trial_ended(record)
+            self.observer.trial_ended(ended)
         if self._after_trial:
-            self._after_trial(self._records)
-        if result.status == records.FAILED:
-            self._stop_at_second(record)
-        self._tell(record)
-
-    def _result(self, record: Record) -> Result:
-        if record.parent is not None and self._records[record.parent].status == records.DIVERGED:
-            message = f"It would have continued trial {record.parent}, which diverged."
-            return Result(status=records.DIVERGED, curve={}, seconds=0.0, message=message)
-        try:
-            return self.worker.train(self._task(record), lambda epoch, metrics: self._report(record, epoch, metrics))
-        except TunerError:
-            raise
-        except Exception:  # noqa: BLE001  (whatever goes wrong in one training must not end the others)
-            return Result(status=records.FAILED, curve={}, seconds=0.0, message=traceback.format_exc(limit=-3).strip())
-
-    def _report(self, record: Record, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Passes an epoch on, and returns whether the oracle wants the trial to stop."""
-        value = metrics[self.oracle.objective.name]
-        self.study.report(record.trial, epoch=epoch, value=value)
-        if self.observer:
-            self.observer.epoch_ended(record, epoch, metrics)
-        trial = self.oracle.update_trial(
-            self._trials[record.trial].trial_id, {self.oracle.objective.name: value}, epoch
-        )
-        return trial.status == "STOPPED"
-
-    def _judged(self, record: Record, result: Result) -> Record:
-        """Returns the record with its result: the score is the objective at the last epoch, or the worst there is."""
-        objective, direction = self.oracle.objective.name, self.study.config.direction
-        values = result.curve.get(objective, [])
-        best_score, best_epoch = records.best_of(result.curve, objective, direction=direction)
-        score = {records.COMPLETED: values[-1] if values else None, records.DIVERGED: self._worst_score()}
-        return dataclasses.replace(
-            record,
-            status=result.status,
-            epochs=int(result.curve["epoch"][-1]) if result.status == records.COMPLETED else record.epochs,
-            score=score.get(result.status),
-            best_score=best_score,
-            best_epoch=best_epoch,
-            curve=result.curve,
-            seconds=result.seconds,
-            message=result.message,
-            order=self._ended(),
-        )
-
-    def _worst_score(self) -> float:
-        """Returns the score of a diverged trial: no accuracy, or a loss no better than chance or any other."""
-        if self.study.config.direction == "max":
-            return 0.0
-        scores = [record.score for record in self._records if record.score is not None]
-        return max([math.log(self.worker.dataset.classes), *scores])
-
-    def _tell(self, record: Record) -> None:
-        """Ends the trial in the oracle, with the score of the record in place of what was reported on the way."""
-        trial = self.oracle.get_trial(self._trials[record.trial].trial_id)
-        trial.metrics = type(trial.metrics)()
-        trial.status, trial.message = "FAILED", record.message
-        if record.score is not None:
-            self.oracle.update_trial(trial.trial_id, {self.oracle.objective.name: record.score}, record.epochs)
-            trial.status = "COMPLETED"
-        try:
-            self.oracle.end_trial(trial)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise TunerError(f"The oracle gave up: {reason} The last trial failed with {record.cause}") from error
-
-    def _replay(self) -> None:
-        """Tells a new oracle what the study holds, event by event."""
-        held, proposals = self.study.records(), self.study.proposals()
-        ended = sorted((r for r in held if r.order is not None), key=lambda r: r.order or 0)
-        for record, proposal in zip(held, proposals, strict=True):
-            while self._ended() < record.after:
-                self._replay_end(ended[self._ended()])
-            trial = self._create()
-            if trial is None or _proposal(trial) != proposal or self._parent(trial) != record.parent:
-                raise StudyError(
-                    f"The study {self.study.name} cannot be continued exactly: trial {record.trial} would get other "
-                    f"values now. It was made with {_versions(self.study.versions)}; start a new one with --study."
-                )
-            self._records.append(dataclasses.replace(record, status=records.RUNNING, order=None))
-        for record in ended[self._ended() :]:
-            self._replay_end(record)
-
-    def _replay_end(self, record: Record) -> None:
-        self._records[record.trial] = record
-        name = self.oracle.objective.name
-        for epoch, value in zip(record.curve.get("epoch", []), record.curve.get(name, []), strict=True):
-            if math.isfinite(value):
-                self.oracle.update_trial(self._trials[record.trial].trial_id, {name: value}, int(epoch))
-        self._tell(record)
-
-    def _stop_at_second(self, record: Record) -> None:
-        messages = [r.message for r in self._records if r.status == records.FAILED]
-        if messages.count(record.message) > 1:
-            raise TunerError(f"Two trials failed in the same way, so the search stops: {record.cause}")
+            self._after_trial(self.ledger.held)
+        self.ledger.conclude(ended)
 
     def _task(self, record: Record) -> Task:
         return Task(
@@ -265,34 +281,14 @@ class Executor(keras_tuner.Tuner):
             initial_epoch=record.initial_epoch,
             epochs=record.epochs,
             seed=record.seed,
-            checkpoint=str(self._checkpoint(record.trial)),
-            parent=None if record.parent is None else str(self._checkpoint(record.parent)),
+            checkpoint=str(self.checkpoints.path(record.trial)),
+            parent=None if record.parent is None else str(self.checkpoints.path(record.parent)),
+            keep=record.epochs < self.max_epochs,
+            seconds=self.budget.limits.trial_seconds,
         )
 
-    def _checkpoint(self, number: int) -> Path:
-        return self.checkpoints / f"trial{number:05d}.npz"
 
-    def _forget_checkpoints(self, record: Record) -> None:
-        """Removes the states that no promotion needs: that of the parent, and that of a run at its full budget."""
-        if record.parent is not None:
-            self._checkpoint(record.parent).unlink(missing_ok=True)
-        if record.epochs >= self.worker.session.max_epochs or record.status != records.COMPLETED:
-            self._checkpoint(record.trial).unlink(missing_ok=True)
-
-    def _ended(self) -> int:
-        return sum(record.order is not None for record in self._records)
-
-
-def _proposal(trial: Trial) -> dict[str, Any]:
-    """Returns the values of a trial but for the name of its parent, which depends on how many digits a name has."""
-    values = _plain(trial.hyperparameters.values)
-    return {name: value for name, value in values.items() if name != "tuner/trial_id"}
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values without NumPy's types, which JSON does not know."""
-    return {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
-
-
-def _versions(versions: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+def _ended_how(record: Record) -> str:
+    """Returns the end of a trial as the verb of a sentence."""
+    phrases = {records.OUT_OF_MEMORY: "ran out of memory", records.WORKER_DIED: "lost its worker"}
+    return phrases.get(record.status, record.status)

@@ -10,6 +10,8 @@ It needs nothing else of this program, so it works in a stock Keras Tuner tuner 
 from __future__ import annotations
 
 import inspect
+import itertools
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,15 +20,19 @@ import keras
 import keras_tuner
 
 from tuner.errors import SpaceError, UsageError, did_you_mean
-from tuner.models import ModelConfig, build_model
-from tuner.recipe import Recipe, compile_model, norm_momentum
+from tuner.messages import Facts, Session
+from tuner.models import ModelConfig, build_model, cost
+from tuner.recipe import OPTIMIZER_SLOTS, Recipe, compile_model, norm_momentum
 from tuner.space import Space, load_space
 
-__all__ = ["SEResNetHyperModel", "active_values", "check_objective", "declare"]
+__all__ = ["SEResNetHyperModel", "active_values", "check_objective", "declare", "largest_state"]
 
 DEFAULT_STAGES = 3
 DEFAULT_BLOCKS = 2
 DEFAULT_WIDTH = 16
+
+BYTES_PER_WEIGHT = 4
+MOST_COMBINATIONS = 2048
 
 _MODEL_NAMES = ("block", "stem", "stages", "width", "se_ratio")
 _RECIPE_NAMES = (
@@ -77,6 +83,20 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         self.batch_size = batch_size
         self.mean = mean
         self.variance = variance
+
+    @classmethod
+    def of(cls, session: Session, facts: Facts) -> SEResNetHyperModel:
+        """Returns the hypermodel of a search on its data."""
+        return cls(
+            space=session.space,
+            input_shape=facts.input_shape,
+            classes=facts.classes,
+            max_epochs=session.max_epochs,
+            steps_per_epoch=math.ceil(facts.train / session.batch_size),
+            batch_size=session.batch_size,
+            mean=facts.mean,
+            variance=facts.variance,
+        )
 
     @property
     def total_steps(self) -> int:
@@ -152,6 +172,33 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
             "such as sgd_learning_rate and adam_learning_rate."
         )
     return hp
+
+
+def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameters) -> int:
+    """Returns the bytes of the largest training state in a space: weights and what the optimizer keeps for each.
+
+    The hyperparameters of the network are taken at the ends of their ranges, and all choices of up to
+    `MOST_COMBINATIONS` combinations.
+    """
+    ends = {entry.name: _ends(entry) for entry in hp.space if _is_of_network(entry.name)}
+    combinations = itertools.islice(itertools.product(*ends.values()), MOST_COMBINATIONS)
+    largest = max(
+        cost(hypermodel.model_config({**hp.values, **dict(zip(ends, values, strict=True))})).params
+        for values in combinations
+    )
+    return largest * BYTES_PER_WEIGHT * (1 + max(OPTIMIZER_SLOTS.values()))
+
+
+def _is_of_network(name: str) -> bool:
+    return name in _MODEL_NAMES or _BLOCKS_NAME.fullmatch(name) is not None
+
+
+def _ends(entry: Any) -> list[Any]:
+    """Returns the smallest and the largest value of a hyperparameter, or all of its choices."""
+    config = entry.get_config()
+    if "min_value" in config:
+        return [config["min_value"], config["max_value"]]
+    return list(config["values"]) if "values" in config else [entry.default]
 
 
 def check_objective(objective: str, hp: keras_tuner.HyperParameters) -> None:

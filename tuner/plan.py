@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from tuner.messages import Measurement
 from tuner.oracles.base import Rung
-from tuner.worker import Measurement
+from tuner.quantities import describe_bytes, describe_seconds
 
-__all__ = ["Plan", "describe_seconds"]
+__all__ = ["Plan"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,11 +18,15 @@ class Plan:
 
     Args:
         rungs: The oracle's schedule.
-        measurement: What the default configuration costs on this machine.
+        measurement: What the default configuration costs on a worker.
+        workers: How many trials are trained at a time.
+        state_bytes: Size of the largest training state that the space has.
     """
 
     rungs: Sequence[Rung]
     measurement: Measurement
+    workers: int = 1
+    state_bytes: int = 0
 
     @property
     def trials(self) -> int:
@@ -42,7 +47,14 @@ class Plan:
     def seconds(self) -> float:
         """Expected wall time: every configuration starts a network, every epoch costs what the default's does."""
         start, epoch = self.measurement.start_seconds, self.measurement.epoch_seconds
-        return self.configurations * start + self.epochs * epoch
+        longest = max((rung.epochs for rung in self.rungs), default=0)
+        return max((self.configurations * start + self.epochs * epoch) / self.workers, start + longest * epoch)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Most that checkpoints can take: each trial that may be continued, and each that runs."""
+        full = max((rung.epochs for rung in self.rungs), default=0)
+        return (sum(rung.trials for rung in self.rungs if rung.epochs < full) + self.workers) * self.state_bytes
 
     def lines(self) -> list[str]:
         """Returns the plan for a person to read."""
@@ -53,13 +65,5 @@ class Plan:
             f"Time      about {describe_seconds(self.seconds)} on this machine (measured with the default "
             f"configuration: {self.measurement.start_seconds:.1f} s to start, "
             f"{self.measurement.epoch_seconds:.2f} s an epoch)",
+            f"Disk      checkpoints take {describe_bytes(self.disk_bytes)} at most, and nothing when it is done",
         ]
-
-
-def describe_seconds(seconds: float) -> str:
-    """Returns a duration in the units that a person would use."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h"

@@ -31,15 +31,18 @@ class Structure:
     Args:
         config: A network of the structure, with width and ratio set to stand-ins.
         optimizer: Name of the optimizer.
+        mixed_precision: Whether feature maps are bfloat16 in training and evaluation.
     """
 
     config: ModelConfig
     optimizer: str
+    mixed_precision: bool = False
 
     @classmethod
-    def of(cls, config: ModelConfig, optimizer: str) -> Structure:
+    def of(cls, config: ModelConfig, optimizer: str, *, mixed_precision: bool = False) -> Structure:
         """Returns the structure of a network."""
-        return cls(dataclasses.replace(config, width=1, se_ratio=min(1, config.se_ratio)), optimizer)
+        config = dataclasses.replace(config, width=1, se_ratio=min(1, config.se_ratio))
+        return cls(config, optimizer, mixed_precision)
 
 
 class State(NamedTuple):
@@ -100,11 +103,12 @@ class Program:
             the images whose numbers are in `chosen`. `hyperparameters` are learning rate, weight decay, label
             smoothing and the number of the step from 1, `(4,)`; `sums` are summed loss, hits and images, `(3,)`.
         evaluate: The same without training: `-> sums`.
-        probabilities: `(state, layout tensors, images) -> (batch, classes)`.
+        probabilities: `(state, layout tensors, images) -> (batch, classes)`, in float32: what an export predicts.
     """
 
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
+        self._dtype = tf.bfloat16 if structure.mixed_precision else tf.float32
         specs = weight_specs(structure.config)
         self._trainable = [spec for spec in specs if spec.trainable]
         self._moving = [spec for spec in specs if not spec.trainable]
@@ -123,16 +127,19 @@ class Program:
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
-            logits, moving = forward(self.structure.config, self._named(state, layout), x, training=True)
+            weights = self._named(state, layout)
+            logits, batch = forward(self.structure.config, weights, x, training=True, dtype=self._dtype)
             loss = self._loss(logits, y, hyper)
         gradient = tape.gradient(loss, state.weights)
         weights, slots = self._updated(state, gradient, hyper, is_kernel=layout[2])
-        statistics = tf.concat([moving[spec.name] for spec in self._moving], axis=0)
+        kept = self.structure.config.norm_momentum
+        statistics = state.statistics * kept + (1.0 - kept) * tf.concat([batch[s.name] for s in self._moving], axis=0)
         return State(weights, slots, statistics), sums + _sums(loss, logits, y)
 
     def _evaluate(self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any) -> Any:
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
-        logits, _ = forward(self.structure.config, self._named(state, layout), x, training=False)
+        weights = self._named(state, layout)
+        logits, _ = forward(self.structure.config, weights, x, training=False, dtype=self._dtype)
         return sums + _sums(self._loss(logits, y, hyper), logits, y)
 
     def _classify(self, state: State, layout: Any, images: Any) -> Any:
@@ -171,8 +178,9 @@ def _shaped(part: Any, row: Any, spec: WeightSpec) -> Any:
     rank = len(spec.shape)
     if rank == 1:
         return part
-    known = [*spec.shape[:2], None, None] if rank == 4 else [None, None]
-    return tf.ensure_shape(tf.reshape(part, row[4 - rank :]), known)
+    shaped = tf.reshape(part, row if rank == 4 else row[4 - rank :])
+    shaped.set_shape([*spec.shape[:2], None, None] if rank == 4 else [None, None])
+    return shaped
 
 
 def _sums(loss: Any, logits: Any, labels: Any) -> Any:

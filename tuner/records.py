@@ -11,9 +11,28 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["COMPLETED", "DIVERGED", "FAILED", "RUNNING", "Record", "Run", "best_of", "rank", "runs_of"]
+__all__ = [
+    "COMPLETED",
+    "DIVERGED",
+    "FAILED",
+    "JUDGED",
+    "OUT_OF_MEMORY",
+    "RUNNING",
+    "TIMED_OUT",
+    "WORKER_DIED",
+    "Record",
+    "Run",
+    "best_of",
+    "rank",
+    "runs_of",
+]
 
-RUNNING, COMPLETED, DIVERGED, FAILED = "running", "completed", "diverged", "failed"
+RUNNING, COMPLETED = "running", "completed"
+DIVERGED, FAILED = "diverged", "failed"
+OUT_OF_MEMORY, TIMED_OUT, WORKER_DIED = "out of memory", "timed out", "worker died"
+
+# Ends that say something of the configuration: all but the first get the worst score. `failed` is a bug and gets none.
+JUDGED = (COMPLETED, DIVERGED, OUT_OF_MEMORY, TIMED_OUT, WORKER_DIED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +45,8 @@ class Record:
         hyperparameters: Active values by name, without the `tuner/` entries.
         initial_epoch: Epochs that the run had behind it when the trial began.
         epochs: Epochs that the run has behind it when the trial is done.
-        status: `running`, `completed`, `diverged` or `failed`.
+        status: `running`, `completed`, `diverged`, `out of memory`, `timed out`, `worker died` (more often than
+            `--retries`) or `failed` (an error in the program or the space).
         seed: Seed of the training (weights and order of the images).
         params: Weights of the network, those of batch normalisation's statistics included.
         macs: Multiply-accumulates of one image's forward pass.
@@ -35,6 +55,8 @@ class Record:
         best_epoch: The epoch of `best_score`, from 1.
         curve: Metric values by name, one an epoch; `epoch` holds the absolute epochs, from 1.
         seconds: Wall time of the trial.
+        worker: Name of the worker that trained it.
+        wait_seconds: Time for which that worker had nothing to train before; None for its first trial.
         message: What went wrong, or an empty text.
         after: Number of trials that had ended when this one was proposed.
         order: Place in the order in which trials ended, from 0; None while it runs.
@@ -54,6 +76,8 @@ class Record:
     best_epoch: int | None = None
     curve: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+    worker: str = ""
+    wait_seconds: float | None = None
     message: str = ""
     after: int = 0
     order: int | None = None
@@ -78,7 +102,7 @@ class Run:
     @property
     def last(self) -> Record:
         """The newest trial with a result; the first trial while none has one."""
-        judged = [record for record in self.trials if record.status in (COMPLETED, DIVERGED)]
+        judged = [record for record in self.trials if record.status in JUDGED]
         return judged[-1] if judged else self.trials[0]
 
     @property

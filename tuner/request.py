@@ -8,12 +8,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tuner.budget import Limits
 from tuner.command import nonnegative, positive
 from tuner.config import ALGORITHMS, OBJECTIVES, SearchConfig, differences
 from tuner.errors import StudyError
+from tuner.hardware import has_fast_bfloat16
+from tuner.quantities import byte_size, duration, share
 from tuner.space import load_space, space_names
+from tuner.staff import Staffing
 
-__all__ = ["add_search_flags", "resolve", "study_name"]
+__all__ = ["add_running_flags", "add_search_flags", "limits_of", "resolve", "staffing_of", "study_name"]
 
 _SETTINGS = (
     "space",
@@ -26,6 +30,7 @@ _SETTINGS = (
     "batch_size",
     "validation_fraction",
     "image_size",
+    "images",
 )
 
 
@@ -43,8 +48,56 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation-fraction", type=float, metavar="F", help="share of train kept for validation (default: 0.2)"
     )
+    parser.add_argument(
+        "--mixed-precision",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="bfloat16 feature maps in training; auto: where the processor or GPU is made for it (default: auto)",
+    )
     parser.add_argument("--study", type=_study_name, metavar="NAME", help="name of the study; an old one goes on")
     parser.add_argument("--image-size", type=_image_size, metavar="N|HxW", help="resize images to so many pixels")
+    parser.add_argument("--images", type=positive, metavar="N", help="use so many images of the training split only")
+
+
+def add_running_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that decide how a search runs and when it stops, not what it finds."""
+    group = parser.add_argument_group("workers")
+    group.add_argument(
+        "--workers", type=_workers, metavar="N|auto", help="processes; 0: train in this one (default: auto, measured)"
+    )
+    group.add_argument("--cluster", metavar="ADDRESS", help="use the workers of a running Dask cluster")
+    group.add_argument("--gpus-per-trial", type=share, metavar="F", help="share of a GPU for a trial (default: 1)")
+    group.add_argument("--worker-memory", type=byte_size, metavar="SIZE", help="replace a worker that holds more")
+    group.add_argument("--retries", type=nonnegative, default=2, metavar="N", help="for a dead worker (default: 2)")
+    group.add_argument(
+        "--deterministic", action="store_true", help="the same decisions in the same order with several workers too"
+    )
+    group = parser.add_argument_group("budget", "whichever is reached first; the last line says which")
+    group.add_argument("--time-limit", type=duration, metavar="TIME", help="of this search, such as 30m or 1h30m")
+    group.add_argument("--trial-time-limit", type=duration, metavar="TIME", help="of one trial")
+    group.add_argument("--total-epochs", type=positive, metavar="N", help="epochs of all trials in the study")
+    group.add_argument("--disk-budget", type=byte_size, metavar="SIZE", help="for checkpoints, such as 2G")
+
+
+def staffing_of(arguments: argparse.Namespace) -> Staffing:
+    """Returns the workers that the flags ask for."""
+    return Staffing(
+        workers=arguments.workers,
+        cluster=arguments.cluster,
+        gpus_per_trial=arguments.gpus_per_trial,
+        worker_memory=arguments.worker_memory,
+    )
+
+
+def limits_of(arguments: argparse.Namespace) -> Limits:
+    """Returns the limits that the flags set."""
+    return Limits(
+        seconds=arguments.time_limit,
+        total_epochs=arguments.total_epochs,
+        trial_seconds=arguments.trial_time_limit,
+        retries=arguments.retries,
+        disk_bytes=arguments.disk_budget,
+    )
 
 
 def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> SearchConfig:
@@ -60,6 +113,8 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
         StudyError: If a flag departs from the study.
     """
     given = {name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None}
+    if arguments.mixed_precision != "auto":
+        given["mixed_precision"] = arguments.mixed_precision == "on"
     if stored is None:
         return _new_config(given)
     asked = SearchConfig.from_dict({**stored.to_dict(), **given})
@@ -85,7 +140,12 @@ def study_name(arguments: argparse.Namespace) -> str:
 def _new_config(given: dict[str, Any]) -> SearchConfig:
     space = load_space(given.get("space", "small"))
     defaults = {"space": space.name, "max_epochs": space.max_epochs, "batch_size": space.batch_size}
+    defaults["mixed_precision"] = has_fast_bfloat16()
     return SearchConfig(**{**defaults, **given})
+
+
+def _workers(text: str) -> int | None:
+    return None if text == "auto" else nonnegative(text)
 
 
 def _study_name(text: str) -> str:

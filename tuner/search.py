@@ -6,21 +6,27 @@ python -m tuner.search --space small
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuner import command, leaderboard
 from tuner.config import SearchConfig, library_versions
 from tuner.errors import without_password
-from tuner.request import add_search_flags, resolve, study_name
-from tuner.space import load_space
+from tuner.request import add_running_flags, add_search_flags, limits_of, resolve, staffing_of, study_name
+from tuner.space import Space, load_space
 
 if TYPE_CHECKING:
+    from tuner.crew import Crew
+    from tuner.hypermodel import SEResNetHyperModel
+    from tuner.messages import Facts, Session
+    from tuner.oracles import StudyOracle
+    from tuner.plan import Plan
     from tuner.study import Study
-    from tuner.worker import Worker
 
 __all__ = ["main", "search"]
 
@@ -31,6 +37,7 @@ _MORE = "More: another --study with another --seed; --trials N where the algorit
 _EXAMPLES = """examples:
   python -m tuner.search --space small
   python -m tuner.search --space small --dataset folder:photos --image-size 32 --trials 20
+  python -m tuner.search --workers 2 --time-limit 30m     two processes, half an hour
   python -m tuner.search --study my-study                 continue it, or see that it is finished
   python -m tuner.search --space tiny --dry-run           the plan only
 
@@ -38,15 +45,27 @@ exit status: 0 done, 1 the search failed, 2 wrong usage, 130 interrupted (the st
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """What stands between the request and the first trial."""
+
+    oracle: StudyOracle
+    hypermodel: SEResNetHyperModel
+    plan: Plan
+    declared: list[dict[str, Any]]
+
+
 def search(arguments: argparse.Namespace) -> int:
-    """Flags -> configuration -> space -> oracle and worker -> plan -> trials in the study -> leaderboard."""
-    # Imports stand here because a wrong flag must not wait for TensorFlow, nor --help for Optuna.
+    """Flags -> configuration -> workers -> oracle and plan -> trials in the study -> leaderboard."""
+    # Imports stand in the functions because a wrong flag must not wait for TensorFlow, nor --help for Optuna.
+    from tuner.messages import Session
+    from tuner.staff import open_crew
     from tuner.storage import locked, storage_url
     from tuner.study import Study
 
-    name = study_name(arguments)
-    folder = Path(arguments.results_dir) / name
-    url = storage_url(Path(arguments.results_dir), name, arguments.storage)
+    began = time.monotonic()
+    name, results = study_name(arguments), Path(arguments.results_dir)
+    url = storage_url(results, name, arguments.storage)
     study = Study.open(url, name)
     config = resolve(arguments, study.config if study else None)
     space = load_space(config.space)
@@ -56,42 +75,80 @@ def search(arguments: argparse.Namespace) -> int:
         print(f"The study {name} is finished: its {len(study.records())} trials are all that it asked for. {_MORE}")
         return _print_results(study, arguments)
 
+    session = Session.of(config, arguments.data_dir)
+    with open_crew(staffing_of(arguments), session) as crew:  # they start while this process imports TensorFlow
+        prepared = _prepare(arguments, config, session, space=space, study=study, crew=crew)
+        if arguments.dry_run:
+            return 0
+        with locked(results / name):
+            study = study or Study.create(
+                url, name, config=config, space=prepared.declared, versions=library_versions()
+            )
+            study.extend(config.trials)
+            reason = _run(arguments, prepared, study, crew=crew, began=began)
+    _print_results(study, arguments)
+    print(f"Stopped   {reason}")
+    return 0
+
+
+def _prepare(
+    arguments: argparse.Namespace,
+    config: SearchConfig,
+    session: Session,
+    *,
+    space: Space,
+    study: Study | None,
+    crew: Crew,
+) -> _Prepared:
+    """Returns oracle and plan, and shows what is going to be done."""
     command.import_tensorflow()
-    from tuner.display import Display
-    from tuner.executor import Executor
-    from tuner.hypermodel import check_objective, declare
+    from tuner.hypermodel import SEResNetHyperModel, check_objective, declare, largest_state
     from tuner.oracles import make_oracle
     from tuner.plan import Plan
-    from tuner.worker import Session, Worker
+    from tuner.staff import settle
 
     hp = declare(space)
-    check_objective(config.objective, hp)
     declared = hp.get_config()["space"]
+    check_objective(config.objective, hp)
     if study:
         study.check_space(declared)
     oracle = make_oracle(config, hp)
-    worker = Worker(Session.of(config, arguments.data_dir))
-    _print_request(config, worker, folder)
-    plan = Plan(oracle.schedule(), worker.measure(hp.values))
-    print(*plan.lines(), sep="\n", flush=True)
-    if arguments.dry_run:
-        return 0
+    hypermodel = SEResNetHyperModel.of(session, crew.facts)
+    _print_request(config, space, crew.facts, Path(arguments.results_dir) / study_name(arguments))
+    measurement, workers = settle(staffing_of(arguments), crew, hp.values)
+    plan = Plan(oracle.schedule(), measurement, crew.size, largest_state(hypermodel, hp))
+    print(f"Workers   {workers}", *plan.lines(), sep="\n", flush=True)
+    return _Prepared(oracle, hypermodel, plan, declared)
 
-    with locked(folder):
-        study = study or Study.create(url, name, config=config, space=declared, versions=library_versions())
-        study.extend(config.trials)
-        with Display(plan, config.objective, direction=config.direction, quiet=arguments.quiet) as display:
-            Executor(
-                oracle,
-                worker=worker,
-                study=study,
-                checkpoints=folder / "checkpoints",
-                observer=display,
-                on_trial_end=lambda held: leaderboard.write_files(leaderboard.rows_of(held, config.direction), folder),
-            ).search()
+
+def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, crew: Crew, began: float) -> str:
+    """Makes the trials and returns why there are no more."""
+    from tuner.budget import Budget
+    from tuner.display import Display
+    from tuner.executor import Executor
+    from tuner.order import FixedOrder
+
+    folder, config, plan = Path(arguments.results_dir) / study.name, study.config, prepared.plan
+    budget = Budget(limits_of(arguments), began=began, measured=plan.measurement)
+    order = FixedOrder() if arguments.deterministic else None
+    with Display(plan, config.objective, direction=config.direction, quiet=arguments.quiet, budget=budget) as display:
+        executor = Executor(
+            prepared.oracle,
+            crew=crew,
+            hypermodel=prepared.hypermodel,
+            study=study,
+            checkpoints=folder / "checkpoints",
+            budget=budget,
+            order=order,
+            observer=display,
+            on_trial_end=lambda held: leaderboard.write_files(leaderboard.rows_of(held, config.direction), folder),
+        )
+        executor.search()
+    if executor.is_through:
         study.conclude()
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return _print_results(study, arguments)
+    waited = f"; the fixed order cost {order.waited:.1f} s of the workers' time" if order else ""
+    return executor.reason + waited
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,13 +159,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(lambda: search(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
 
 
-def _print_request(config: SearchConfig, worker: Worker, folder: Path) -> None:
-    data = worker.dataset
+def _print_request(config: SearchConfig, space: Space, data: Facts, folder: Path) -> None:
     size = "x".join(str(side) for side in data.input_shape)
-    counts = f"{len(data.train):,} training and {len(data.validation):,} validation images"
-    print(f"Space     {config.space}: {worker.space.title}")
+    counts = f"{data.train:,} training and {data.validation:,} validation images"
+    precision = "bfloat16 feature maps" if config.mixed_precision else "float32"
+    print(f"Space     {config.space}: {space.title}")
     print(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
-    print(f"Search    {config.algorithm}, objective {config.objective}, seed {config.seed}, batch {config.batch_size}")
+    print(
+        f"Search    {config.algorithm}, objective {config.objective}, seed {config.seed}, batch {config.batch_size}",
+        end="",
+    )
+    print(f", {precision}")
     print(f"Study     {folder}", flush=True)
 
 
@@ -142,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_search_flags(parser)
+    add_running_flags(parser)
     command.add_training_flags(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     command.add_study_flags(parser)

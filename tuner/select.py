@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["main", "select"]
 
 PROBE_IMAGES = 64
+CHUNK_IMAGES = 1024  # test images in memory at a time
 
 _EXAMPLES = """examples:
   python -m tuner.select                 the newest study in results/
@@ -42,11 +43,14 @@ def select(arguments: argparse.Namespace) -> None:
     """Study -> best run -> training on train + validation -> one look at the test split -> verified export."""
     # Here and not above, because --help must not wait for TensorFlow and Optuna.
     command.import_tensorflow()
+    import numpy as np
+
     from tuner.data import load_test
     from tuner.exporter import export
     from tuner.figures import test_figures
+    from tuner.messages import Session
     from tuner.study import find_study
-    from tuner.worker import Session, Worker
+    from tuner.worker import Worker
 
     study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)
     winner = best_run(study.records(), study.config.direction)
@@ -64,12 +68,13 @@ def select(arguments: argparse.Namespace) -> None:
 
     test, labels, figures = load_test(worker.session.data), worker.dataset.labels, None
     if test is not None:
-        figures = test_figures(network.predict(test.images), test.labels, classes=len(labels))
+        probabilities = np.concatenate([network.predict(images) for images in test.chunks(CHUNK_IMAGES)])
+        figures = test_figures(probabilities, test.labels, classes=len(labels))
     report = export(
         network.to_keras(),
         Path(arguments.results_dir) / study.name / "model",
         labels=labels,
-        probe_images=worker.dataset.validation.images[:PROBE_IMAGES],
+        probe_images=next(worker.dataset.validation.chunks(PROBE_IMAGES)),
         card=_card(study, winner, worker, test=figures, seconds=seconds),
     )
     _print_outcome(figures, report)

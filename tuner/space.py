@@ -33,6 +33,7 @@ class Space:
         declare: Declares the hyperparameters on a `keras_tuner.HyperParameters`.
         max_epochs: Full budget of one configuration where the user names none.
         batch_size: Images a training step where the user names none.
+        callbacks: Returns new `keras.callbacks.Callback` objects for a trial, or None.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Space:
     declare: Callable[[Any], None]
     max_epochs: int = DEFAULT_MAX_EPOCHS
     batch_size: int = DEFAULT_BATCH_SIZE
+    callbacks: Callable[[], list[Any]] | None = None
 
     @property
     def label(self) -> str:
@@ -68,6 +70,7 @@ def load_space(name: str) -> Space:
         declare=declare,
         max_epochs=_positive(module, "MAX_EPOCHS", DEFAULT_MAX_EPOCHS),
         batch_size=_positive(module, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
+        callbacks=_function(module, "callbacks"),
     )
 
 
@@ -92,6 +95,13 @@ def _load_file(path: Path) -> ModuleType:
     except Exception as error:
         raise SpaceError(f"The search space {path} does not run: {type(error).__name__}: {error}.") from error
     return module
+
+
+def _function(module: ModuleType, name: str) -> Callable[[], list[Any]] | None:
+    function = getattr(module, name, None)
+    if function is not None and not callable(function):
+        raise SpaceError(f"{name} of the search space is {function!r}; allowed is a function that returns a list.")
+    return function
 
 
 def _positive(module: ModuleType, constant: str, default: int) -> int:

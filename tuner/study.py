@@ -174,6 +174,8 @@ class Study:
             "best_epoch": record.best_epoch,
             "curve": {name: [_finite(value) for value in values] for name, values in record.curve.items()},
             "seconds": round(record.seconds, 3),
+            "worker": record.worker,
+            "wait_seconds": record.wait_seconds,
             "message": record.message,
             "order": record.order,
         }

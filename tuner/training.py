@@ -7,25 +7,37 @@ first epoch of a small network on two cores, and again for the next. Here a step
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tuner.batches import AnyImages, Batch
 from tuner.checkpoint import TrainingState
+from tuner.hardware import available_cores
 from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
 from tuner.program import Layout, Program, State, Structure
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
 
-__all__ = ["Architecture", "Images", "Network", "configure_runtime", "derived_seed"]
+__all__ = ["Architecture", "Network", "TrialTimeout", "configure_runtime", "derived_seed"]
+
+OnBatch = Callable[[int, Mapping[str, float]], None]
 
 # Reading the loss waits for the step; on a GPU that would cost more than a step if it were done after each.
 STEPS_BETWEEN_CHECKS = 16
+
+
+class TrialTimeout(Exception):  # noqa: N818  (it is no error of the program)
+    """A training has passed its deadline."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,34 +49,19 @@ class Architecture:
         optimizer: Name of the optimizer.
         total_steps: Training steps of the full budget.
         batch_size: Images a step.
+        mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
     """
 
     config: ModelConfig
     optimizer: str
     total_steps: int
     batch_size: int
+    mixed_precision: bool = False
 
     @property
     def structure(self) -> Structure:
         """What the compiled steps depend on."""
-        return Structure.of(self.config, self.optimizer)
-
-
-class Images:
-    """Images and class numbers as tensors in memory.
-
-    Args:
-        images: `(n, height, width, channels)`, uint8, 0 to 255.
-        labels: Class numbers, `(n,)`.
-    """
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.images = tf.constant(images)
-        self.labels = tf.constant(labels, tf.int32)
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return int(self.labels.shape[0])
+        return Structure.of(self.config, self.optimizer, mixed_precision=self.mixed_precision)
 
 
 class Network:
@@ -108,32 +105,51 @@ class Network:
 
     def state(self) -> TrainingState:
         """Returns the whole training state after the last epoch."""
-        weights, slots, statistics = (tensor.numpy() for tensor in self._state)
-        return TrainingState(
-            epoch=self.epoch, seed=self.seed, weights=[weights, statistics], optimizer=[slots, np.array(self.step)]
-        )
+        return self.frozen()()
 
-    def train_epoch(self, data: Images, *, max_steps: int | None = None) -> dict[str, float]:
+    def frozen(self) -> Callable[[], TrainingState]:
+        """Returns a function that gives the training state of this moment, from any thread, whatever follows."""
+        state, epoch, seed, step = self._state, self.epoch, self.seed, np.array(self.step)
+
+        def frozen() -> TrainingState:
+            weights, slots, statistics = (tensor.numpy() for tensor in state)
+            return TrainingState(epoch=epoch, seed=seed, weights=[weights, statistics], optimizer=[slots, step])
+
+        return frozen
+
+    def train_epoch(
+        self,
+        data: AnyImages,
+        *,
+        max_steps: int | None = None,
+        deadline: float = math.inf,
+        on_batch: OnBatch | None = None,
+    ) -> dict[str, float]:
         """Trains one epoch in an order that follows from the seed and the number of the epoch.
 
         Args:
             data: Training images.
             max_steps: Stop after so many steps (to measure the speed); None trains the whole epoch.
+            deadline: Time of `time.monotonic` after which the epoch is given up.
+            on_batch: Called after each step with its number in the epoch, from 0, and the metrics so far.
 
         Returns:
             `loss` and `accuracy`, means over the epoch's images. A loss that is not finite ends the epoch at once and
             comes back as it is.
+
+        Raises:
+            TrialTimeout: If the deadline passes.
         """
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(data)).astype(np.int32)
-        if max_steps is not None:
-            order = order[: max_steps * self.architecture.batch_size]
-        means = self._means(data, order, self._train_step)
+        batches = data.batches(self.architecture.batch_size, shuffle=(self.seed, self.epoch))
+        means = self._means(
+            itertools.islice(batches, max_steps), self._train_step, deadline=deadline, on_batch=on_batch
+        )
         self.epoch += 1
         return means
 
-    def evaluate(self, data: Images) -> dict[str, float]:
+    def evaluate(self, data: AnyImages) -> dict[str, float]:
         """Returns `loss` and `accuracy`, means over the images."""
-        return self._means(data, np.arange(len(data), dtype=np.int32), self._evaluate_step)
+        return self._means(data.batches(self.architecture.batch_size), self._evaluate_step)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Returns class probabilities `(n, classes)` of images `(n, height, width, channels)`, uint8, 0 to 255."""
@@ -150,27 +166,34 @@ class Network:
             variable.assign(weights[variable.path])
         return model
 
-    def _means(self, data: Images, order: np.ndarray, step: Callable[..., tf.Tensor]) -> dict[str, float]:
-        """Returns the mean loss and accuracy of a step over the images of `order`, batch by batch."""
-        sums, size = tf.zeros(3), self.architecture.batch_size
-        for place, start in enumerate(range(0, len(order), size), start=1):
-            sums = step(data, tf.constant(order[start : start + size]), sums)
-            if place % STEPS_BETWEEN_CHECKS == 0 and not np.isfinite(sums.numpy()[0]):
-                break
-        loss, hits, seen = sums.numpy().tolist()
-        return {"loss": loss / seen, "accuracy": hits / seen}
+    def _means(
+        self,
+        batches: Iterable[Batch],
+        step: Callable[[Batch, tf.Tensor], tf.Tensor],
+        *,
+        deadline: float = math.inf,
+        on_batch: OnBatch | None = None,
+    ) -> dict[str, float]:
+        """Returns the mean loss and accuracy of a step over batches."""
+        sums = tf.zeros(3)
+        for number, batch in enumerate(batches):
+            sums = step(batch, sums)
+            if on_batch is not None:
+                on_batch(number, _means_of(sums))
+            if (number + 1) % STEPS_BETWEEN_CHECKS == 0:
+                if not np.isfinite(sums.numpy()[0]):
+                    break
+                if time.monotonic() > deadline:
+                    raise TrialTimeout
+        return _means_of(sums)
 
-    def _train_step(self, data: Images, chosen: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-        hyper = self._hyperparameters()
-        self._state, sums = self.program.train(
-            self._state, self._layout_tensors, data.images, data.labels, chosen, hyper, sums
-        )
+    def _train_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
+        self._state, sums = self.program.train(self._state, self._layout_tensors, *batch, self._hyperparameters(), sums)
         self.step += 1
         return sums
 
-    def _evaluate_step(self, data: Images, chosen: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-        hyper = self._hyperparameters()
-        return self.program.evaluate(self._state, self._layout_tensors, data.images, data.labels, chosen, hyper, sums)
+    def _evaluate_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
+        return self.program.evaluate(self._state, self._layout_tensors, *batch, self._hyperparameters(), sums)
 
     def _hyperparameters(self) -> Any:
         """Returns learning rate, weight decay, label smoothing and the number of the step from 1, `(4,)`."""
@@ -178,14 +201,29 @@ class Network:
         return tf.constant([rate, self._recipe.weight_decay, self._recipe.label_smoothing, self.step + 1.0], tf.float32)
 
 
-def configure_runtime() -> None:
-    """Turns TensorFlow's graph rewriting off where there is no GPU, for this process.
+def configure_runtime(*, cores: int | None = None) -> None:
+    """Sets TensorFlow up for short trainings of small networks, for this process.
 
-    It takes longer to start a network than its steps win back in a short trial (benchmarks/README.md); on a GPU it also
-    chooses the layout of the images.
+    An operation gets one thread: two make a step on 8x8 images a quarter slower and one on 28x28 hardly faster
+    (benchmarks/README.md), and the order in which numbers are added, and with it the result, would depend on how many
+    there are. Operations that do not wait for each other run side by side.
+
+    Graph rewriting is off where there is no GPU: it takes longer to start a network than its steps win back in a short
+    trial; on a GPU it also chooses the layout of the images.
+
+    Args:
+        cores: Processor cores for this process; None means all.
     """
+    with contextlib.suppress(RuntimeError):  # TensorFlow has run something already: its threads stay as they are
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(cores or available_cores())
     if not tf.config.list_physical_devices("GPU"):
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def _means_of(sums: tf.Tensor) -> dict[str, float]:
+    loss, hits, seen = sums.numpy().tolist()
+    return {"loss": loss / seen, "accuracy": hits / seen}
 
 
 def derived_seed(*parts: object) -> int:

@@ -1,4 +1,9 @@
-"""Trains one trial: plain data in, plain data out. It knows no oracle and no study."""
+"""Trains trials: plain data in, plain data out. It knows no oracle and no study.
+
+A trial is `begin` and, as long as the driver wants more, `advance`, an epoch each. What one trial leaves behind is used
+by the next: the data, the compiled steps of each structure, and the last few networks, so that a promoted trial starts
+at once. Checkpoints are written by a thread of their own while the next epoch is trained.
+"""
 
 from __future__ import annotations
 
@@ -6,171 +11,161 @@ import collections
 import dataclasses
 import math
 import time
+import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+import tensorflow as tf
 
 from tuner import records
-from tuner.checkpoint import TrainingState, load_state, save_state
-from tuner.config import SearchConfig
-from tuner.data import Dataset, DataSpec, load
+from tuner.batches import images_of
+from tuner.callbacks import Callbacks
+from tuner.checkpoint import CheckpointWriter, TrainingState, load_state
+from tuner.data import Dataset, load
+from tuner.errors import TunerError
+from tuner.hardware import resident_memory
 from tuner.hypermodel import SEResNetHyperModel
-from tuner.models import Cost, cost
-from tuner.program import Program, Structure
+from tuner.messages import Facts, Measurement, Progress, Session, Task
+from tuner.networks import Networks
 from tuner.space import load_space
-from tuner.training import Architecture, Images, Network, configure_runtime
+from tuner.training import Network, TrialTimeout, configure_runtime
 
-__all__ = ["Measurement", "Result", "Session", "Task", "Worker"]
+__all__ = ["Worker"]
 
-# Structures whose compiled steps are kept; the graphs of a small one hold about 20 MB.
-CACHED_PROGRAMS = 32
+# Networks of ended trials that a promotion may ask for.
+RESIDENT_NETWORKS = 4
 
 # A trial in progress is saved when so much time has passed since the last time; less would be lost than it costs.
 SECONDS_BETWEEN_CHECKPOINTS = 15.0
 
-MEASURED_STEPS = 8
 
+@dataclasses.dataclass
+class _Trial:
+    """The trial that a worker is training."""
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Session:
-    """What all trials of a search share.
-
-    Args:
-        data: The data set.
-        space: Name or path of the search space.
-        max_epochs: Full budget of one configuration.
-        batch_size: Images a training step.
-    """
-
-    data: DataSpec
-    space: str
-    max_epochs: int
-    batch_size: int
-
-    @classmethod
-    def of(cls, config: SearchConfig, data_dir: str | None) -> Session:
-        """Returns the session of a search; `data_dir` is where tensorflow-datasets keeps data, None for its default."""
-        data = DataSpec(config.dataset, config.image_size, config.validation_fraction, data_dir)
-        return cls(data=data, space=config.space, max_epochs=config.max_epochs, batch_size=config.batch_size)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Task:
-    """One trial to be trained.
-
-    Args:
-        hyperparameters: Active values by name.
-        initial_epoch: Epochs that the run has behind it.
-        epochs: Epochs that the run will have behind it.
-        seed: Seed of the weights and of the order of the images.
-        checkpoint: File that takes the training state, or None; a state found there is gone on from.
-        parent: File with the state at `initial_epoch`, or None. Where it is lost, the run is trained again from its
-            beginning, with the same result.
-    """
-
-    hyperparameters: Mapping[str, Any]
-    initial_epoch: int
-    epochs: int
-    seed: int
-    checkpoint: str | None = None
-    parent: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a trial came to.
-
-    Args:
-        status: `completed` or `diverged`.
-        curve: Metric values by name, one an epoch; `epoch` holds the absolute epochs, from 1.
-        seconds: Wall time.
-        message: Why it diverged, or an empty text.
-    """
-
-    status: str
+    task: Task
+    network: Network
+    callbacks: Callbacks
     curve: dict[str, list[float]]
-    seconds: float
-    message: str = ""
+    began: float
+    saved: float
+    wait_seconds: float | None = None
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """What the default configuration costs on this machine.
-
-    Args:
-        start_seconds: Compiling the steps of a structure.
-        epoch_seconds: Training one epoch and evaluating the validation images.
-    """
-
-    start_seconds: float
-    epoch_seconds: float
-
-
-Report = Callable[[int, Mapping[str, float]], bool]
+    @property
+    def deadline(self) -> float:
+        return math.inf if self.task.seconds is None else self.began + self.task.seconds
 
 
 class Worker:
-    """Keeps a data set and compiled steps from one trial to the next.
+    """Trains one trial at a time.
 
     Args:
         session: What all trials share.
         dataset: The data set, where the caller has loaded it already.
+        patience: Seconds to wait for a checkpoint that another worker may still be writing.
 
     Attributes:
         space: The search space.
+        facts: What there is to know of the data.
         hypermodel: What the hyperparameters mean on this data set.
+        networks: Makes networks of them.
         train_images: The training images.
     """
 
-    def __init__(self, session: Session, dataset: Dataset | None = None) -> None:
-        configure_runtime()
+    def __init__(self, session: Session, dataset: Dataset | None = None, *, patience: float = 0.0) -> None:
+        configure_runtime(cores=session.cores)
         self.session = session
         self.dataset = load(session.data) if dataset is None else dataset
-        self.train_images = Images(self.dataset.train.images, self.dataset.train.labels)
-        self._validation = Images(self.dataset.validation.images, self.dataset.validation.labels)
-        self._statistics = self.dataset.channel_statistics()
+        self.train_images = images_of(self.dataset.train)
         self.space = load_space(session.space)
-        self.hypermodel = self._hypermodel_for(len(self.train_images))
-        self._programs: collections.OrderedDict[Structure, Program] = collections.OrderedDict()
+        self.facts = Facts.of(self.dataset)
+        self.hypermodel = SEResNetHyperModel.of(session, self.facts)
+        self._validation = images_of(self.dataset.validation)
+        self._patience = patience
+        self.networks = Networks(session)
+        self._resident: collections.OrderedDict[str, Network] = collections.OrderedDict()
+        self._writer = CheckpointWriter()
+        self._trial: _Trial | None = None
+        self._idle_since: float | None = None
 
-    def cost(self, hyperparameters: Mapping[str, Any]) -> Cost:
-        """Returns the size of the network that hyperparameters ask for, without building it."""
-        return cost(self.hypermodel.model_config(hyperparameters))
+    def begin(self, task: Task) -> Progress:
+        """Begins a trial and trains its first epoch; of one that was interrupted, tells the epochs that it has instead.
 
-    def train(self, task: Task, report: Report | None = None) -> Result:
-        """Trains a trial to its last epoch, or to the first loss that is not finite.
+        Raises:
+            TunerError: If a person has to mend something, such as a full disk.
+        """
+        self._trial = None  # of a driver that has gone
+        began = time.monotonic()
+        try:
+            network, curve = self._network_for(task)
+            callbacks = Callbacks(self.space.callbacks, network)
+            self._trial = _Trial(task, network, callbacks, curve, began, began)
+            callbacks.train_begin()
+        except Exception as error:  # noqa: BLE001  (whatever goes wrong in one trial must not end the others)
+            return self._ended(*_kind_of(error))
+        if not curve:
+            return self.advance()
+        return self._told(curve) if network.epoch < task.epochs else self._complete(curve)
+
+    def advance(self) -> Progress:
+        """Trains the next epoch of the trial."""
+        trial = self._trial
+        assert trial is not None, "begin comes before advance"
+        if trial.wait_seconds is None and self._idle_since is not None:
+            trial.wait_seconds = time.monotonic() - self._idle_since
+        began = time.monotonic()
+        try:
+            metrics = self._epoch(trial)
+        except Exception as error:  # noqa: BLE001
+            return self._ended(*_kind_of(error))
+        new = _append({}, trial.network.epoch, metrics)
+        _append(trial.curve, trial.network.epoch, metrics)
+        if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["val_loss"])):
+            message = f"The loss is not finite in epoch {trial.network.epoch}."
+            return self._ended(records.DIVERGED, message, new)
+        if trial.network.epoch >= trial.task.epochs or trial.callbacks.wants_to_stop:
+            return self._complete(new, rate=len(self.train_images) / (time.monotonic() - began))
+        if trial.task.checkpoint and time.monotonic() - trial.saved > SECONDS_BETWEEN_CHECKPOINTS:
+            self._save(trial)
+        return self._told(new, rate=len(self.train_images) / (time.monotonic() - began))
+
+    def stop(self) -> Progress:
+        """Ends the trial after the epochs that it has, as complete."""
+        return self._complete({})
+
+    def flush(self) -> None:
+        """Waits until all checkpoints are on the disk."""
+        self._writer.flush()
+
+    def train(self, task: Task, report: Callable[[int, Mapping[str, float]], bool] | None = None) -> Progress:
+        """Trains a whole trial.
 
         Args:
             task: What to train.
             report: Called after each epoch with the absolute epoch, from 1, and the metrics; returns whether to stop.
 
         Returns:
-            The curve of the trial's own epochs.
+            How it ended, with the curve of the trial's own epochs.
         """
-        began = time.perf_counter()
-        network, curve = self._begin(task)
-        saved, status, message, stop = time.perf_counter(), records.COMPLETED, "", False
-        if report is not None:  # what an interrupted trial had reached is news to an oracle that was restored
-            told = [report(int(epoch), _at(curve, place)) for place, epoch in enumerate(curve.get("epoch", []))]
-            stop = any(told)
-        while network.epoch < task.epochs and not stop:
-            metrics = self._epoch(network)
-            _append(curve, network.epoch, metrics)
-            if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["val_loss"])):
-                status, message = records.DIVERGED, f"The loss is not finite in epoch {network.epoch}."
-                break
-            stop = report is not None and report(network.epoch, metrics)
-            if task.checkpoint and time.perf_counter() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-                _save(task.checkpoint, network, curve)
-                saved = time.perf_counter()
-        if task.checkpoint and status == records.COMPLETED:
-            _save(task.checkpoint, network, curve)
-        return Result(status=status, curve=curve, seconds=time.perf_counter() - began, message=message)
+        progress = self.begin(task)
+        curve: dict[str, list[float]] = {}
+        while True:
+            stop = False
+            for place, epoch in enumerate(progress.curve.get("epoch", [])):
+                metrics = {name: values[place] for name, values in progress.curve.items() if name != "epoch"}
+                _append(curve, int(epoch), metrics)
+                stop = (report is not None and report(int(epoch), metrics)) or stop
+            if progress.status != records.RUNNING:
+                return dataclasses.replace(progress, curve=curve)
+            progress = self.stop() if stop else self.advance()
 
     def retrain(
-        self, hyperparameters: Mapping[str, Any], *, epochs: int, seed: int, report: Report | None = None
+        self,
+        hyperparameters: Mapping[str, Any],
+        *,
+        epochs: int,
+        seed: int,
+        report: Callable[[int, Mapping[str, float]], bool] | None = None,
     ) -> Network:
         """Trains a configuration on the training and the validation images together.
 
@@ -183,9 +178,9 @@ class Worker:
         Returns:
             The trained network.
         """
-        parts = (self.dataset.train, self.dataset.validation)
-        data = Images(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
-        network = Network(self._architecture(hyperparameters, self._hypermodel_for(len(data))))
+        data = images_of(self.dataset.train, self.dataset.validation)
+        facts = dataclasses.replace(self.facts, train=len(data))
+        network = self.networks.network(SEResNetHyperModel.of(self.session, facts), hyperparameters)
         network.reset(self.hypermodel.recipe(hyperparameters), seed=seed)
         while network.epoch < epochs:
             metrics = network.train_epoch(data)
@@ -195,39 +190,33 @@ class Worker:
 
     def measure(self, hyperparameters: Mapping[str, Any]) -> Measurement:
         """Measures a configuration with a few steps; what was compiled is kept for the first trial."""
-        times = [time.perf_counter()]
-        network = self.network(hyperparameters)
-        network.reset(self.hypermodel.recipe(hyperparameters), seed=0)
-        network.train_epoch(self.train_images, max_steps=1)
-        network.evaluate(self._validation)
-        times.append(time.perf_counter())
-        steps = min(MEASURED_STEPS, self.hypermodel.steps_per_epoch)
-        network.train_epoch(self.train_images, max_steps=steps)
-        times.append(time.perf_counter())
-        network.evaluate(self._validation)
-        times.append(time.perf_counter())
-        start, training, evaluation = np.diff(times)
-        return Measurement(
-            start_seconds=float(start),
-            epoch_seconds=float(training * self.hypermodel.steps_per_epoch / steps + evaluation),
-        )
+        return self.networks.measure(self.hypermodel, hyperparameters, self.train_images, self._validation)
 
-    def _epoch(self, network: Network) -> dict[str, float]:
-        metrics = network.train_epoch(self.train_images)
+    def _epoch(self, trial: _Trial) -> dict[str, float]:
+        network, callbacks = trial.network, trial.callbacks
+        callbacks.epoch_begin()
+        metrics = network.train_epoch(self.train_images, deadline=trial.deadline, on_batch=callbacks.on_batch)
+        validation = {"loss": math.nan, "accuracy": 0.0}
         if math.isfinite(metrics["loss"]):
             validation = network.evaluate(self._validation)
-            return metrics | {f"val_{name}": value for name, value in validation.items()}
-        return metrics | {"val_loss": math.nan, "val_accuracy": 0.0}
+        metrics |= {f"val_{name}": value for name, value in validation.items()}
+        callbacks.epoch_end(metrics)
+        if time.monotonic() > trial.deadline and network.epoch < trial.task.epochs:
+            raise TrialTimeout
+        return metrics
 
-    def _begin(self, task: Task) -> tuple[Network, dict[str, list[float]]]:
+    def _network_for(self, task: Task) -> tuple[Network, dict[str, list[float]]]:
         """Returns the network at the epoch from which to train on, and the curve of the trial so far."""
-        network = self.network(task.hyperparameters)
+        resident = self._resident.pop(task.parent, None) if task.parent else None
+        if resident is not None and (resident.seed, resident.epoch) == (task.seed, task.initial_epoch):
+            return resident, {}
+        network = self.networks.network(self.hypermodel, task.hyperparameters)
         recipe = self.hypermodel.recipe(task.hyperparameters)
         own = self._state(task.checkpoint, task, range(task.initial_epoch + 1, task.epochs + 1))
         if own is not None:
             network.restore(recipe, own)
             return network, {name: list(values) for name, values in own.curve.items()}
-        parent = self._state(task.parent, task, range(task.initial_epoch, task.initial_epoch + 1))
+        parent = self._state(task.parent, task, range(task.initial_epoch, task.initial_epoch + 1), self._patience)
         if parent is not None:
             network.restore(recipe, parent)
         else:
@@ -236,51 +225,75 @@ class Worker:
             network.train_epoch(self.train_images)
         return network, {}
 
-    def _state(self, path: str | None, task: Task, epochs: range) -> TrainingState | None:
-        state = load_state(Path(path)) if path else None
+    def _state(self, path: str | None, task: Task, epochs: range, patience: float = 0.0) -> TrainingState | None:
+        if path is None:
+            return None
+        self._writer.flush()
+        state = load_state(path, patience=patience)
         return state if state is not None and state.seed == task.seed and state.epoch in epochs else None
 
-    def network(self, hyperparameters: Mapping[str, Any]) -> Network:
-        """Returns the network that hyperparameters ask for, with compiled steps where its structure was met before."""
-        architecture = self._architecture(hyperparameters, self.hypermodel)
-        structure = architecture.structure
-        if structure not in self._programs:
-            self._programs[structure] = Program(structure)
-        self._programs.move_to_end(structure)
-        while len(self._programs) > CACHED_PROGRAMS:
-            self._programs.popitem(last=False)
-        return Network(architecture, self._programs[structure])
+    def _save(self, trial: _Trial) -> None:
+        trial.saved = time.monotonic()
+        if trial.task.checkpoint:
+            self._writer.save(trial.task.checkpoint, trial.network.frozen(), dict(trial.curve))
 
-    def _architecture(self, hyperparameters: Mapping[str, Any], hypermodel: SEResNetHyperModel) -> Architecture:
-        return Architecture(
-            config=hypermodel.model_config(hyperparameters),
-            optimizer=hypermodel.recipe(hyperparameters).optimizer,
-            total_steps=hypermodel.total_steps,
-            batch_size=self.session.batch_size,
+    def _complete(self, curve: Mapping[str, list[float]], *, rate: float | None = None) -> Progress:
+        """Ends the trial as complete and keeps its network for a promotion."""
+        trial = self._trial
+        assert trial is not None, "begin comes before the end"
+        if trial.task.checkpoint and trial.task.keep:
+            self._save(trial)
+            self._resident[trial.task.checkpoint] = trial.network
+            while len(self._resident) > RESIDENT_NETWORKS:
+                self._resident.popitem(last=False)
+        return self._ended(records.COMPLETED, "", curve, rate=rate)
+
+    def _ended(
+        self, status: str, message: str, curve: Mapping[str, list[float]] | None = None, *, rate: float | None = None
+    ) -> Progress:
+        try:
+            if self._trial is not None:
+                self._trial.callbacks.train_end()
+        except Exception as error:  # noqa: BLE001
+            if status == records.COMPLETED:
+                status, message = _kind_of(error)
+        told = self._told(curve or {}, status=status, message=message, rate=rate)
+        self._trial, self._idle_since = None, time.monotonic()
+        return told
+
+    def _told(
+        self,
+        curve: Mapping[str, list[float]],
+        *,
+        status: str = records.RUNNING,
+        message: str = "",
+        rate: float | None = None,
+    ) -> Progress:
+        trial = self._trial
+        return Progress(
+            status=status,
+            curve={name: list(values) for name, values in curve.items()},
+            seconds=time.monotonic() - trial.began if trial else 0.0,
+            images_per_second=rate,
+            wait_seconds=trial.wait_seconds if trial else None,
+            memory=resident_memory(),
+            message=message,
         )
 
-    def _hypermodel_for(self, images: int) -> SEResNetHyperModel:
-        mean, variance = self._statistics
-        return SEResNetHyperModel(
-            space=self.space,
-            input_shape=self.dataset.input_shape,
-            classes=self.dataset.classes,
-            max_epochs=self.session.max_epochs,
-            steps_per_epoch=math.ceil(images / self.session.batch_size),
-            batch_size=self.session.batch_size,
-            mean=mean,
-            variance=variance,
-        )
+
+def _kind_of(error: Exception) -> tuple[str, str]:
+    """Returns the status and the message of a trial that an exception ended; what a person has to mend is raised."""
+    if isinstance(error, TunerError):
+        raise error
+    if isinstance(error, TrialTimeout):
+        return records.TIMED_OUT, "It took longer than --trial-time-limit."
+    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+        reason = (str(error) or "no more memory").splitlines()[0]
+        return records.OUT_OF_MEMORY, f"Its batches do not fit into the memory of the device: {reason}"
+    return records.FAILED, "".join(traceback.format_exception(error, limit=-3)).strip()
 
 
-def _save(path: str, network: Network, curve: Mapping[str, list[float]]) -> None:
-    save_state(Path(path), dataclasses.replace(network.state(), curve=curve))
-
-
-def _at(curve: Mapping[str, list[float]], place: int) -> dict[str, float]:
-    return {name: values[place] for name, values in curve.items() if name != "epoch"}
-
-
-def _append(curve: dict[str, list[float]], epoch: int, metrics: Mapping[str, float]) -> None:
+def _append(curve: dict[str, list[float]], epoch: int, metrics: Mapping[str, float]) -> dict[str, list[float]]:
     for name, value in {"epoch": epoch, **metrics}.items():
         curve.setdefault(name, []).append(value)
+    return curve

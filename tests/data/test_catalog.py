@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tuner.data import DataSpec, catalog, load, load_test, reading
+from tuner.data import DataSpec, Split, catalog, load, load_test, reading
+from tuner.data.streaming import StreamedSplit
 from tuner.errors import DataError
 
 
@@ -197,12 +198,17 @@ def test_broken_prepared_data_is_refused_with_its_folder(tmp_path):
         load(spec)
 
 
-def test_more_than_half_of_the_memory_is_refused_with_a_size_that_fits(spec, monkeypatch):
-    load(spec("tuner_plain"))
-    monkeypatch.setattr(reading, "total_memory_bytes", lambda: 2 * 10 * 4 * 4 * 3 - 2)
-    with pytest.raises(DataError, match=r"10 arrays of 4x4x3 bytes.*smaller --image-size fits, up to 3 by 3 pixels"):
-        load(spec("tuner_plain"))
-    assert load(spec("tuner_plain", image_size=(3, 3))).input_shape == (3, 3, 3)
+def test_more_than_an_eighth_of_the_memory_is_streamed(spec, monkeypatch):
+    monkeypatch.setattr(reading, "total_memory_bytes", lambda: 8 * 10 * 4 * 4 * 3)
+    assert isinstance(load(spec("tuner_plain")).train, Split)
+    monkeypatch.setattr(reading, "total_memory_bytes", lambda: 8 * 10 * 4 * 4 * 3 - 1)
+    assert isinstance(load(spec("tuner_plain")).train, StreamedSplit)
+    assert isinstance(load(spec("tuner_plain", image_size=(3, 3))).train, Split)
+
+
+def test_more_than_two_gigabytes_are_streamed_whatever_the_memory(spec, monkeypatch):
+    monkeypatch.setattr(reading, "total_memory_bytes", lambda: 2**50)
+    assert isinstance(load(spec("tuner_plain", image_size=(8500, 8500))).train, StreamedSplit)
 
 
 def test_memory_of_this_machine_is_known():

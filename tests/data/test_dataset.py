@@ -43,3 +43,21 @@ def test_shape_and_classes_follow_from_the_arrays():
 def test_arrays_of_another_form_are_refused(images, labels):
     with pytest.raises(ValueError, match="allowed is"):
         Split(images, labels)
+
+
+def test_divided_images_stay_with_their_labels():
+    images = np.arange(2500, dtype=np.int64).astype(np.uint8).reshape(-1, 1, 1, 1)
+    labels = np.arange(2500, dtype=np.int32)
+    held_out = np.arange(0, 2500, 3)
+    kept = np.setdiff1d(labels, held_out)
+    parts = Split(images, labels).divide(kept, held_out)
+    for part, expected in zip(parts, (kept, held_out), strict=True):
+        assert np.array_equal(part.labels, expected)
+        assert np.array_equal(part.images.ravel(), expected.astype(np.uint8))
+
+
+def test_chunks_are_all_images_in_order():
+    split = _split(10)
+    chunks = list(split.chunks(4))
+    assert [len(chunk) for chunk in chunks] == [4, 4, 2]
+    assert np.array_equal(np.concatenate(chunks), split.images)

@@ -1,12 +1,14 @@
-"""Image-classification data sets as arrays: `load(DataSpec("digits"))`.
+"""Image-classification data sets, as arrays or streamed: `load(DataSpec("digits"))`.
 
     spec           which data set, at which size                          (standard library)
-    dataset        what `load` returns                                    (NumPy arrays)
+    dataset        what `load` returns                                    (NumPy)
     loading        source string -> TFDS builder -> `Dataset`
     catalog        `tfds:NAME`: open and prepare a data set of TFDS
     digits         `digits`: scikit-learn's images as a TFDS builder
     folder         `folder:PATH`: class folders, checked and opened with `tfds.ImageFolder`
-    reading        prepared data -> arrays; the memory limit
+    reading        prepared data -> arrays; which data fits
+    streaming      prepared data that does not fit -> splits whose images are decoded when they are needed
+    readers        folders and TFDS shards by the numbers of their images, in order or shuffled
     stratification which training images become validation images
     images         decoding and resizing, shared with prediction
     headers        size and channels of a PNG or JPEG file without decoding it

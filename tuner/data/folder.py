@@ -14,7 +14,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from tuner.data.headers import read_header
-from tuner.data.images import decode_image
+from tuner.data.images import find_broken
 from tuner.data.source import VALIDATION_NAMES, Source, describe
 from tuner.errors import DataError
 
@@ -44,7 +44,8 @@ def open_folder(path: str, image_size: tuple[int, int] | None) -> Source:
     source = describe(root.resolve().name, builder)
 
     def blame(_: Source, split: str) -> DataError:
-        return _find_broken(layout[split], shape[2])
+        files = (file for files in layout[split].values() for file in files)
+        return find_broken(files, channels=shape[2])
 
     return dataclasses.replace(source, labels=tuple(layout["train"]), image_shape=shape, blame=blame)
 
@@ -106,13 +107,3 @@ def _common_shape(layout: _Layout, image_size: tuple[int, int] | None) -> tuple[
             f"{one_file} has {one[0]}x{one[1]} pixels and {other_file} {other[0]}x{other[1]}; give --image-size."
         )
     return None, None, channels
-
-
-def _find_broken(classes: Mapping[str, list[Path]], channels: int) -> DataError:
-    """Decodes one image after the other to find the one that TFDS stumbled over without naming it."""
-    for file in (file for files in classes.values() for file in files):
-        try:
-            decode_image(file, channels=channels)
-        except DataError as error:
-            return error
-    return DataError("An image could be read only at the second attempt; try again.")

@@ -6,6 +6,7 @@ reduced to 8, and an orientation in a JPEG's metadata is ignored, as TensorFlow 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import tensorflow as tf
 from tuner.data.headers import read_header
 from tuner.errors import DataError
 
-__all__ = ["decode_image", "resize_images", "resize_tensor"]
+__all__ = ["decode_image", "find_broken", "resize_images", "resize_tensor"]
 
 
 def decode_image(path: str | Path, *, channels: int, image_size: tuple[int, int] | None = None) -> np.ndarray:
@@ -41,6 +42,16 @@ def decode_image(path: str | Path, *, channels: int, image_size: tuple[int, int]
     except tf.errors.InvalidArgumentError as error:
         raise DataError(f"{path} is a broken image; replace or remove it.") from error
     return image if image_size is None else resize_images(image, image_size)
+
+
+def find_broken(paths: Iterable[Path], *, channels: int) -> DataError:
+    """Decodes one image after the other to find the one that TensorFlow stumbled over without naming it."""
+    for path in paths:
+        try:
+            decode_image(path, channels=channels)
+        except DataError as error:
+            return error
+    return DataError("An image could be read only at the second attempt; try again.")
 
 
 def resize_images(images: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:

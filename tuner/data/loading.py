@@ -1,7 +1,8 @@
-"""The way from a source string to arrays. TensorFlow and TFDS are imported by the calls, not by this module."""
+"""The way from a source string to a `Dataset`. TensorFlow and TFDS are imported by the calls, not by this module."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuner.data.dataset import Dataset, Split
@@ -10,62 +11,75 @@ from tuner.errors import DataError
 
 if TYPE_CHECKING:
     from tuner.data.source import Source
+    from tuner.data.streaming import StreamedSplit
 
 __all__ = ["load", "load_test"]
 
 
 def load(spec: DataSpec) -> Dataset:
-    """Reads the training and validation images; the test split stays closed.
+    """Opens the training and validation images; the test split stays closed.
 
-    The same specification gives the same bytes in the same order in every process. Where a data set has no validation
-    split, the same stratified part of its training images is held out every time, whatever the seed of the search.
+    Small data sets are read into arrays, larger ones are streamed. The same specification gives the same bytes in the
+    same order in every process; only the epochs of streamed images are shuffled in another way than those of arrays.
+    Where a data set has no validation split, the same stratified part of its training images is held out every time,
+    whatever the seed of the search.
 
     Args:
         spec: Which data set.
 
     Returns:
-        The images and labels as arrays.
+        The labels, and the images as arrays or streamed.
 
     Raises:
-        DataError: If the data is missing, broken, contradictory or larger than half of this machine's memory.
+        DataError: If the data is missing, broken or contradictory. Of a streamed folder the headers are checked now; a
+            file that is broken behind its header is named when it is met.
     """
-    from tuner.data import reading
     from tuner.data.stratification import hold_out
 
     source = _open(spec)
     splits = ["train"] + ([source.validation] if source.validation else [])
-    reading.check_memory(source, splits, image_size=spec.image_size)
-    parts = [reading.read_split(source, split, image_size=spec.image_size) for split in splits]
+    parts = _read(source, splits, spec)
     for split, part in zip(splits, parts, strict=True):
         if not len(part) or part.labels.min() < 0:
             raise DataError(f"{source.name} has images without a label in its {split} split.")
-    if len(parts) == 1:
-        kept, held_out = hold_out(parts[0].labels, fraction=spec.validation_fraction, names=source.labels)
-        validation = Split(parts[0].images[held_out], parts[0].labels[held_out])
-        parts = [reading.select(parts[0], kept), validation]
-    return Dataset(name=source.name, labels=source.labels, train=parts[0], validation=parts[1])
+    train, *own_validation = parts
+    if spec.images is not None and spec.images < len(train):
+        unused, used = hold_out(train.labels, fraction=spec.images / len(train), names=source.labels)
+        _, train = train.divide(unused, used)
+    if own_validation:
+        return Dataset(name=source.name, labels=source.labels, train=train, validation=own_validation[0])
+    kept, held_out = hold_out(train.labels, fraction=spec.validation_fraction, names=source.labels)
+    train, validation = train.divide(kept, held_out)
+    return Dataset(name=source.name, labels=source.labels, train=train, validation=validation)
 
 
-def load_test(spec: DataSpec) -> Split | None:
-    """Reads the test images; only the exporter calls it, once the winner is fixed.
+def load_test(spec: DataSpec) -> Split | StreamedSplit | None:
+    """Opens the test images; only the exporter calls it, once the winner is fixed.
 
     Args:
         spec: Which data set.
 
     Returns:
-        The images and labels, or None if the data set has no test split or does not tell its labels.
+        The images, as arrays or streamed, and labels, or None if the data set has no test split or does not tell its
+        labels.
 
     Raises:
         DataError: As `load`.
     """
-    from tuner.data import reading
-
     source = _open(spec)
     if source.test is None or not source.num_images(source.test):
         return None
-    reading.check_memory(source, [source.test], image_size=spec.image_size)
-    test = reading.read_split(source, source.test, image_size=spec.image_size)
+    (test,) = _read(source, [source.test], spec)
     return None if test.labels.min() < 0 else test
+
+
+def _read(source: Source, splits: list[str], spec: DataSpec) -> Sequence[Split | StreamedSplit]:
+    """Reads splits into memory where all of them fit, and streams them otherwise."""
+    from tuner.data import reading, streaming
+
+    if reading.fits_in_memory(source, splits, image_size=spec.image_size):
+        return [reading.read_split(source, split, image_size=spec.image_size) for split in splits]
+    return streaming.stream_splits(source, splits, image_size=spec.image_size)
 
 
 def _open(spec: DataSpec) -> Source:

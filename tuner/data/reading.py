@@ -1,8 +1,7 @@
-"""Prepared data -> arrays, in one fixed order and within the machine's memory."""
+"""Prepared data -> arrays, in one fixed order; which data is small enough for that."""
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
@@ -15,11 +14,18 @@ from tuner.data.images import resize_tensor
 from tuner.data.source import Source
 from tuner.errors import DataError
 
-__all__ = ["check_memory", "read_split", "select", "total_memory_bytes"]
+__all__ = ["READ_ERRORS", "final_shape", "fits_in_memory", "numbers_of", "read_split", "total_memory_bytes"]
 
 _BATCH = 128  # images handed from TensorFlow to NumPy at a time
-_MEMORY_SHARE = 0.5  # the other half is for training
-_SELECT_IMAGES = 1024  # images moved at a time
+
+# Arrays may take an eighth of memory: they exist up to four times, as arrays and as tensors, and once more of each when
+# training and validation images are joined; several workers have their own. A GPU of 8 GB has to hold the tensors too,
+# and machines of 16 GB and more agree on what is streamed, and so on the order of its images.
+_MEMORY_SHARE = 0.125
+_LARGEST_BYTES = 2 * 2**30
+
+# What TensorFlow raises for images that are broken, torn or gone.
+READ_ERRORS = (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.NotFoundError)
 
 
 def read_split(source: Source, split: str, *, image_size: tuple[int, int] | None) -> Split:
@@ -36,7 +42,7 @@ def read_split(source: Source, split: str, *, image_size: tuple[int, int] | None
     Raises:
         DataError: If an image cannot be decoded, or images differ in size and `image_size` is None.
     """
-    count, shape = source.num_images(split), _final_shape(source, image_size)
+    count, shape = source.num_images(split), final_shape(source, image_size)
     images, labels = np.empty((count, *shape), np.uint8), np.empty(count, np.int32)
     start = 0
     try:
@@ -44,36 +50,20 @@ def read_split(source: Source, split: str, *, image_size: tuple[int, int] | None
             stop = start + len(label_batch)
             images[start:stop], labels[start:stop] = image_batch, label_batch
             start = stop
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+    except READ_ERRORS as error:
         raise source.blame(source, split) from error
-    return Split(images, _in_source_order(labels, source))
+    return Split(images, numbers_of(labels, source))
 
 
-def select(split: Split, indices: np.ndarray) -> Split:
-    """Keeps the images at ascending `indices`, moved together within the array, which the result goes on using."""
-    for start in range(0, len(indices), _SELECT_IMAGES):
-        part = indices[start : start + _SELECT_IMAGES]
-        split.images[start : start + len(part)] = split.images[part]
-    return Split(split.images[: len(indices)], split.labels[indices])
-
-
-def check_memory(source: Source, splits: list[str], *, image_size: tuple[int, int] | None) -> None:
-    """Refuses arrays of more than half of this machine's memory before anything is read.
+def fits_in_memory(source: Source, splits: list[str], *, image_size: tuple[int, int] | None) -> bool:
+    """Whether arrays of the splits leave enough of this machine's memory to train; larger ones are streamed.
 
     Raises:
-        DataError: If they are larger; it says how large, and which size of images fits.
+        DataError: If images differ in size and `image_size` is None.
     """
-    height, width, channels = _final_shape(source, image_size)
-    count = sum(source.num_images(split) for split in splits)
-    needed, total = count * height * width * channels, total_memory_bytes()
-    allowed = int(total * _MEMORY_SHARE)
-    if needed > allowed:
-        side = math.isqrt(allowed // (count * channels))
-        raise DataError(
-            f"{source.name} takes {needed / 2**30:.1f} GiB as {count} arrays of {height}x{width}x{channels} bytes, "
-            f"more than half of this machine's {total / 2**30:.1f} GiB; a smaller --image-size fits, up to "
-            f"{max(side, 1)} by {max(side, 1)} pixels."
-        )
+    height, width, channels = final_shape(source, image_size)
+    needed = sum(source.num_images(split) for split in splits) * height * width * channels
+    return needed <= min(int(total_memory_bytes() * _MEMORY_SHARE), _LARGEST_BYTES)
 
 
 def total_memory_bytes() -> int:
@@ -81,8 +71,12 @@ def total_memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _final_shape(source: Source, image_size: tuple[int, int] | None) -> tuple[int, int, int]:
-    """Returns `(height, width, channels)` of the images after resizing."""
+def final_shape(source: Source, image_size: tuple[int, int] | None) -> tuple[int, int, int]:
+    """Returns `(height, width, channels)` of the images after resizing.
+
+    Raises:
+        DataError: If images differ in size and `image_size` is None.
+    """
     height, width = image_size or source.image_shape[:2]
     if height is None or width is None:
         raise DataError(f"The images of {source.name} differ in size; give --image-size.")
@@ -102,7 +96,7 @@ def _batches(source: Source, split: str, image_size: tuple[int, int] | None) -> 
     return examples.map(to_pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(_BATCH)
 
 
-def _in_source_order(labels: np.ndarray, source: Source) -> np.ndarray:
+def numbers_of(labels: np.ndarray, source: Source) -> np.ndarray:
     """Translates the builder's label numbers, which may cover folders that are no classes, to `source.labels`."""
     names = source.builder.info.features[source.label_key].names
     numbers = {name: number for number, name in enumerate(source.labels)}

@@ -29,6 +29,8 @@ class DataSpec:
             data set has a validation split of its own.
         data_dir: Folder where TFDS keeps prepared data; None is TFDS's default (`TFDS_DATA_DIR`, else
             `~/tensorflow_datasets`).
+        images: About how many images of the training split are used, the same share of each class; None means all.
+            What is held out for validation is taken from them.
 
     Raises:
         UsageError: If a value is outside its range.
@@ -38,6 +40,7 @@ class DataSpec:
     image_size: tuple[int, int] | None = None
     validation_fraction: float = 0.2
     data_dir: str | None = None
+    images: int | None = None
 
     def __post_init__(self) -> None:
         _check_source(self.source)
@@ -45,6 +48,8 @@ class DataSpec:
             object.__setattr__(self, "image_size", _checked_size(self.image_size))
         if not _is_number(self.validation_fraction) or not 0 < self.validation_fraction < 1:
             raise UsageError(f"--validation-fraction is {self.validation_fraction!r}; allowed is between 0 and 1.")
+        if self.images is not None and not _is_count(self.images):
+            raise UsageError(f"--images is {self.images!r}; allowed is a whole number from 1.")
         if self.data_dir is not None:
             if not isinstance(self.data_dir, str | os.PathLike) or not os.fspath(self.data_dir):
                 raise UsageError(f"The data directory is {self.data_dir!r}; allowed is the path of a folder.")
@@ -80,12 +85,12 @@ def _check_source(source: object) -> None:
 
 def _checked_size(size: object) -> tuple[int, int]:
     """Returns `(height, width)`; JSON hands a list."""
-    if isinstance(size, list | tuple) and len(size) == 2 and all(_is_pixel_count(side) for side in size):
+    if isinstance(size, list | tuple) and len(size) == 2 and all(_is_count(side) for side in size):
         return (size[0], size[1])
     raise UsageError(f"--image-size is {size!r}; allowed are a height and a width in pixels, each at least 1.")
 
 
-def _is_pixel_count(value: object) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 

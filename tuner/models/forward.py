@@ -22,41 +22,53 @@ KERAS_EPSILON = 1e-7  # keras.layers.Normalization divides by no less
 
 
 class _Pass:
-    """One forward pass: the weights, and the batch statistics that training gathers on the way."""
+    """One forward pass: the weights, and the statistics of the batch that training gathers on the way."""
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, tf.Tensor], *, training: bool) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, tf.Tensor],
+        *,
+        images: tf.Tensor,
+        training: bool,
+        dtype: tf.DType,
+    ) -> None:
         self.config = config
         self.weights = weights
         self.training = training
+        self.dtype = dtype
         self.statistics: Statistics = {}
+        self._images = tf.cast(images, tf.float32)
+        self._nothing = tf.zeros(0)
+        self._biases: dict[int, tf.Tensor] = {}
 
     def convolve(self, x: tf.Tensor, name: str, *, kernel: int, stride: int, padding: str = "SAME") -> tf.Tensor:
         if kernel == 1 and stride > 1:  # see blocks.convolve
             x, stride = x[:, ::stride, ::stride, :], 1
-        x = tf.nn.conv2d(x, self.weights[f"{name}/kernel"], stride, padding)
-        return tf.nn.bias_add(x, self.weights[f"{name}/bias"]) if self.config.conv_bias else x
+        x = tf.nn.conv2d(x, tf.cast(self.weights[f"{name}/kernel"], self.dtype), stride, padding)
+        return tf.nn.bias_add(x, tf.cast(self.weights[f"{name}/bias"], self.dtype)) if self.config.conv_bias else x
 
     def normalize(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        """Batch normalisation; in training the new moving statistics are kept for the caller."""
-        old_mean, old_variance = self.weights[f"{name}/moving_mean"], self.weights[f"{name}/moving_variance"]
-        no_statistics = tf.zeros(0)
+        """Batch normalisation; in training the statistics of the batch are kept for the caller."""
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=self.weights[f"{name}/gamma"],
             offset=self.weights[f"{name}/beta"],
-            mean=no_statistics if self.training else old_mean,
-            variance=no_statistics if self.training else old_variance,
+            mean=self._nothing if self.training else self.weights[f"{name}/moving_mean"],
+            variance=self._nothing if self.training else self.weights[f"{name}/moving_variance"],
             epsilon=self.config.norm_epsilon,
             is_training=self.training,
         )
         if self.training:
-            # TensorFlow returns the unbiased variance of the batch, Keras keeps the biased one.
-            count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
-            variance *= (count - 1.0) / count
-            kept = self.config.norm_momentum
-            self.statistics[f"{name}/moving_mean"] = old_mean * kept + mean * (1.0 - kept)
-            self.statistics[f"{name}/moving_variance"] = old_variance * kept + variance * (1.0 - kept)
+            self.statistics[f"{name}/moving_mean"] = mean
+            self.statistics[f"{name}/moving_variance"] = variance * self._bias_of_variance(x.shape[1] * x.shape[2])
         return y
+
+    def _bias_of_variance(self, pixels: int) -> tf.Tensor:
+        """Returns what makes TensorFlow's unbiased variance of a batch the biased one, which Keras keeps."""
+        if pixels not in self._biases:
+            self._biases[pixels] = 1.0 - 1.0 / (self._images * pixels)
+        return self._biases[pixels]
 
     def dense(self, x: tf.Tensor, name: str, *, bias: bool) -> tf.Tensor:
         x = tf.matmul(x, self.weights[f"{name}/kernel"])
@@ -80,14 +92,19 @@ class _Pass:
         return tf.nn.relu(x + branch)
 
     def squeeze_excite(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        gate = tf.reduce_mean(x, axis=(1, 2))
+        gate = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))
         gate = tf.nn.relu(self.dense(gate, f"{name}_reduce", bias=self.config.se_bias))
         gate = tf.sigmoid(self.dense(gate, f"{name}_expand", bias=self.config.se_bias))
-        return x * gate[:, tf.newaxis, tf.newaxis, :]
+        return x * tf.cast(gate, self.dtype)[:, tf.newaxis, tf.newaxis, :]
 
 
 def forward(
-    config: ModelConfig, weights: Mapping[str, tf.Tensor], images: tf.Tensor, *, training: bool
+    config: ModelConfig,
+    weights: Mapping[str, tf.Tensor],
+    images: tf.Tensor,
+    *,
+    training: bool,
+    dtype: tf.DType = tf.float32,
 ) -> tuple[tf.Tensor, Statistics]:
     """Computes the network.
 
@@ -96,15 +113,19 @@ def forward(
         weights: Tensors by the names of `weight_specs`.
         images: `(batch, height, width, channels)`, float32.
         training: Whether batch normalisation uses the statistics of the batch.
+        dtype: Type of the feature maps and of what convolutions multiply. Weights, statistics, means over a map, gates
+            and logits are float32 whatever it is.
 
     Returns:
-        Logits `(batch, classes)`, and in training the new moving statistics by name.
+        Logits `(batch, classes)`, and in training the mean and the biased variance of the batch, by the names of the
+        moving statistics that they belong to.
     """
-    run = _Pass(config, weights, training=training)
+    run = _Pass(config, weights, images=tf.shape(images)[0], training=training, dtype=dtype)
     x = images
     if config.mean is not None and config.variance is not None:
         deviation = tf.maximum(tf.sqrt(tf.constant(config.variance)), KERAS_EPSILON)
         x = (x - tf.constant(config.mean)) / deviation
+    x = tf.cast(x, dtype)
     stem, padding = stem_convolution(config), "SAME"
     if config.stem == "imagenet":
         x, padding = tf.pad(x, [[0, 0], [3, 3], [3, 3], [0, 0]]), "VALID"
@@ -114,4 +135,5 @@ def forward(
         x = tf.nn.max_pool2d(x, 3, 2, "SAME")
     for block in residual_blocks(config):
         x = run.block(x, block)
-    return run.dense(tf.reduce_mean(x, axis=(1, 2)), "predictions", bias=True), run.statistics
+    features = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))
+    return run.dense(features, "predictions", bias=True), run.statistics

@@ -12,7 +12,7 @@ from tuner.oracles.bayesian import Bayesian
 from tuner.oracles.hyperband import Hyperband
 from tuner.oracles.random import Random
 
-__all__ = ["ORACLES", "Bayesian", "Hyperband", "Random", "make_oracle"]
+__all__ = ["ORACLES", "Bayesian", "Hyperband", "Random", "StudyOracle", "make_oracle"]
 
 ORACLES: dict[str, type[StudyOracle]] = {"hyperband": Hyperband, "bayesian": Bayesian, "random": Random}
 

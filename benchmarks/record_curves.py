@@ -1,0 +1,204 @@
+"""Records learning curves of random configurations, so that searches can be compared without training.
+
+    python benchmarks/record_curves.py --space small --dataset digits --configs 300 --epochs 27
+
+Configuration 0 is the space's default, every other one is drawn from the seed and its own number, so a longer recording
+begins with a shorter one. Seconds of a first epoch contain the tracing of a new structure. The CSV in
+`benchmarks/results/` has one row a configuration and epoch and grows after each configuration; a recording that was
+stopped goes on where it was. In the end, or at once with `--report`, it is printed how well the order after a few
+epochs tells the order after the last one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import io
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata, spearmanr
+
+from tuner.space import Space, load_space
+
+RESULTS = Path(__file__).parent / "results"
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+REPORTED_EPOCHS = (1, 3, 9)
+RESAMPLES = 10_000
+Rows = list[dict[str, str]]
+
+
+def main() -> int:
+    """Records what is missing in the CSV, unless only the report is asked for, and prints the report."""
+    arguments = _parser().parse_args()
+    space = load_space(arguments.space)
+    size = f"-{arguments.image_size}" if arguments.image_size else ""
+    path = RESULTS / f"curves-{space.label}-{Path(arguments.dataset.rpartition(':')[2]).name}{size}.csv"
+    if not arguments.report:
+        record(arguments, space, path)
+    print_report(read_curves(path))
+    return 0
+
+
+def record(arguments: argparse.Namespace, space: Space, path: Path) -> None:
+    """Trains the configurations that the CSV lacks and appends each when done; refuses a CSV of another recording."""
+    from tuner.hypermodel import declare
+    from tuner.models import cost
+
+    worker, recorded = _worker(arguments, space), read_curves(path)
+    for number, hyperparameters in draw(space, seed=arguments.seed, configs=arguments.configs):
+        values = {entry.name: _text(hyperparameters.get(entry.name, "")) for entry in declare(space).space}
+        if number in recorded:
+            _check(recorded[number], values, epochs=arguments.epochs, path=path)
+            continue
+        size = cost(worker.hypermodel.model_config(hyperparameters))
+        first, last = {"config": str(number), **values}, {"params": str(size.params), "macs": str(size.macs)}
+        rows = [first | row | last for row in train(worker, hyperparameters, seed=arguments.seed)]
+        append(rows, path)
+        seconds = sum(float(row["seconds"]) for row in rows)
+        print(f"{number}: {seconds:.1f} s, val_accuracy {rows[-1]['val_accuracy']}", flush=True)
+
+
+def train(worker: Any, hyperparameters: Mapping[str, Any], *, seed: int) -> Rows:
+    """Returns epoch, metrics and seconds of each epoch, as text, to the session's last one or until it diverges.
+
+    Args:
+        worker: A `tuner.worker.Worker`.
+        hyperparameters: Active values by name.
+        seed: Seed of the recording; that of the training follows from it as in a search.
+    """
+    from tuner.training import derived_seed
+    from tuner.worker import Task
+
+    derived = derived_seed(seed, json.dumps(hyperparameters, sort_keys=True))
+    epochs, times = worker.session.max_epochs, [time.perf_counter()]
+    task = Task(hyperparameters=hyperparameters, initial_epoch=0, epochs=epochs, seed=derived)
+    curve = worker.train(task, lambda *_: bool(times.append(time.perf_counter()))).curve
+    if len(times) == len(curve["epoch"]):  # the epoch in which it diverged is not reported
+        times.append(time.perf_counter())
+    columns = {name: curve[name] for name in ("epoch", *METRICS)} | {"seconds": np.diff(times).tolist()}
+    texts = ([_text(value) for value in values] for values in columns.values())
+    return [dict(zip(columns, row, strict=True)) for row in zip(*texts, strict=True)]
+
+
+def draw(space: Space, *, seed: int, configs: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields numbers below `configs` with active values; a number that draws what an earlier one drew is left out."""
+    from tuner.hypermodel import active_values, declare
+    from tuner.training import derived_seed
+
+    seen: set[str] = set()
+    for number in range(configs):
+        hp = declare(space)
+        for entry in hp.space:
+            if number and hp.is_active(entry):  # a parent is declared, and so drawn, before what depends on it
+                hp.values[entry.name] = entry.random_sample(derived_seed(seed, number, entry.name))
+        key = json.dumps(active_values(hp), sort_keys=True)
+        if key not in seen:
+            seen.add(key)
+            yield number, active_values(hp)
+
+
+def append(rows: Rows, path: Path) -> None:
+    """Appends the rows of one configuration in a single write, with the header where the file is new."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists():
+        writer.writeheader()
+    writer.writerows(rows)
+    with path.open("a", newline="") as file:
+        file.write(text.getvalue())
+
+
+def read_curves(path: Path) -> dict[int, Rows]:
+    """Returns the rows of each configuration by its number; none where there is no file."""
+    curves: dict[int, Rows] = {}
+    text = path.read_text() if path.exists() else ""
+    for row in csv.DictReader(text.splitlines()):
+        curves.setdefault(int(row["config"]), []).append(row)
+    return curves
+
+
+def print_report(curves: Mapping[int, Rows]) -> None:
+    """Prints the rank correlation of each metric after few epochs with that after the last."""
+    last = max((int(rows[-1]["epoch"]) for rows in curves.values()), default=0)
+    diverged = sum(_diverged(rows) for rows in curves.values())
+    print(f"n = {len(curves)} configurations, {diverged} of them diverged, {last} epochs")
+    if len(curves) < 3:
+        return
+    print("| metric | epoch | Spearman's rho with the last epoch | 95 % interval |\n|---|---:|---:|---|")
+    for metric in ("val_accuracy", "val_loss"):
+        final = np.array([_value(rows, metric, last) for rows in curves.values()])
+        for epoch in (epoch for epoch in REPORTED_EPOCHS if epoch < last):
+            early = np.array([_value(rows, metric, epoch) for rows in curves.values()])
+            low, high = bootstrap_interval(early, final)
+            print(f"| {metric} | {epoch} | {spearmanr(early, final).statistic:.3f} | {low:.3f} to {high:.3f} |")
+
+
+def bootstrap_interval(first: np.ndarray, second: np.ndarray) -> Sequence[float]:
+    """Returns the 2.5th and 97.5th percentile of Spearman's rho over resampled configurations."""
+    chosen = np.random.default_rng(0).integers(len(first), size=(RESAMPLES, len(first)))
+    ranks = [rankdata(values[chosen], axis=1) for values in (first, second)]
+    a, b = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    rho = (a * b).sum(axis=1)[scale > 0] / scale[scale > 0]  # a resample of one value has no order
+    return np.percentile(rho, [2.5, 97.5]).tolist() if len(rho) else [math.nan, math.nan]
+
+
+def _worker(arguments: argparse.Namespace, space: Space) -> Any:
+    from tuner.command import import_tensorflow
+    from tuner.data import DataSpec, Split, load
+    from tuner.messages import Session
+
+    import_tensorflow()
+    from tuner.worker import Worker
+
+    spec = DataSpec(arguments.dataset, (arguments.image_size,) * 2 if arguments.image_size else None)
+    data = load(spec)
+    parts = ((data.train, arguments.train_images), (data.validation, arguments.validation_images))
+    train, validation = (Split(split.images[:n], split.labels[:n]) for split, n in parts)
+    session = Session(data=spec, space=space.name, max_epochs=arguments.epochs, batch_size=space.batch_size)
+    return Worker(session, dataclasses.replace(data, train=train, validation=validation))
+
+
+def _check(rows: Rows, values: Mapping[str, str], *, epochs: int, path: Path) -> None:
+    if not (values.items() <= rows[-1].items() and (_diverged(rows) or rows[-1]["epoch"] == str(epochs))):
+        raise SystemExit(f"{path} was recorded with another space, seed or --epochs; give the same or move it away.")
+
+
+def _diverged(rows: Rows) -> bool:
+    return not math.isfinite(float(rows[-1]["loss"]) + float(rows[-1]["val_loss"]))
+
+
+def _value(rows: Rows, metric: str, epoch: int) -> float:
+    """Returns a metric after an epoch; the worst there is from the epoch on in which the configuration diverged."""
+    if _diverged(rows) and epoch >= int(rows[-1]["epoch"]):
+        return 0.0 if metric == "val_accuracy" else math.inf
+    return float(rows[epoch - 1][metric])
+
+
+def _text(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Records learning curves of random configurations.")
+    parser.add_argument("--space", default="small", help="search space, with its own batch (default: small)")
+    parser.add_argument("--dataset", default="digits", metavar="SOURCE", help="as of tuner.search (default: digits)")
+    parser.add_argument("--image-size", type=int, metavar="N", help="resize images to N x N pixels")
+    for name in ("--train-images", "--validation-images"):
+        parser.add_argument(name, type=int, metavar="N", help="only the first N (default: all)")
+    for name, default in (("--configs", 60), ("--epochs", 27), ("--seed", 0)):
+        parser.add_argument(name, type=int, default=default, metavar="N", help=f"default: {default}")
+    parser.add_argument("--report", action="store_true", help="only print the report of what is recorded")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

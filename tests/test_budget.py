@@ -1,0 +1,105 @@
+"""A trial begins only where it still fits into the time and the epochs."""
+
+import dataclasses
+import types
+
+import pytest
+
+from tuner.budget import SAFETY, Budget, Limits
+from tuner.messages import Measurement
+from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
+
+MACS = 1000
+RECORD = Record(
+    trial=0,
+    parent=None,
+    hyperparameters={},
+    initial_epoch=0,
+    epochs=2,
+    status=COMPLETED,
+    seed=0,
+    params=1,
+    macs=MACS,
+    curve={"epoch": [1, 2]},
+    seconds=10.0,
+    order=0,
+)
+RUNS = dataclasses.replace(RECORD, status=RUNNING, epochs=5, initial_epoch=2, curve={}, order=None)
+MEASURED = Measurement(start_seconds=3.0, epoch_seconds=2.0)
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """A clock that a test sets."""
+    now = [1000.0]
+    monkeypatch.setattr("tuner.budget.time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def _budget(*, measured=None, **limits):
+    return Budget(Limits(**limits), began=1000.0, measured=measured)
+
+
+@pytest.mark.usefixtures("now")
+def test_without_limits_nothing_is_refused():
+    budget = _budget()
+    assert (budget.seconds_left(), budget.epochs_left([RECORD])) == (None, None)
+    assert budget.refusal(epochs=10**9, macs=10**15, held=[RECORD]) == ""
+
+
+def test_time_left_counts_from_the_beginning(now):
+    budget = _budget(seconds=60.0)
+    now[0] += 45.0
+    assert budget.seconds_left() == 15.0
+    now[0] += 45.0
+    assert budget.seconds_left() == -30.0
+
+
+def test_epochs_left_are_those_that_no_trial_has_trained_or_will():
+    stopped = dataclasses.replace(RECORD, epochs=9, curve={"epoch": [1]})
+    diverged = dataclasses.replace(RECORD, epochs=9, status=DIVERGED, curve={"epoch": [1, 2, 3]})
+    failed = dataclasses.replace(RECORD, epochs=9, status=FAILED, curve={})
+    assert _budget(total_epochs=20).epochs_left([RECORD, RUNS, stopped, diverged, failed]) == 20 - 2 - 3 - 1 - 3
+
+
+@pytest.mark.parametrize(("epochs", "reason"), [(3, ""), (4, "--total-epochs 5 is reached")])
+def test_trial_of_more_epochs_than_are_left_is_refused(epochs, reason):
+    assert _budget(total_epochs=5).refusal(epochs=epochs, macs=MACS, held=[RECORD]) == reason
+
+
+@pytest.mark.parametrize("seconds", [1, -1])
+def test_trial_that_would_not_end_in_time_is_refused(seconds, now):
+    # 5 s an epoch before: 3 of them and the start of a network.
+    budget = _budget(seconds=SAFETY * (3 * 5.0 + 3.0) + seconds, measured=MEASURED)
+    refusal = budget.refusal(epochs=3, macs=MACS, held=[RECORD])
+    expected = "--time-limit is reached: the next trial, 3 epochs, would not end in time"
+    assert refusal == ("" if seconds > 0 else expected)
+
+
+def test_before_any_trial_the_measurement_counts():
+    assert _budget(measured=MEASURED).expected_seconds(epochs=4, macs=10**9, held=[]) == SAFETY * (4 * 2.0 + 3.0)
+    assert _budget(measured=MEASURED).expected_seconds(epochs=4, macs=1, held=[RUNS]) == SAFETY * (4 * 2.0 + 3.0)
+
+
+def test_larger_network_is_expected_to_take_longer_and_a_smaller_one_no_less_than_the_fastest():
+    budget = _budget()
+    assert budget.expected_seconds(epochs=1, macs=3 * MACS, held=[RECORD]) == pytest.approx(SAFETY * 15.0)
+    fast = dataclasses.replace(RECORD, macs=MACS, seconds=4.0)
+    assert budget.expected_seconds(epochs=1, macs=1, held=[RECORD, fast]) == pytest.approx(SAFETY * 2.0)
+
+
+def test_one_slow_trial_does_not_count():
+    slow = dataclasses.replace(RECORD, seconds=10_000.0)
+    expected = _budget().expected_seconds(epochs=1, macs=MACS, held=[RECORD, slow, RECORD])
+    assert expected == pytest.approx(SAFETY * 5.0)
+
+
+def test_trials_that_did_not_complete_say_nothing_of_the_time():
+    diverged = dataclasses.replace(RECORD, status=DIVERGED, seconds=0.001)
+    budget = _budget(measured=MEASURED)
+    assert budget.expected_seconds(epochs=1, macs=MACS, held=[diverged]) == SAFETY * (2.0 + 3.0)
+
+
+def test_epochs_are_refused_before_time():
+    budget = _budget(seconds=1e-9, total_epochs=1)
+    assert budget.refusal(epochs=2, macs=MACS, held=[]).startswith("--total-epochs")

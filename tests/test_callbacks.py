@@ -1,0 +1,155 @@
+"""Callbacks of Keras hear a training as `model.fit` would tell it."""
+
+import keras
+import numpy as np
+import pytest
+
+from tuner.batches import Images
+from tuner.callbacks import Callbacks
+from tuner.models import ModelConfig
+from tuner.recipe import Recipe, compile_model
+from tuner.training import Architecture, Network
+
+CONFIG = ModelConfig(input_shape=(8, 8, 1), classes=3, blocks=(1,), width=4, se_ratio=2, stem="small")
+RECIPE = Recipe("sgd", 0.05)
+BATCH, STEPS = 32, 4
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes down every call about training, with the names in its logs."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def on_train_begin(self, logs=None):
+        self._note("train begin", None, {})
+
+    def on_train_end(self, logs=None):
+        self._note("train end", None, {})
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._note("epoch begin", epoch, {})
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._note("epoch end", epoch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._note("batch end", batch, {})
+
+    def _note(self, kind, number, logs):
+        self.calls.append((kind, number, sorted(logs)))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return Network(Architecture(CONFIG, "sgd", total_steps=2 * STEPS, batch_size=BATCH))
+
+
+@pytest.fixture
+def train(network, stripes):
+    """Trains two epochs with callbacks, as a worker does."""
+    data, validation = Images(stripes.train.images, stripes.train.labels), Images(*_arrays(stripes.validation))
+
+    def train(make):
+        network.reset(RECIPE, seed=1)
+        callbacks = Callbacks(make, network)
+        callbacks.train_begin()
+        while network.epoch < 2 and not callbacks.wants_to_stop:
+            callbacks.epoch_begin()
+            metrics = network.train_epoch(data, on_batch=callbacks.on_batch)
+            metrics |= {f"val_{name}": value for name, value in network.evaluate(validation).items()}
+            callbacks.epoch_end(metrics)
+        callbacks.train_end()
+        return callbacks
+
+    return train
+
+
+def _arrays(split):
+    return split.images, split.labels
+
+
+def test_calls_are_those_of_fit(train, network, stripes):
+    ours, theirs = Recorder(), Recorder()
+    train(lambda: [ours])
+    model = compile_model(network.to_keras(), RECIPE, total_steps=2 * STEPS)
+    model.run_eagerly = True
+    validation = (stripes.validation.images.astype("float32"), stripes.validation.labels)
+    model.fit(
+        stripes.train.images.astype("float32"),
+        stripes.train.labels,
+        batch_size=BATCH,
+        epochs=2,
+        validation_data=validation,
+        callbacks=[theirs],
+        verbose=0,
+    )
+    assert ours.calls == theirs.calls
+    assert len(ours.calls) == 2 + 2 * (2 + STEPS)
+
+
+def test_training_without_callbacks_listens_to_no_step(train):
+    callbacks = train(None)
+    assert callbacks.on_batch is None
+    assert not callbacks.wants_to_stop
+
+
+class Quiet(keras.callbacks.Callback):
+    """Hears epochs only."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+def test_step_costs_nothing_where_no_callback_hears_it(train):
+    assert train(lambda: [Quiet()]).on_batch is None
+    assert train(lambda: [Quiet(), Recorder()]).on_batch is not None
+
+
+def test_callback_may_stop_the_training(train, network):
+    assert train(lambda: [Quiet()]).wants_to_stop
+    assert network.epoch == 1
+
+
+def test_early_stopping_of_keras_works(train, network):
+    stopping = keras.callbacks.EarlyStopping(monitor="val_loss", patience=0, mode="max", min_delta=1e9)
+    assert train(lambda: [stopping]).wants_to_stop
+    assert network.epoch == 2  # Keras allows the first epoch after the best
+
+
+def test_callback_sees_the_model_of_the_moment(train, network):
+    seen = []
+
+    class Looks(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(self.model.get_weights())
+
+    train(lambda: [Looks()])
+    assert len(seen) == 2
+    assert any((first != second).any() for first, second in zip(*seen, strict=True))
+    for ours, theirs in zip(seen[-1], network.to_keras().get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_model_can_be_saved_by_a_callback(train, tmp_path, network, stripes):
+    path = tmp_path / "best.keras"
+    train(lambda: [keras.callbacks.ModelCheckpoint(path, monitor="val_loss")])
+    images = stripes.validation.images
+    loaded = keras.models.load_model(path)
+    np.testing.assert_allclose(loaded.predict(images.astype("float32"), verbose=0), network.predict(images), atol=1e-5)
+
+
+def test_log_of_keras_has_an_epoch_a_line(train, tmp_path):
+    path = tmp_path / "log.csv"
+    train(lambda: [keras.callbacks.CSVLogger(path)])
+    header, *lines = path.read_text().splitlines()
+    assert header == "epoch,accuracy,loss,val_accuracy,val_loss"
+    assert [line.split(",")[0] for line in lines] == ["0", "1"]
+
+
+@pytest.mark.parametrize(("monitor", "better"), [("val_accuracy", "up"), ("val_loss", "down")])
+def test_callback_that_monitors_a_metric_knows_which_way_is_better(monitor, better, train, network):
+    stopping = keras.callbacks.EarlyStopping(monitor, patience=9, min_delta=0.5)
+    train(lambda: [stopping])
+    assert (stopping.min_delta > 0) == (better == "up")  # Keras turns the sign where less is better

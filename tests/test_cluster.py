@@ -1,0 +1,341 @@
+"""Worker processes: two at once, killed, replaced, refused, interrupted; and none is left behind."""
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tuner.data import DataSpec
+from tuner.errors import DataError, TunerError
+from tuner.launch import connected_crew, local_crew
+from tuner.messages import Session, Task
+from tuner.records import COMPLETED, RUNNING
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("digits"),
+    # Dask ends its processes and threads in its own time; their sockets are closed with them.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+ROOT = Path(__file__).parents[1]
+SESSION = Session(data=DataSpec("digits"), space="tiny", max_epochs=3, batch_size=64, cores=1)
+VALUES = {"stages": 1, "blocks_1": 1, "width": 4, "se_ratio": 4, "learning_rate": 0.05}
+TASK = Task(hyperparameters=VALUES, initial_epoch=0, epochs=2, seed=1)
+DEADLINE_SECONDS = 60
+
+
+def _next(crew):
+    """The next event; they come in seconds or never."""
+    event = crew.next(DEADLINE_SECONDS)
+    assert event is not None
+    return event
+
+
+def _until(happened, crew=None, seconds=DEADLINE_SECONDS):
+    """Waits until something is so; the crew sees meanwhile what happens to its workers."""
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "it has not happened in time"
+        if crew is None:
+            time.sleep(0.02)
+        else:
+            assert crew.next(0.1) is None
+
+
+def _process_of(crew, worker):
+    """The process id of a worker."""
+    (address,) = [address for address, member in crew._members.items() if member.name == worker]
+    return crew._client.run(os.getpid, workers=[address])[address]
+
+
+def _children(pid):
+    """The processes of a session, by number: its leader, and all that that started."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has gone
+            continue
+        if int(fields[3]) == pid and fields[0] != "Z":
+            found[int(folder.name)] = int(fields[1])
+    return found
+
+
+class TestLocalCrew:
+    """Two processes, started once for tests that leave them as they found them."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def crew(cls, digits):
+        with local_crew(SESSION, workers=2) as crew:
+            crew.wait()
+            yield crew
+
+    def test_both_train_at_once(self, crew):
+        assert (crew.size, crew.free()) == (2, ["0", "1"])
+        assert (crew.facts.train, crew.facts.classes) == (1151, 10)
+        crew.begin("1", 8, TASK)
+        crew.begin("0", 7, TASK)
+        assert crew.free() == []
+        first, second = _next(crew), _next(crew)  # both have told before either goes on
+        assert {(e.trial, e.worker, e.progress.status) for e in (first, second)} == {
+            (7, "0", RUNNING),
+            (8, "1", RUNNING),
+        }
+        assert first.progress.curve == second.progress.curve  # it follows from the task alone
+        crew.advance(8)
+        crew.stop(7)
+        ends = {e.trial: e.progress for e in (_next(crew), _next(crew))}
+        assert {end.status for end in ends.values()} == {COMPLETED}
+        assert (ends[7].curve, ends[8].curve["epoch"]) == ({}, [2])
+        assert crew.free() == ["0", "1"]
+
+    def test_measures_all_or_some(self, crew):
+        assert len(crew.measure(VALUES)) == 2
+        (alone,) = crew.measure(VALUES, together=1)
+        assert alone.images_per_second > 0
+
+    def test_killed_worker_is_told_and_comes_back(self, crew):
+        crew.begin("0", 7, dataclasses.replace(TASK, epochs=100))
+        crew.begin("1", 8, TASK)
+        _next(crew), _next(crew)
+        before = _process_of(crew, "0")
+        crew.advance(7)
+        os.kill(before, signal.SIGKILL)
+        event = _next(crew)
+        assert (event.trial, event.worker, event.progress) == (7, "0", None)
+        _until(lambda: crew.free() == ["0"], crew)
+        assert _process_of(crew, "0") != before
+        crew.begin("0", 9, dataclasses.replace(TASK, epochs=1))
+        assert _next(crew).progress.status == COMPLETED
+        crew.advance(8)  # the other has not heard of it
+        assert _next(crew).progress.status == COMPLETED
+
+    def test_replaced_worker_tells_nothing_more_of_its_trial(self, crew):
+        before = _process_of(crew, "1")
+        crew.begin("1", 7, dataclasses.replace(TASK, epochs=1000))
+        crew.replace("1")
+        _until(lambda: crew.free() == ["0", "1"], crew)
+        assert _process_of(crew, "1") != before
+
+    def test_listens_on_this_machine_only_over_tls_and_serves_no_page(self, crew):
+        scheduler = crew._client.cluster.scheduler
+        workers = crew._client.scheduler_info(n_workers=-1)["workers"]
+        addresses = [scheduler.address, *workers, *(facts["nanny"] for facts in workers.values())]
+        assert len(addresses) == 5
+        assert {re.sub(r"\d+$", "", address) for address in addresses} == {"tls://127.0.0.1:"}
+        assert scheduler.http_server.address == "127.0.0.1"
+        pages = [scheduler.http_server.port, *(facts["services"]["dashboard"] for facts in workers.values())]
+        for port in pages:
+            for page in ("", "status", "info/main/workers.html", "metrics", "health", "json/counts.json"):
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=10)
+        ours = {_inode(link) for pid in [os.getpid(), *crew._client.run(os.getpid).values()] for link in _sockets(pid)}
+        listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        places = {fields[1].partition(":")[0] for fields in listening if fields[3] == "0A" and fields[9] in ours}
+        assert places == {"0100007F"}  # 127.0.0.1
+
+
+def _sockets(pid):
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = str(link.readlink())
+        except OSError:  # closed meanwhile
+            continue
+        if target.startswith("socket:"):
+            yield target
+
+
+def _inode(link):
+    return link.partition("[")[2].rstrip("]")
+
+
+def test_worker_that_grew_too_large_is_replaced_between_trials():
+    with local_crew(dataclasses.replace(SESSION, memory=1), workers=1) as crew:
+        crew.wait()
+        before = _process_of(crew, "0")
+        crew.begin("0", 1, TASK)
+        assert _next(crew).progress.status == RUNNING
+        assert _process_of(crew, "0") == before  # never in the middle of one
+        crew.advance(1)
+        assert _next(crew).progress.status == COMPLETED
+        _until(lambda: crew.free() == ["0"], crew)
+        assert _process_of(crew, "0") != before
+
+
+def test_crew_that_is_kept_small_trains_on_and_leaves_no_process():
+    with local_crew(SESSION, workers=2) as crew:
+        crew.wait()
+        processes = [_process_of(crew, "0"), _process_of(crew, "1")]
+        crew.keep(1)
+        _until(lambda: not Path(f"/proc/{processes[1]}").exists())
+        assert (crew.size, crew.free()) == (1, ["0"])
+        crew.begin("0", 1, dataclasses.replace(TASK, epochs=1))
+        assert _next(crew).progress.status == COMPLETED
+    _until(lambda: not Path(f"/proc/{processes[0]}").exists(), seconds=10)
+
+
+def test_missing_data_set_is_the_error_that_it_is():
+    session = dataclasses.replace(SESSION, data=DataSpec("folder:/nowhere/photos", (8, 8)))
+    with local_crew(session, workers=2) as crew, pytest.raises(DataError, match="/nowhere/photos"):
+        crew.wait()
+
+
+def test_workers_that_die_in_their_start_end_the_search(tmp_path):
+    space = tmp_path / "deadly.py"
+    space.write_text("import os\nos.kill(os.getpid(), 9)\n")
+    session, message = dataclasses.replace(SESSION, space=str(space)), "Worker processes die while they start, 3 until"
+    with local_crew(session, workers=1) as crew, pytest.raises(TunerError, match=message) as error:
+        crew.wait()
+    assert "\n" not in str(error.value)
+
+
+def test_file_that_a_worker_cannot_read_is_no_dead_worker():
+    """Until then a search waited two minutes, and told of workers that do not come."""
+    with local_crew(SESSION, workers=1) as crew:
+        crew.wait()
+        (member,) = crew._members.values()
+        crew._members["elsewhere"] = dataclasses.replace(member, name="1", actor=None)
+        crew._happened.put(("raised", "elsewhere", PermissionError("no")))
+        with pytest.raises(PermissionError, match="no"):
+            crew.next(DEADLINE_SECONDS)
+
+
+class TestDriver:
+    """`python -m tuner.search --workers 2`, and what becomes of its processes."""
+
+    @pytest.fixture
+    def start(self, tmp_path):
+        """Starts a search as the leader of a session, and returns it with the file of its stderr."""
+        drivers = []
+
+        def start():
+            file = tmp_path / "stderr"
+            command = [sys.executable, "-m", "tuner.search", "--space", "tiny", "--workers", "2"]
+            command += ["--study", "mine", "--results-dir", str(tmp_path)]
+            environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+            with file.open("w") as stderr:
+                drivers.append(
+                    subprocess.Popen(
+                        [*command, "--max-epochs", "3"],
+                        cwd=ROOT,
+                        stdout=subprocess.DEVNULL,
+                        stderr=stderr,
+                        env=environment,
+                        start_new_session=True,
+                    )
+                )
+            return drivers[-1], file
+
+        yield start
+        for driver in drivers:
+            driver.kill()
+            driver.wait()
+            for process in _children(driver.pid):
+                os.kill(process, signal.SIGKILL)
+
+    def test_killed_driver_takes_its_processes_along(self, start):
+        driver, told = start()
+        _until(lambda: "trial 1/" in told.read_text())
+        assert len(_children(driver.pid)) >= 4  # the driver, what forks, and two workers
+        driver.kill()
+        driver.wait()
+        _until(lambda: not _children(driver.pid), seconds=5)
+
+    @pytest.mark.parametrize("moment", ["forking", "workers", "first trial", "last trial"])
+    def test_ctrl_c_ends_all_with_one_message(self, start, moment):
+        driver, told = start()
+        moments = {
+            "forking": lambda: len(_children(driver.pid)) >= 2,
+            "workers": lambda: len(_children(driver.pid)) >= 5,
+            "first trial": lambda: "trial " in told.read_text(),
+            "last trial": lambda: told.read_text().count("\ntrial ") == 5,
+        }
+        _until(moments[moment])
+        os.killpg(driver.pid, signal.SIGINT)
+        assert driver.wait(DEADLINE_SECONDS) == 130
+        _until(lambda: not _children(driver.pid), seconds=5)
+        lines = [line for line in told.read_text().splitlines() if not line.startswith("trial ")]
+        assert len(lines) == 1
+        assert lines[0].startswith("Interrupted. To go on: python -m tuner.search --study mine --results-dir ")
+
+
+class TestConnectedCrew:
+    """A Dask cluster of other processes, as on several machines: `dask scheduler` and `dask worker`."""
+
+    @pytest.fixture
+    def start(self, tmp_path):
+        """Starts a process of Dask; all end with the test."""
+        processes = []
+
+        def start(*arguments):
+            command = [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]]
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+            processes.append(process)
+            return process
+
+        yield start
+        for process in processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    @pytest.fixture
+    def scheduler(self, start, tmp_path):
+        file = tmp_path / "scheduler.json"
+        start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+        _until(file.exists)
+        return re.search(r'"address": "(.*?)"', file.read_text())[1]
+
+    def _add(self, start, scheduler, name):
+        options = ["--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", "--memory-limit", "0", "--name", name]
+        return start("dask_worker", scheduler, *options)
+
+    def test_workers_are_used_also_one_that_joins_later_and_one_that_leaves(self, start, scheduler):
+        with pytest.raises(TunerError, match=f"The Dask cluster at {scheduler} has no worker") as error:
+            self._connect(scheduler)
+        assert error.value.exit_status == 1
+        self._add(start, scheduler, "first")
+        _until(lambda: self._has_workers(scheduler, 1))
+        with connected_crew(SESSION, address=scheduler) as crew:
+            assert (crew.facts.train, crew.free()) == (1151, ["first"])
+            second = self._add(start, scheduler, "second")
+            _until(lambda: crew.free() == ["first", "second"], crew)
+            assert crew.size == 2
+            crew.begin("second", 4, TASK)
+            assert _next(crew).worker == "second"
+            os.killpg(second.pid, signal.SIGKILL)
+            assert _next(crew).progress is None
+            assert crew.free() == ["first"]
+        # The next search finds the workers as the last one left them, whatever its session.
+        session = dataclasses.replace(SESSION, batch_size=32, cores=None)
+        with connected_crew(session, address=scheduler) as crew:
+            crew.wait()
+            crew.begin("first", 1, dataclasses.replace(TASK, epochs=1))
+            assert _next(crew).progress.status == COMPLETED
+
+    def _connect(self, scheduler):
+        with connected_crew(SESSION, address=scheduler):
+            pass
+
+    def _has_workers(self, scheduler, number):
+        import distributed
+
+        with distributed.Client(scheduler) as client:
+            return len(client.scheduler_info(n_workers=-1)["workers"]) == number
+
+    @pytest.mark.parametrize("address", ["127.0.0.1:9", "nonsense://127.0.0.1:9", "tls://127.0.0.1:9"])
+    def test_no_scheduler_is_one_sentence(self, address):
+        with pytest.raises(TunerError) as error:
+            self._connect(address)
+        assert re.fullmatch(rf"No Dask scheduler answers at {address}: [^\n]+", str(error.value))

@@ -1,0 +1,39 @@
+"""The plan of a search: its trials, its time and its disk, before any of it is spent."""
+
+import dataclasses
+
+import pytest
+
+from tuner.messages import Measurement
+from tuner.oracles.base import Rung
+from tuner.plan import Plan
+
+PLAN = Plan([Rung(3, 0, 1), Rung(1, 1, 3), Rung(2, 0, 3)], Measurement(start_seconds=2.0, epoch_seconds=0.5))
+
+
+def test_plan_counts_what_will_be_trained():
+    assert (PLAN.trials, PLAN.configurations, PLAN.epochs, PLAN.seconds) == (6, 5, 11, 5 * 2.0 + 11 * 0.5)
+
+
+def test_plan_is_four_lines():
+    lines = dataclasses.replace(PLAN, state_bytes=65_520).lines()
+    assert lines[0] == "Trials    6 trials of 5 configurations, 11 epochs in all"
+    assert lines[1] == "Rungs     3 x 0->1, 1 x 1->3, 2 x 0->3 (trials x epochs)"
+    assert lines[2].startswith("Time      about 16 s on this machine (measured with the default configuration: 2.0 s")
+    assert lines[3] == "Disk      checkpoints take 262 kB at most, and nothing when it is done"
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize(("workers", "seconds"), [(1, 15.5), (2, 7.75), (100, 2.0 + 3 * 0.5)])
+def test_workers_share_the_time_but_not_that_of_the_longest_trial(workers, seconds):
+    assert dataclasses.replace(PLAN, workers=workers).seconds == seconds
+
+
+@pytest.mark.parametrize(("workers", "states"), [(1, 3 + 1), (4, 3 + 4)])
+def test_disk_holds_a_state_of_each_trial_that_may_go_on_and_of_each_that_runs(workers, states):
+    assert dataclasses.replace(PLAN, workers=workers, state_bytes=1000).disk_bytes == states * 1000
+
+
+def test_plan_of_nothing_takes_no_time():
+    plan = dataclasses.replace(PLAN, rungs=[])
+    assert (plan.trials, plan.epochs, plan.disk_bytes) == (0, 0, 0)

@@ -1,0 +1,90 @@
+"""Times and sizes are read as people write them, and what is none is refused by its text."""
+
+import argparse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuner.quantities import byte_size, describe_bytes, describe_seconds, duration, share
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("30m", 1800),
+        ("1h30m", 5400),
+        ("1H30M", 5400),
+        ("2d", 172_800),
+        ("1d2h3m4s", 93_784),
+        ("0.5h", 1800),
+        ("1h30", 3630),
+    ],
+)
+def test_duration_is_read_in_any_unit(text, seconds):
+    assert duration(text) == seconds
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99), st.integers(1, 99))
+def test_parts_of_a_duration_add_up(days, hours, minutes, seconds):
+    expected = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    assert duration(f"{days}d{hours}h{minutes}m{seconds}s") == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0h", "-5", "5x", "h", "1h-30m", "1 h", "1:30", "1.m", ".5h", "nan", "inf"])
+def test_text_that_is_no_duration_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time; write 90s, 30m, 1h30m or 2d") as refused:
+        duration(text)
+    assert repr(text) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("500M", 500_000_000), ("2G", 2 * 10**9), ("1.5GB", 15 * 10**8), ("3k", 3000), ("12", 12), ("1t", 10**12)],
+)
+def test_size_is_read_in_any_unit(text, size):
+    assert byte_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "0G", "-1M", "5X", "G", "1 G", "1,5G", "nan"])
+def test_text_that_is_no_size_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no size; write 500M or 2G") as refused:
+        byte_size(text)
+    assert repr(text) in str(refused.value)
+
+
+@pytest.mark.parametrize(("text", "number"), [("0.5", 0.5), ("1", 1.0), ("1e-3", 0.001)])
+def test_share_is_a_number_up_to_one(text, number):
+    assert share(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "0", "1.01", "-0.5", "half", "nan", "inf", "50%"])
+def test_text_that_is_no_share_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no share") as refused:
+        share(text)
+    assert repr(text) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (3600, "60 min"), (7200, "2 h"), (90_000, "25 h")]
+)
+def test_durations_have_the_unit_a_person_would_use(seconds, text):
+    assert describe_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (65_520, "66 kB"),
+        (12_345_678, "12 MB"),
+        (1_250_000_000, "1.2 GB"),
+        (5 * 10**12, "5000.0 GB"),
+    ],
+)
+def test_sizes_have_the_unit_a_person_would_use(size, text):
+    assert describe_bytes(size) == text

@@ -1,0 +1,94 @@
+"""When a search stops: limits of time and epochs, and what a trial is expected to take."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Iterable
+
+from tuner.messages import Measurement
+from tuner.records import COMPLETED, Record
+
+__all__ = ["Budget", "Limits"]
+
+# A trial is begun when it should end in time even if it takes a tenth longer than those before it.
+SAFETY = 1.1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a person allows a search.
+
+    Args:
+        seconds: Wall time of the search, or None.
+        total_epochs: Epochs that all trials of the study together may train, or None.
+        trial_seconds: Wall time of one trial, or None.
+        retries: How often a trial is begun again whose worker died.
+        disk_bytes: What checkpoints may take, or None.
+    """
+
+    seconds: float | None = None
+    total_epochs: int | None = None
+    trial_seconds: float | None = None
+    retries: int = 2
+    disk_bytes: int | None = None
+
+
+class Budget:
+    """Says whether a trial still fits.
+
+    Args:
+        limits: What is allowed.
+        began: Time of `time.monotonic` from which `limits.seconds` counts.
+        measured: What the default configuration costs, for as long as no trial has ended; None means nothing.
+    """
+
+    def __init__(self, limits: Limits, *, began: float, measured: Measurement | None = None) -> None:
+        self.limits = limits
+        self._began = began
+        self._measured = measured or Measurement(start_seconds=0.0, epoch_seconds=0.0)
+
+    def seconds_left(self) -> float | None:
+        """Returns the time that is left, or None where there is no limit."""
+        return None if self.limits.seconds is None else self._began + self.limits.seconds - time.monotonic()
+
+    def epochs_left(self, held: Iterable[Record]) -> int | None:
+        """Returns the epochs that may still be begun, or None where there is no limit."""
+        if self.limits.total_epochs is None:
+            return None
+        return self.limits.total_epochs - sum(_epochs_of(record) for record in held)
+
+    def refusal(self, *, epochs: int, macs: int, held: list[Record]) -> str:
+        """Returns why a trial must not begin any more, or an empty text.
+
+        Args:
+            epochs: Epochs that it would train.
+            macs: Multiply-accumulates of its network for one image.
+            held: The trials of the study so far.
+        """
+        allowed = self.epochs_left(held)
+        if allowed is not None and epochs > allowed:
+            return f"--total-epochs {self.limits.total_epochs} is reached"
+        left = self.seconds_left()
+        if left is not None and self.expected_seconds(epochs=epochs, macs=macs, held=held) > left:
+            return f"--time-limit is reached: the next trial, {epochs} epochs, would not end in time"
+        return ""
+
+    def expected_seconds(self, *, epochs: int, macs: int, held: Iterable[Record]) -> float:
+        """Returns what a trial should take, going by the trials that ended and, before there are any, the plan."""
+        ended = [record for record in held if record.status == COMPLETED and record.curve.get("epoch")]
+        epoch_seconds = [record.seconds / len(record.curve["epoch"]) for record in ended]
+        if epoch_seconds:
+            rates = [seconds / max(record.macs, 1) for seconds, record in zip(epoch_seconds, ended, strict=True)]
+            each = max(statistics.median(rates) * macs, min(epoch_seconds))
+        else:
+            each = self._measured.epoch_seconds
+        return SAFETY * (epochs * each + self._measured.start_seconds)
+
+
+def _epochs_of(record: Record) -> int:
+    """Returns the epochs that a trial trained, or will train if it is running."""
+    if record.order is None:
+        return record.epochs - record.initial_epoch
+    return len(record.curve.get("epoch", []))

@@ -1,0 +1,268 @@
+"""A crew of processes, those of a Dask cluster: Dask starts them, restarts them and carries what is said.
+
+Each Dask worker holds one actor with one `tuner.worker.Worker`, which keeps its data and its compiled steps for the
+whole search. A call to an actor takes 1.5 ms, a Dask task 12 ms (2 cores, TLS on 127.0.0.1). What happens to the
+processes comes from the scheduler's own log of events.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import distributed
+
+from tuner.crew import Event
+from tuner.errors import TunerError
+from tuner.hardware import num_gpus
+from tuner.messages import Facts, Measurement, Session, Task
+from tuner.records import RUNNING
+from tuner.trainer import Trainer
+
+__all__ = ["DaskCrew"]
+
+# A search without any worker for so long ends: nobody is going to come back.
+SECONDS_WITHOUT_WORKERS = 120.0
+
+# So many deaths for each worker, none of them ready in between: they would be started for ever.
+DEATHS_AT_START = 3
+
+_POLL_SECONDS = 1.0
+
+
+@dataclasses.dataclass
+class _Member:
+    """A Dask worker: its name, and its actor once that is ready."""
+
+    name: str
+    cores: int
+    actor: Any = None
+    trial: int | None = None
+
+
+class DaskCrew:
+    """Workers of a Dask cluster.
+
+    Args:
+        client: Connected to the scheduler.
+        session: What all trials share.
+        gpus_per_trial: Share of a GPU that a worker has; None where there is none.
+        expected: Number of workers to wait for at the beginning.
+    """
+
+    def __init__(
+        self, client: distributed.Client, session: Session, *, expected: int, gpus_per_trial: float | None = None
+    ) -> None:
+        self._client = client
+        self._session = session
+        self._gpus_per_trial = gpus_per_trial
+        self._expected = expected
+        self._members: dict[str, _Member] = {}
+        self._happened: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
+        self._events: collections.deque[Event] = collections.deque()
+        self._facts: Facts | None = None
+        self._last_seen = time.monotonic()
+        self._deaths_at_start = 0
+        client.subscribe_topic("all", self._hear)
+        for address in list(self._scheduler_workers()):
+            self._add(address)
+
+    @property
+    def facts(self) -> Facts:
+        """What there is to know of the data; waits for the workers."""
+        self.wait()
+        if self._facts is None:
+            self._facts = self._ready()[0].actor.facts().result()
+        return self._facts
+
+    @property
+    def size(self) -> int:
+        """Number of workers, busy or not."""
+        return max(len(self._members), self._expected)
+
+    def wait(self) -> None:
+        """Waits until the expected workers have loaded their data.
+
+        Raises:
+            TunerError: If they do not come.
+        """
+        while len(self._ready()) < self._expected:
+            self._step(_POLL_SECONDS)
+
+    def measure(self, hyperparameters: Mapping[str, Any], *, together: int | None = None) -> list[Measurement]:
+        """Measures a configuration on some workers at the same time.
+
+        Args:
+            hyperparameters: Values by name.
+            together: Number of workers; None means all.
+        """
+        self.wait()
+        calls = [member.actor.measure(dict(hyperparameters)) for member in self._ready()[:together]]
+        return [call.result() for call in calls]
+
+    def keep(self, workers: int) -> None:
+        """Lets all workers but the first few go."""
+        leaving = [a for a, member in self._members.items() if member in self._ready()[workers:]]
+        for address in leaving:
+            del self._members[address]
+        self._expected = workers
+        if leaving and self._client.cluster:
+            self._client.cluster.scale(workers)  # from the last; the scheduler does not retire one that has an actor
+
+    def free(self) -> Sequence[str]:
+        """Returns the names of the workers that have no trial, in a fixed order."""
+        return [member.name for member in self._ready() if member.trial is None]
+
+    def begin(self, worker: str, trial: int, task: Task) -> None:
+        """Gives a free worker a trial."""
+        address, member = next((a, m) for a, m in self._members.items() if m.name == worker)
+        member.trial = trial
+        self._call(address, "begin", task)
+
+    def advance(self, trial: int) -> None:
+        """Lets a trial that is running train its next epoch."""
+        self._call(self._address_of(trial), "advance")
+
+    def stop(self, trial: int) -> None:
+        """Ends a trial that is running after the epochs that it has."""
+        self._call(self._address_of(trial), "stop")
+
+    def replace(self, worker: str) -> None:
+        """Puts a new process in the place of a worker; of a trial that it has, no event comes any more."""
+        for address in [a for a, member in self._members.items() if member.name == worker]:
+            del self._members[address]
+            _in_background(lambda address=address: self._client.restart_workers([address], raise_for_error=False))
+
+    def next(self, seconds: float | None = None) -> Event | None:
+        """Waits for what comes next."""
+        until = None if seconds is None else time.monotonic() + seconds
+        while not self._events:
+            left = _POLL_SECONDS if until is None else min(_POLL_SECONDS, until - time.monotonic())
+            if left <= 0:
+                return None
+            self._step(left)
+        return self._events.popleft()
+
+    def _ready(self) -> list[_Member]:
+        ready = (member for member in self._members.values() if member.actor is not None)
+        return sorted(ready, key=lambda member: (len(member.name), member.name))  # 10 comes after 2
+
+    def _address_of(self, trial: int) -> str:
+        return next(address for address, member in self._members.items() if member.trial == trial)
+
+    def _call(self, address: str, method: str, *arguments: Any) -> None:
+        """Calls the actor in the background; what it returns comes into the queue."""
+        call = getattr(self._members[address].actor, method)
+
+        def wait() -> None:
+            try:
+                self._happened.put(("told", address, call(*arguments).result()))
+            except Exception as error:  # noqa: BLE001  (raised again where the driver waits)
+                self._happened.put(("raised", address, error))
+
+        _in_background(wait)
+
+    def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Takes an event of the scheduler, in Dask's own thread."""
+        _, what = event
+        if isinstance(what, dict) and what.get("action") in ("add-worker", "remove-worker"):
+            self._happened.put((what["action"], what["worker"], None))
+
+    def _step(self, seconds: float) -> None:
+        """Handles one thing that happened, or nothing where nothing happens in time."""
+        try:
+            kind, address, value = self._happened.get(timeout=seconds)
+        except queue.Empty:
+            self._check_alive()
+            return
+        if kind == "add-worker":
+            self._add(address)
+        elif kind == "remove-worker":
+            self._lose(address)
+        elif address in self._members:
+            self._take(kind, address, value)
+
+    def _take(self, kind: str, address: str, value: Any) -> None:
+        """Takes what an actor says: that it is ready, how a trial goes on, or an error."""
+        member = self._members[address]
+        if kind == "raised":
+            if isinstance(value, OSError) and member.actor:  # it has gone, and the scheduler may not have seen it yet
+                self._lose(address)
+                return
+            if isinstance(value, ModuleNotFoundError):
+                raise TunerError(f"A worker of the cluster cannot import {value.name}; install this program there too.")
+            raise value
+        if kind == "ready":
+            member.actor = value
+            self._deaths_at_start = 0
+            return
+        assert member.trial is not None, "only a worker with a trial tells"
+        self._events.append(Event(member.trial, member.name, value))
+        if value.status != RUNNING:
+            member.trial = None
+            if self._session.memory is not None and value.memory > self._session.memory:
+                self.replace(member.name)
+
+    def _add(self, address: str) -> None:
+        """Makes the actor of a worker that has come."""
+        facts = self._scheduler_workers().get(address)
+        if facts is None or address in self._members:
+            return
+        member = _Member(str(facts["name"]), int(facts["nthreads"]))
+        self._members[address] = member
+        session = self._session if self._session.cores else dataclasses.replace(self._session, cores=member.cores)
+        future = self._client.submit(
+            Trainer, session, self._environment(member.name), actor=True, workers=[address], pure=False
+        )
+
+        def wait() -> None:
+            try:
+                self._happened.put(("ready", address, future.result()))
+            except Exception as error:  # noqa: BLE001
+                self._happened.put(("raised", address, error))
+
+        _in_background(wait)
+
+    def _lose(self, address: str) -> None:
+        member = self._members.pop(address, None)
+        if member is not None and member.trial is not None:
+            self._events.append(Event(member.trial, member.name, None))
+        if member is not None and member.actor is None:
+            self._deaths_at_start += 1
+            if self._deaths_at_start >= DEATHS_AT_START * self._expected:
+                raise TunerError(
+                    f"Worker processes die while they start, {self._deaths_at_start} until now; most often the memory "
+                    "is too small for so many: try fewer --workers, or --workers 0, which shows what happens."
+                )
+
+    def _environment(self, name: str) -> dict[str, str]:
+        if not self._gpus_per_trial:
+            return {}
+        chosen = {}
+        if name.isdigit():  # a worker of our own; a cluster gives its workers their GPUs itself
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+            devices = visible.split(",") if visible else [str(number) for number in range(num_gpus())]
+            chosen = {"CUDA_VISIBLE_DEVICES": devices[int(int(name) * self._gpus_per_trial) % len(devices)]}
+        return {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **chosen}
+
+    def _check_alive(self) -> None:
+        if self._members and self._client.status == "running":
+            self._last_seen = time.monotonic()
+        elif time.monotonic() - self._last_seen > SECONDS_WITHOUT_WORKERS:
+            raise TunerError(
+                f"There has been no worker for {SECONDS_WITHOUT_WORKERS:.0f} s. What was searched is in the study; the "
+                "same command goes on once there are workers."
+            )
+
+    def _scheduler_workers(self) -> Mapping[str, Any]:
+        return self._client.scheduler_info(n_workers=-1)["workers"]
+
+
+def _in_background(call: Any) -> None:
+    threading.Thread(target=call, daemon=True).start()

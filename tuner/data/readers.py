@@ -1,0 +1,186 @@
+"""Images of prepared data by their numbers, in order or shuffled, for data that does not fit into memory.
+
+A reader numbers the images of one or more splits from 0, in the order in which `reading` puts them into arrays. It
+holds their labels, and reads and decodes images only as `tf.data` asks for them. `streaming` makes splits of it.
+
+Images of a folder are shuffled by a permutation of all file names. Of TFDS's shards the order is permuted; several are
+read side by side, and what they yield is shuffled within windows of encoded images that fit into `WINDOW_BYTES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from tuner.data.images import find_broken
+from tuner.data.reading import READ_ERRORS, numbers_of
+from tuner.data.source import Source
+from tuner.errors import DataError
+
+__all__ = ["WINDOW_BYTES", "FolderReader", "Reader", "ShardReader", "Shuffle", "open_reader"]
+
+# About five windows exist at once, with copies: one is filled, one waits, one is emptied. Streaming 8,000 to 12,000
+# records of 27 kB took 55, 160 and 213 MB with windows of 2, 16 and 32 MiB (2 cores); an ImageNet photo has 110 kB.
+WINDOW_BYTES = 64 * 2**20
+_WINDOW_IMAGES = 16384  # more would only delay the first batch
+
+_OPEN_SHARDS = 16  # read side by side when shuffling, as TFDS does
+_BLOCK = 16  # images taken from a shard in turn, as TFDS does
+_LABELS = 4096  # labels handed from TensorFlow to NumPy at a time
+
+# Seed and number of the epoch, from which the order follows; None keeps that of the numbers.
+Shuffle = tuple[int, int] | None
+
+
+class Reader(Protocol):
+    """What a streamed split needs of the place where its images are.
+
+    Args:
+        labels: int32, `(n,)`, the label of each number; -1 for an image without one.
+    """
+
+    labels: np.ndarray
+
+    def items(self, numbers: np.ndarray, shuffle: Shuffle) -> Any:
+        """Returns a `tf.data.Dataset` of each number and what `decode` needs to make its image.
+
+        Args:
+            numbers: Which images, ascending.
+            shuffle: Seed and epoch, or None.
+        """
+
+    def decode(self, item: Any) -> Any:
+        """Returns an image, uint8, as tensor."""
+
+    def blame(self, numbers: np.ndarray, shuffle: Shuffle, *, done: int) -> DataError:
+        """Returns the error for an image that cannot be read, after the first `done` of `items(numbers, shuffle)`."""
+
+
+def open_reader(source: Source, splits: list[str]) -> Reader:
+    """Returns the reader of a source's splits, numbered one split after the other.
+
+    Raises:
+        DataError: If the labels cannot be read.
+    """
+    return (FolderReader if isinstance(source.builder, tfds.ImageFolder) else ShardReader)(source, splits)
+
+
+class FolderReader:
+    """Reads the image files of class folders."""
+
+    def __init__(self, source: Source, splits: list[str]) -> None:
+        # ImageFolder shuffles its files once, the same way every time, and tells their order nowhere else.
+        examples = [example for split in splits for example in source.builder._split_examples[split]]
+        numbers = {name: number for number, name in enumerate(source.labels)}
+        self.labels = np.array([numbers.get(example.label, -1) for example in examples], np.int32)
+        self._paths = [example.image_path for example in examples]
+        self._channels = source.image_shape[2]
+        self._feature = source.builder.info.features[source.image_key]
+
+    def items(self, numbers: np.ndarray, shuffle: Shuffle) -> Any:
+        """Returns numbers and paths, fully permuted if shuffled."""
+        paths = tf.constant(self._paths)
+        return tf.data.Dataset.from_tensor_slices(_permuted(numbers, shuffle)).map(
+            lambda number: (number, tf.gather(paths, number))
+        )
+
+    def decode(self, item: Any) -> Any:
+        """Reads and decodes the file of a path."""
+        return self._feature.decode_example(tf.io.read_file(item))
+
+    def blame(self, numbers: np.ndarray, shuffle: Shuffle, *, done: int) -> DataError:
+        """Finds the broken file among those that were not read."""
+        left: Iterable[int] = _permuted(numbers, shuffle)[done:]
+        return find_broken((Path(self._paths[number]) for number in left), channels=self._channels)
+
+
+class ShardReader:
+    """Reads the TFRecord files of a prepared TFDS data set; reads all of them once for their labels."""
+
+    def __init__(self, source: Source, splits: list[str]) -> None:
+        info = source.builder.info
+        if info.file_format != tfds.core.FileFormat.TFRECORD:
+            raise DataError(
+                f"{source.name} is too large for memory and prepared as {info.file_format.value}; prepare it as "
+                "tfrecord (tfds build --file_format=tfrecord) or give a smaller --image-size."
+            )
+        self._source, self._splits = source, splits
+        shards = [shard for split in splits for shard in info.splits[split].file_instructions]
+        self._paths = np.array([str(shard.filename) for shard in shards])
+        self._bounds = np.cumsum([0, *(shard.take for shard in shards)])
+        self._image = tfds.features.FeaturesDict({source.image_key: info.features[source.image_key]})
+        size = sum(tf.io.gfile.stat(path).length for path in self._paths) // max(1, self._bounds[-1])
+        self._window = min(max(_OPEN_SHARDS, WINDOW_BYTES // max(1, int(size))), _WINDOW_IMAGES)
+        self.labels = self._read_labels()
+
+    def items(self, numbers: np.ndarray, shuffle: Shuffle) -> Any:
+        """Returns numbers and records; shards without any of the numbers are not opened."""
+        is_wanted = np.zeros(self._bounds[-1], bool)
+        is_wanted[numbers] = True
+        wanted = tf.constant(is_wanted)
+        shards = np.flatnonzero(np.diff(np.searchsorted(numbers, self._bounds)))
+        records = self._records(_permuted(shards, shuffle), side_by_side=shuffle is not None)
+        records = records.filter(lambda number, _: tf.gather(wanted, number))
+        return records if shuffle is None else _shuffled(records, shuffle, window=self._window)
+
+    def decode(self, item: Any) -> Any:
+        """Decodes the image of a record."""
+        return self._image.deserialize_example(item)[self._source.image_key]
+
+    def blame(self, numbers: np.ndarray, shuffle: Shuffle, *, done: int) -> DataError:
+        """Says that the prepared data has changed or cannot be decoded."""
+        return self._source.blame(self._source, " and ".join(self._splits))
+
+    def _records(self, shards: np.ndarray, *, side_by_side: bool) -> Any:
+        """Returns the number and the bytes of each record, of one shard after the other or of several in turn."""
+        return tf.data.Dataset.from_tensor_slices((self._paths[shards], self._bounds[shards])).interleave(
+            lambda path, first: tf.data.TFRecordDataset(path, buffer_size=2**20).enumerate(first),
+            cycle_length=_OPEN_SHARDS if side_by_side else 1,
+            block_length=_BLOCK,
+            num_parallel_calls=tf.data.AUTOTUNE if side_by_side else None,
+            deterministic=True if side_by_side else None,  # one after the other is in order anyway
+        )
+
+    def _read_labels(self) -> np.ndarray:
+        """Reads every record once, without decoding its image."""
+        key, count = self._source.label_key, self._bounds[-1]
+        feature = tfds.features.FeaturesDict({key: self._source.builder.info.features[key]})
+        labels, seen = np.full(count, -1, np.int64), 0
+        pairs = self._records(np.arange(len(self._paths)), side_by_side=True).map(
+            lambda number, record: (number, feature.deserialize_example(record)[key]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        try:
+            for numbers, values in pairs.batch(_LABELS).as_numpy_iterator():
+                labels[numbers], seen = values, seen + len(numbers)
+        except (*READ_ERRORS, IndexError) as error:  # IndexError: more records than TFDS has noted
+            raise self.blame(np.arange(count), None, done=seen) from error
+        if seen != count:
+            raise self.blame(np.arange(count), None, done=seen)
+        return numbers_of(labels, self._source)
+
+
+def _permuted(numbers: np.ndarray, shuffle: Shuffle) -> np.ndarray:
+    """Returns the numbers in the order of an epoch."""
+    return numbers if shuffle is None else np.random.default_rng(shuffle).permutation(numbers)
+
+
+def _shuffled(records: Any, shuffle: tuple[int, int], *, window: int) -> Any:
+    """Shuffles records within windows.
+
+    `Dataset.shuffle` would mix TensorFlow's global seed in, so that the order would not follow from `shuffle` alone.
+    """
+    first, second = np.random.SeedSequence(shuffle).generate_state(2).astype(np.int64)
+
+    def permute(index: Any, window_of: tuple[Any, Any]) -> tuple[Any, Any]:
+        numbers, items = window_of
+        seed = tf.stack([tf.constant(first), second + index])
+        order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(numbers)), seed=seed)
+        return tf.gather(numbers, order), tf.gather(items, order)
+
+    return records.batch(window).enumerate().map(permute).prefetch(1).unbatch()

@@ -1,0 +1,56 @@
+"""What this machine has: cores, memory, graphics processors, fast bfloat16. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["available_cores", "available_memory", "has_fast_bfloat16", "num_gpus", "resident_memory"]
+
+
+def available_cores() -> int:
+    """Returns how many processor cores this process may use, a container's limit included."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, period = [*_read("/sys/fs/cgroup/cpu.max").split(), "max", ""][:2]
+    if quota.isdigit() and period.isdigit():
+        cores = min(cores, -(-int(quota) // int(period)))
+    return max(1, cores)
+
+
+def available_memory() -> int:
+    """Returns how many bytes of memory programs may still take, a container's limit included; 0 where unknown."""
+    facts = dict(line.split(":", 1) for line in _read("/proc/meminfo").splitlines() if ":" in line)
+    free = int(facts.get("MemAvailable", "0 kB").split()[0]) * 1024
+    limit, used = _read("/sys/fs/cgroup/memory.max").strip(), _read("/sys/fs/cgroup/memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        free = min(free, int(limit) - int(used))
+    return free
+
+
+def num_gpus() -> int:
+    """Returns the number of NVIDIA graphics processors that this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    if visible is None:
+        return there
+    return min(there, len([name for name in visible.split(",") if name.strip() not in ("", "-1")]))
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether bfloat16 is multiplied in hardware made for it: a GPU, or a processor with AMX."""
+    return num_gpus() > 0 or "amx_bf16" in _read("/proc/cpuinfo")
+
+
+def resident_memory() -> int:
+    """Returns the bytes of memory that this process holds; 0 where that cannot be read."""
+    if sys.platform != "linux":
+        return 0
+    return int(_read("/proc/self/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

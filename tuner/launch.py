@@ -1,0 +1,123 @@
+"""Starts the worker processes of a search on this machine, or finds those of a running Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver, resource_tracker
+from typing import Any
+
+import dask
+import distributed
+
+from tuner.cluster import DaskCrew
+from tuner.command import import_tensorflow
+from tuner.errors import TunerError
+from tuner.messages import Session
+
+__all__ = ["connected_crew", "local_crew"]
+
+_NOTHING = logging.CRITICAL + 1
+
+
+@contextlib.contextmanager
+def local_crew(session: Session, *, workers: int, gpus_per_trial: float | None = None) -> Iterator[DaskCrew]:
+    """Starts worker processes on this machine, and ends them on leaving.
+
+    They listen on 127.0.0.1 only, speak TLS with certificates made for this search, and have no dashboard: the HTTP
+    ports that Dask always opens serve no page. Where there is no GPU they are forked from one process that has imported
+    TensorFlow, so that a worker that died is back in half a second; CUDA does not survive a fork.
+
+    Args:
+        session: What all trials share.
+        workers: Number of processes, >= 1.
+        gpus_per_trial: Share of a GPU that each has, or None.
+    """
+    method = "spawn" if gpus_per_trial else "forkserver"
+    _silence()
+    start = functools.partial(
+        distributed.LocalCluster,
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # the default port warns if taken
+        security=True,
+        memory_limit=0,  # the crew watches over memory: Dask would kill in the middle of a trial
+        silence_logs=_NOTHING,
+        resources={"GPU": gpus_per_trial} if gpus_per_trial else None,
+    )
+    routes: dict[str, Any] = {f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")}
+    config = {"distributed.worker.multiprocessing-method": method, **routes}
+    with dask.config.set(config), ThreadPoolExecutor(1) as thread:
+        with _deaf_to_interrupts():
+            if method == "forkserver":
+                forkserver.set_forkserver_preload(["distributed", "tuner.preload"])
+                forkserver.ensure_running()
+            starting = thread.submit(start)
+            import_tensorflow()  # this process needs it too, and has nothing else to do meanwhile
+            importlib.import_module("keras_tuner")
+        cluster = starting.result()
+        with cluster, distributed.Client(cluster) as client:
+            yield DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
+
+
+@contextlib.contextmanager
+def connected_crew(session: Session, *, address: str, gpus_per_trial: float | None = None) -> Iterator[DaskCrew]:
+    """Uses the workers of a running Dask cluster; certificates are those of Dask's own configuration.
+
+    Args:
+        session: What all trials share.
+        address: Address of the scheduler.
+        gpus_per_trial: Share of a GPU that each trial needs, or None.
+
+    Raises:
+        TunerError: If no scheduler answers, or it has no worker.
+    """
+    _silence()
+    try:
+        client = distributed.Client(address, timeout="10s")
+    except (OSError, ValueError, TypeError) as error:  # the last where there are no certificates
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TunerError(f"No Dask scheduler answers at {address}: {reason}") from error
+    with client:
+        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        if not workers:
+            raise TunerError(f"The Dask cluster at {address} has no worker; start some with `dask worker {address}`.")
+        yield DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Makes processes and threads that are started here, and theirs, blind to Ctrl-C: this process ends them.
+
+    A terminal sends it to all of them, and each would write a traceback. Here it only waits until the end: in the midst
+    of imports it would often be raised, and lost, in one of the callbacks with which Dask times garbage collections.
+    """
+    resource_tracker.ensure_running()  # it would unblock the signal
+    noted: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    # A thread that there is already takes a blocked signal, and Python handles it in the main thread all the same.
+    handler = signal.signal(signal.SIGINT, lambda number, _: noted.append(number)) if is_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+    if noted:
+        raise KeyboardInterrupt
+
+
+def _silence() -> None:
+    """Keeps Dask's log off the terminal: what matters comes as an event."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("distributed", "tornado", "asyncio")):
+            logging.getLogger(name).setLevel(_NOTHING)

@@ -1,0 +1,183 @@
+"""Keeps an oracle and a study in step: what was proposed, told and judged, in the order in which it came.
+
+A search that is started again replays the study to a new oracle: the same proposals, the same scores, in the same
+order. So the state of any oracle whose choices follow from its seed is restored, and nothing but the study is kept.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+
+import keras_tuner
+
+from tuner import records
+from tuner.dialogue import Dialogue, Proposal
+from tuner.errors import StudyError, TunerError
+from tuner.hypermodel import SEResNetHyperModel
+from tuner.messages import Progress
+from tuner.models import cost
+from tuner.order import FixedOrder
+from tuner.records import Record
+from tuner.scoring import judged, worst_score
+from tuner.study import Study
+from tuner.training import derived_seed
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """The trials of a search, for the oracle and in the study.
+
+    Args:
+        oracle: Proposes trials and hears their scores.
+        study: Keeps every trial.
+        hypermodel: Says what hyperparameters mean.
+        order: Is told when trials begin and end, or None.
+
+    Attributes:
+        held: All trials of the study, by number.
+        is_through: Whether the oracle has no more trials.
+    """
+
+    def __init__(
+        self, oracle: keras_tuner.Oracle, study: Study, hypermodel: SEResNetHyperModel, order: FixedOrder | None = None
+    ) -> None:
+        self.study = study
+        self.held: list[Record] = []
+        self.objective: str = oracle.objective.name
+        self._model = hypermodel
+        self._order = order
+        self._dialogue = Dialogue(oracle)
+        self._curves: dict[int, dict[str, list[float]]] = collections.defaultdict(dict)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether the oracle has no more trials."""
+        return self._dialogue.is_through
+
+    def replay(self) -> None:
+        """Tells a new oracle what the study holds, event by event.
+
+        Raises:
+            StudyError: If it proposes other trials than the study holds.
+        """
+        held, proposals = self.study.records(), self.study.proposals()
+        ended = sorted((r for r in held if r.order is not None), key=lambda r: r.order or 0)
+        for record, values in zip(held, proposals, strict=True):
+            while self._ended() < record.after:
+                self._replay_end(ended[self._ended()])
+            proposal = self._dialogue.ask(record.trial)
+            if proposal is None or proposal.values() != values or proposal.parent != record.parent:
+                raise StudyError(
+                    f"The study {self.study.name} cannot be continued exactly: trial {record.trial} would get other "
+                    f"values now. It was made with {_versions(self.study.versions)}; start a new one with --study."
+                )
+            self.held.append(dataclasses.replace(record, status=records.RUNNING, order=None))
+            if self._order:
+                self._order.begin(record)
+        for record in ended[self._ended() :]:
+            self._replay_end(record)
+
+    def ask(self) -> tuple[Record, Proposal] | None:
+        """Returns the oracle's next trial, or None where it has none now; it counts only once it is taken."""
+        proposal = self._dialogue.ask(len(self.held))
+        return None if proposal is None else (self.record_of(proposal), proposal)
+
+    def take(self, record: Record, proposal: Proposal) -> None:
+        """Writes a trial that is going to be trained."""
+        self.held.append(record)
+        self.study.begin(record, proposal=proposal.values())
+        if self._order:
+            self._order.begin(record)
+
+    def told(self, trial: int) -> int:
+        """Returns how many epochs of a running trial are known."""
+        return len(self._curves[trial].get("epoch", []))
+
+    def report(self, trial: int, metrics: Mapping[str, float]) -> bool | None:
+        """Writes an epoch of a trial.
+
+        Args:
+            trial: Number of the trial.
+            metrics: Values by name; `epoch` is the absolute epoch, from 1.
+
+        Returns:
+            Whether the oracle wants the trial to stop; None where the epoch is known: a trial that was begun again
+            after the death of its worker tells some epochs once more.
+        """
+        curve, epoch = self._curves[trial], int(metrics["epoch"])
+        if epoch in curve.get("epoch", []):
+            return None
+        for name, value in metrics.items():
+            curve.setdefault(name, []).append(value)
+        value = metrics[self.objective]
+        self.study.report(trial, epoch=epoch, value=value)
+        return self._dialogue.report(trial, epoch=epoch, value=value)
+
+    def judge(self, record: Record, progress: Progress) -> Record:
+        """Writes how a trial ended, and returns it with its score; the oracle is told by `conclude`."""
+        direction = self.study.config.direction
+        ended = judged(
+            record,
+            progress,
+            self._curves.pop(record.trial, {}),
+            objective=self.objective,
+            direction=direction,
+            worst=worst_score(self.held, direction, classes=self._model.classes),
+        )
+        ended = dataclasses.replace(ended, order=self._ended())
+        self.held[record.trial] = ended
+        self.study.finish(ended)
+        if self._order:
+            self._order.end(ended)
+        return ended
+
+    def conclude(self, record: Record) -> None:
+        """Tells the oracle how a trial ended.
+
+        Raises:
+            TunerError: If the trial failed as one before it, or the oracle gives up.
+        """
+        messages = [r.message for r in self.held if r.status == records.FAILED]
+        if record.status == records.FAILED and messages.count(record.message) > 1:
+            raise TunerError(f"Two trials failed in the same way, so the search stops: {record.cause}")
+        self._dialogue.end(record)
+
+    def record_of(self, proposal: Proposal) -> Record:
+        """Returns the next trial as it will be when it begins."""
+        initial_epoch, epochs = proposal.epochs(self._model.max_epochs)
+        size = cost(self._model.model_config(proposal.hyperparameters))
+        identity = json.dumps(proposal.hyperparameters, sort_keys=True)
+        return Record(
+            trial=len(self.held),
+            parent=proposal.parent,
+            hyperparameters=proposal.hyperparameters,
+            initial_epoch=initial_epoch,
+            epochs=epochs,
+            status=records.RUNNING,
+            seed=derived_seed(self.study.config.seed, identity),
+            params=size.params,
+            macs=size.macs,
+            after=self._ended(),
+        )
+
+    def _replay_end(self, record: Record) -> None:
+        self.held[record.trial] = record
+        values = record.curve.get(self.objective, [])
+        for epoch, value in zip(record.curve.get("epoch", []), values, strict=True):
+            if math.isfinite(value):
+                self._dialogue.report(record.trial, epoch=int(epoch), value=value)
+        self._dialogue.end(record)
+        if self._order:
+            self._order.end(record)
+
+    def _ended(self) -> int:
+        return sum(record.order is not None for record in self.held)
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,145 @@
+"""What the driver and the workers tell each other, as plain data that travels between processes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from tuner.config import SearchConfig
+from tuner.data import Dataset, DataSpec
+
+__all__ = ["Facts", "Measurement", "Progress", "Session", "Task"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """What all trials of a search share.
+
+    Args:
+        data: The data set.
+        space: Name or path of the search space.
+        max_epochs: Full budget of one configuration.
+        batch_size: Images a training step.
+        mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
+        cores: Processor cores of one worker; None means all.
+        memory: Bytes of memory that one worker should stay below; None means no limit.
+    """
+
+    data: DataSpec
+    space: str
+    max_epochs: int
+    batch_size: int
+    mixed_precision: bool = False
+    cores: int | None = None
+    memory: int | None = None
+
+    @classmethod
+    def of(cls, config: SearchConfig, data_dir: str | None, **options: Any) -> Session:
+        """Returns the session of a search; `data_dir` is where tensorflow-datasets keeps data, None for its default."""
+        return cls(
+            data=DataSpec(config.dataset, config.image_size, config.validation_fraction, data_dir, config.images),
+            space=config.space,
+            max_epochs=config.max_epochs,
+            batch_size=config.batch_size,
+            mixed_precision=config.mixed_precision,
+            **options,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the driver knows of the data without having loaded it.
+
+    Args:
+        train: Number of training images.
+        validation: Number of validation images.
+        input_shape: `(height, width, channels)` of every image.
+        classes: Number of classes.
+        mean: Mean of each channel of the training images.
+        variance: Variance of each channel.
+    """
+
+    train: int
+    validation: int
+    input_shape: tuple[int, int, int]
+    classes: int
+    mean: tuple[float, ...]
+    variance: tuple[float, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Facts:
+        """Returns the facts about a data set."""
+        mean, variance = dataset.channel_statistics()
+        return cls(
+            train=len(dataset.train),
+            validation=len(dataset.validation),
+            input_shape=dataset.input_shape,
+            classes=dataset.classes,
+            mean=mean,
+            variance=variance,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """One trial to be trained.
+
+    Args:
+        hyperparameters: Active values by name.
+        initial_epoch: Epochs that the run has behind it.
+        epochs: Epochs that the run will have behind it.
+        seed: Seed of the weights and of the order of the images.
+        checkpoint: File that takes the training state, or None; a state found there is gone on from.
+        parent: File with the state at `initial_epoch`, or None. Where it is lost, the run is trained again from its
+            beginning, with the same result.
+        keep: Whether another trial may continue this one.
+        seconds: Time after which the trial is given up, or None.
+    """
+
+    hyperparameters: Mapping[str, Any]
+    initial_epoch: int
+    epochs: int
+    seed: int
+    checkpoint: str | None = None
+    parent: str | None = None
+    keep: bool = True
+    seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What has come of a trial since its worker last told.
+
+    Args:
+        status: `running` while there is more to train, else how the trial ended (`tuner/records.py`).
+        curve: Metric values by name, one an epoch; `epoch` holds the absolute epochs, from 1.
+        seconds: Wall time since the worker began the trial.
+        images_per_second: Training images over the time of the last epoch, or None.
+        wait_seconds: Time from the end of the worker's last trial to the first step of this one; None for its first.
+        memory: Bytes of memory that the worker holds.
+        message: What went wrong, or an empty text.
+    """
+
+    status: str
+    curve: Mapping[str, list[float]]
+    seconds: float
+    images_per_second: float | None = None
+    wait_seconds: float | None = None
+    memory: int = 0
+    message: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What the default configuration costs on one worker.
+
+    Args:
+        start_seconds: Compiling the steps of a structure.
+        epoch_seconds: Training one epoch and evaluating the validation images.
+        images_per_second: Images trained a second.
+    """
+
+    start_seconds: float
+    epoch_seconds: float
+    images_per_second: float = 0.0

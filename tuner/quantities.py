@@ -1,0 +1,57 @@
+"""Times and sizes as people write and read them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+__all__ = ["byte_size", "describe_bytes", "describe_seconds", "duration", "share"]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def duration(text: str) -> float:
+    """Returns seconds from `90`, `90s`, `30m`, `1h30m` or `2d`, for argparse."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.lower())
+    seconds = sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text.lower() or seconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 30m, 1h30m or 2d")
+    return seconds
+
+
+def byte_size(text: str) -> int:
+    """Returns bytes from `500M`, `2G` or `1.5GB`, for argparse."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)b?", text.lower())
+    if not match or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 500M or 2G")
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def share(text: str) -> float:
+    """Returns a number above 0 and up to 1, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; write a number above 0 and up to 1, such as 0.5")
+    return number
+
+
+def describe_seconds(seconds: float) -> str:
+    """Returns a duration in the units that a person would use."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"
+
+
+def describe_bytes(size: float) -> str:
+    """Returns a number of bytes in the unit that a person would use."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,123 @@
+"""Which workers a search has: what was asked for, or what a measurement chose."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tuner.errors import UsageError
+from tuner.hardware import available_cores, available_memory, num_gpus
+from tuner.messages import Measurement, Session
+
+if TYPE_CHECKING:
+    from tuner.cluster import DaskCrew
+    from tuner.crew import Crew
+
+__all__ = ["Staffing", "open_crew", "settle"]
+
+# What a process takes with a small data set, measured (benchmarks/README.md), and what is left for other programs.
+WORKER_BYTES = 1_200_000_000
+MEMORY_SHARE = 0.8
+
+# More workers must train so much more than half as many to be worth their memory.
+WORTHWHILE = 1.15
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Staffing:
+    """The workers that a person asked for.
+
+    Args:
+        workers: Number of processes; 0 trains in the driver; None chooses by measurement.
+        cluster: Address of a Dask scheduler whose workers are used instead, or None.
+        gpus_per_trial: Share of a GPU that a trial gets, in (0, 1], or None.
+        worker_memory: Bytes above which a worker is replaced between trials; None means its share of the memory.
+    """
+
+    workers: int | None = None
+    cluster: str | None = None
+    gpus_per_trial: float | None = None
+    worker_memory: int | None = None
+
+
+@contextlib.contextmanager
+def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
+    """Starts the workers, and ends them on leaving; with `workers` None as many as could be of use.
+
+    Raises:
+        UsageError: If a GPU is asked for and there is none.
+        TunerError: If a cluster does not answer.
+    """
+    if staffing.workers == 0 and not staffing.cluster:
+        from tuner.command import import_tensorflow
+
+        import_tensorflow()
+        from tuner.crew import LocalCrew
+        from tuner.worker import Worker
+
+        yield LocalCrew(Worker(session))
+        return
+    from tuner.launch import connected_crew, local_crew
+
+    share = staffing.gpus_per_trial
+    if staffing.cluster:
+        session = dataclasses.replace(session, memory=staffing.worker_memory)
+        with connected_crew(session, address=staffing.cluster, gpus_per_trial=share) as crew:
+            yield crew
+        return
+    gpus, cores = num_gpus(), available_cores()
+    if share and not gpus:
+        raise UsageError(f"--gpus-per-trial is {share}, but this machine has no GPU; leave it out.")
+    if gpus and not share:
+        share = 1.0
+    workers = staffing.workers or _most_workers(cores, gpus=gpus, share=share)
+    memory = staffing.worker_memory or int(MEMORY_SHARE * available_memory() / workers) or None
+    session = dataclasses.replace(session, cores=max(1, cores // workers), memory=memory)
+    with local_crew(session, workers=workers, gpus_per_trial=share) as crew:
+        yield crew
+
+
+def settle(staffing: Staffing, crew: Crew, hyperparameters: Mapping[str, Any]) -> tuple[Measurement, str]:
+    """Measures the default configuration and lets the workers go that bring too little.
+
+    Args:
+        staffing: What was asked for.
+        crew: The workers.
+        hyperparameters: Values of the default configuration.
+
+    Returns:
+        What it costs with the workers that are left, and a sentence about those.
+    """
+    measured = crew.measure(hyperparameters)
+    start = measured[0].start_seconds  # the next measurement finds the steps compiled
+    workers, rate = len(measured), sum(m.images_per_second for m in measured)
+    note = f"{rate:,.0f} images a second" + (" together" if workers > 1 else "")
+    chosen = staffing.workers is None and not staffing.cluster
+    while chosen and workers > 1:
+        fewer = crew.measure(hyperparameters, together=workers // 2)
+        fewer_rate = sum(m.images_per_second for m in fewer)
+        if rate > WORTHWHILE * fewer_rate:
+            note = f"chosen by measurement: {rate:,.0f} images a second together, {workers // 2}: {fewer_rate:,.0f}"
+            break
+        workers, rate, measured = workers // 2, fewer_rate, fewer
+        _dask(crew).keep(workers)
+        note = f"chosen by measurement: more of them are hardly faster than {rate:,.0f} images a second"
+    where = f" at {staffing.cluster}" if staffing.cluster else " in this process" if staffing.workers == 0 else ""
+    slowest = max(measured, key=lambda m: m.epoch_seconds)
+    return dataclasses.replace(slowest, start_seconds=start), f"{workers}{where} ({note})"
+
+
+def _dask(crew: Crew) -> DaskCrew:
+    from tuner.cluster import DaskCrew
+
+    assert isinstance(crew, DaskCrew)
+    return crew
+
+
+def _most_workers(cores: int, *, gpus: int, share: float | None) -> int:
+    """Returns how many workers are started to choose from: one for each core or share of a GPU, as memory allows."""
+    wanted = int(gpus / share) if gpus and share else cores
+    fitting = int(MEMORY_SHARE * available_memory() / WORKER_BYTES)
+    return max(1, min(wanted, fitting))

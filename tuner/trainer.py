@@ -1,0 +1,58 @@
+"""The actor that a Dask worker process holds: a `tuner.worker.Worker`, made in that process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tuner.command import import_tensorflow
+from tuner.messages import Facts, Measurement, Progress, Session, Task
+
+if TYPE_CHECKING:
+    from tuner.worker import Worker
+
+__all__ = ["Trainer"]
+
+# How long a promoted trial waits for a checkpoint that the worker of its parent may still be writing.
+CHECKPOINT_PATIENCE_SECONDS = 2.0
+
+
+class Trainer:
+    """The actor: one worker process's `Worker`, made in that process.
+
+    Args:
+        session: What all trials share.
+        environment: Environment variables to be set before TensorFlow is imported.
+    """
+
+    def __init__(self, session: Session, environment: Mapping[str, str]) -> None:
+        os.environ.update(environment)
+        import_tensorflow()
+        from tuner.worker import Worker
+
+        self._worker: Worker = Worker(session, patience=CHECKPOINT_PATIENCE_SECONDS)
+
+    def facts(self) -> Facts:
+        """Returns what there is to know of the data."""
+        return self._worker.facts
+
+    def measure(self, hyperparameters: Mapping[str, Any]) -> Measurement:
+        """Measures a configuration."""
+        return self._worker.measure(hyperparameters)
+
+    def begin(self, task: Task) -> Progress:
+        """Begins a trial."""
+        return self._worker.begin(task)
+
+    def advance(self) -> Progress:
+        """Trains the trial's next epoch."""
+        return self._worker.advance()
+
+    def stop(self) -> Progress:
+        """Ends the trial after the epochs that it has."""
+        return self._worker.stop()
+
+    def flush(self) -> None:
+        """Waits until all checkpoints are on the disk."""
+        self._worker.flush()
