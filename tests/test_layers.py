@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of its own number and below.
 LAYERS = {
-    0: ["tuner", "errors", "config", "records", "command", "figures", "hardware", "quantities"],
+    0: ["tuner", "errors", "config", "records", "command", "figures", "hardware", "quantities", "forking"],
     1: [
         "models",
         "data",

@@ -6,11 +6,8 @@ import contextlib
 import functools
 import importlib
 import logging
-import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 import dask
@@ -19,11 +16,22 @@ import distributed
 from tuner.cluster import DaskCrew
 from tuner.command import import_tensorflow
 from tuner.errors import TunerError
+from tuner.forking import deaf_to_interrupts, start_forkserver
 from tuner.messages import Session
 
 __all__ = ["connected_crew", "local_crew"]
 
 _NOTHING = logging.CRITICAL + 1
+
+# No pages, no profiler, no watch over the machine every half second: workers need their cores for training.
+_FRUGAL: dict[str, Any] = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
 
 
 @contextlib.contextmanager
@@ -53,13 +61,13 @@ def local_crew(session: Session, *, workers: int, gpus_per_trial: float | None =
         silence_logs=_NOTHING,
         resources={"GPU": gpus_per_trial} if gpus_per_trial else None,
     )
-    routes: dict[str, Any] = {f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")}
-    config = {"distributed.worker.multiprocessing-method": method, **routes}
-    with dask.config.set(config), ThreadPoolExecutor(1) as thread:
-        with _deaf_to_interrupts():
+    with (
+        dask.config.set(_FRUGAL | {"distributed.worker.multiprocessing-method": method}),
+        ThreadPoolExecutor(1) as thread,
+    ):
+        with deaf_to_interrupts():
             if method == "forkserver":
-                forkserver.set_forkserver_preload(["distributed", "tuner.preload"])
-                forkserver.ensure_running()
+                start_forkserver()
             starting = thread.submit(start)
             import_tensorflow()  # this process needs it too, and has nothing else to do meanwhile
             importlib.import_module("keras_tuner")
@@ -91,29 +99,6 @@ def connected_crew(session: Session, *, address: str, gpus_per_trial: float | No
         if not workers:
             raise TunerError(f"The Dask cluster at {address} has no worker; start some with `dask worker {address}`.")
         yield DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Makes processes and threads that are started here, and theirs, blind to Ctrl-C: this process ends them.
-
-    A terminal sends it to all of them, and each would write a traceback. Here it only waits until the end: in the midst
-    of imports it would often be raised, and lost, in one of the callbacks with which Dask times garbage collections.
-    """
-    resource_tracker.ensure_running()  # it would unblock the signal
-    noted: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()
-    # A thread that there is already takes a blocked signal, and Python handles it in the main thread all the same.
-    handler = signal.signal(signal.SIGINT, lambda number, _: noted.append(number)) if is_main else None
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if is_main:
-            signal.signal(signal.SIGINT, handler)
-    if noted:
-        raise KeyboardInterrupt
 
 
 def _silence() -> None:

@@ -59,11 +59,14 @@ def search(arguments: argparse.Namespace) -> int:
     """Flags -> configuration -> workers -> oracle and plan -> trials in the study -> leaderboard."""
     # Imports stand in the functions because a wrong flag must not wait for TensorFlow, nor --help for Optuna.
     from tuner.messages import Session
-    from tuner.staff import open_crew
+    from tuner.staff import open_crew, prepare
+
+    began = time.monotonic()
+    prepare(staffing_of(arguments))  # workers import TensorFlow while this process looks for the study
+
     from tuner.storage import locked, storage_url
     from tuner.study import Study
 
-    began = time.monotonic()
     name, results = study_name(arguments), Path(arguments.results_dir)
     url = storage_url(results, name, arguments.storage)
     study = Study.open(url, name)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import UsageError
+from tuner.forking import start_forkserver
 from tuner.hardware import available_cores, available_memory, num_gpus
 from tuner.messages import Measurement, Session
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tuner.cluster import DaskCrew
     from tuner.crew import Crew
 
-__all__ = ["Staffing", "open_crew", "settle"]
+__all__ = ["Staffing", "open_crew", "prepare", "settle"]
 
 # What a process takes with a small data set, measured (benchmarks/README.md), and what is left for other programs.
 WORKER_BYTES = 1_200_000_000
@@ -40,6 +41,12 @@ class Staffing:
     cluster: str | None = None
     gpus_per_trial: float | None = None
     worker_memory: int | None = None
+
+
+def prepare(staffing: Staffing) -> None:
+    """Starts importing what local workers need, in the background."""
+    if staffing.workers != 0 and not staffing.cluster and not num_gpus():
+        start_forkserver()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,41 @@
+"""The process from which workers are forked, and how Ctrl-C stays with the driver. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from multiprocessing import forkserver, resource_tracker
+
+__all__ = ["deaf_to_interrupts", "start_forkserver"]
+
+
+def start_forkserver() -> None:
+    """Starts the process that imports what workers need, once; it ends with this process."""
+    with deaf_to_interrupts():
+        forkserver.set_forkserver_preload(["distributed", "tuner.preload"])
+        forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Makes processes and threads that are started here, and theirs, blind to Ctrl-C: this process ends them.
+
+    A terminal sends it to all of them, and each would write a traceback. Here it only waits until the end: in the midst
+    of imports it would often be raised, and lost, in one of the callbacks with which Dask times garbage collections.
+    """
+    resource_tracker.ensure_running()  # it would unblock the signal
+    noted: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    # A thread that there is already takes a blocked signal, and Python handles it in the main thread all the same.
+    handler = signal.signal(signal.SIGINT, lambda number, _: noted.append(number)) if is_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+    if noted:
+        raise KeyboardInterrupt
