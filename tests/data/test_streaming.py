@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,8 +143,11 @@ def test_order_follows_from_seed_and_epoch_alone(name, specs, streamed):
 def test_order_is_the_same_in_another_process(shards, streamed):
     numbers = _numbers(streamed(shards).train.batches(32, shuffle=(5, 2)))
     digest = hashlib.sha256(repr(numbers).encode()).hexdigest()
+    root = str(Path(__file__).parents[2])  # behind the installed package, which is what is tested
     code = f"""
 import hashlib
+import sys
+sys.path.append({root!r})
 from tests.data.test_streaming import TunerManyShards, _numbers
 from tuner.data import DataSpec, load, reading
 reading.total_memory_bytes = lambda: 100
