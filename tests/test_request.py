@@ -8,7 +8,15 @@ import pytest
 from tuner.budget import Limits
 from tuner.config import SearchConfig
 from tuner.errors import SpaceError, StudyError, UsageError
-from tuner.request import add_running_flags, add_search_flags, limits_of, resolve, staffing_of, study_name
+from tuner.request import (
+    add_running_flags,
+    add_search_flags,
+    limits_of,
+    resolve,
+    running_flags,
+    staffing_of,
+    study_name,
+)
 from tuner.staff import Staffing
 
 STORED = SearchConfig(space="tiny", max_epochs=3, batch_size=32, trials=5, seed=4, image_size=(8, 9))
@@ -206,3 +214,24 @@ def test_workers_are_those_of_the_flags():
     assert staffing_of(_flags(line)) == Staffing(
         workers=2, cluster="tcp://a:8786", gpus_per_trial=0.5, worker_memory=3 * 10**9
     )
+
+
+def _running(line):
+    parser = argparse.ArgumentParser()
+    add_running_flags(parser)
+    return parser.parse_args(line.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "repeated"),
+    [
+        ("", ""),
+        ("--workers auto --time-limit 30m --total-epochs 9", ""),
+        ("--workers 0", "--workers 0"),
+        ("--workers 2 --deterministic --retries 0", "--workers 2 --retries 0 --deterministic"),
+        ("--disk-budget 2G --trial-time-limit 1m", "--trial-time-limit 60.0 --disk-budget 2000000000"),
+    ],
+)
+def test_command_that_goes_on_repeats_how_the_search_runs(given, repeated):
+    assert running_flags(_running(given)) == repeated.split()
+    assert running_flags(_running(repeated)) == repeated.split()

@@ -247,10 +247,11 @@ class TestWholeLine:
         status, _, err = _stop_after(1, signal.SIGINT, *TINY, "--study", "stopped", "--results-dir", results)
         assert status == 130
         last = err.splitlines()[-1]
-        assert last == f"Interrupted. To go on: python -m tuner.search --study stopped --results-dir {results}"
+        flags = f"--study stopped --results-dir {results} {' '.join(ALONE)}"
+        assert last == f"Interrupted. To go on: python -m tuner.search {flags}"
         assert "Traceback" not in err
         resume = last.partition("python -m tuner.search ")[2].split()
-        assert _run(*resume, *ALONE)[0] == 0
+        assert _run(*resume)[0] == 0
         assert _rows(results, "stopped") == through
 
     def test_finished_study_says_so_at_once(self, through, results):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,17 @@ from tuner.quantities import byte_size, duration, share
 from tuner.space import load_space, space_names
 from tuner.staff import Staffing
 
-__all__ = ["add_running_flags", "add_search_flags", "limits_of", "resolve", "staffing_of", "study_name"]
+__all__ = [
+    "add_running_flags",
+    "add_search_flags",
+    "limits_of",
+    "resolve",
+    "running_flags",
+    "staffing_of",
+    "study_name",
+]
+
+DEFAULT_RETRIES = 2
 
 _SETTINGS = (
     "space",
@@ -68,7 +79,9 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cluster", metavar="ADDRESS", help="use the workers of a running Dask cluster")
     group.add_argument("--gpus-per-trial", type=share, metavar="F", help="share of a GPU for a trial (default: 1)")
     group.add_argument("--worker-memory", type=byte_size, metavar="SIZE", help="replace a worker that holds more")
-    group.add_argument("--retries", type=nonnegative, default=2, metavar="N", help="for a dead worker (default: 2)")
+    group.add_argument(
+        "--retries", type=nonnegative, default=DEFAULT_RETRIES, metavar="N", help="for a dead worker (default: 2)"
+    )
     group.add_argument(
         "--deterministic", action="store_true", help="the same decisions in the same order with several workers too"
     )
@@ -77,6 +90,19 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--trial-time-limit", type=duration, metavar="TIME", help="of one trial")
     group.add_argument("--total-epochs", type=positive, metavar="N", help="epochs of all trials in the study")
     group.add_argument("--disk-budget", type=byte_size, metavar="SIZE", help="for checkpoints, such as 2G")
+
+
+def running_flags(arguments: argparse.Namespace) -> list[str]:
+    """Returns the flags of `add_running_flags` that were given, for a command that goes on in the same way.
+
+    The limits of time and epochs are left out: they may be what ended the search.
+    """
+    names = ("cluster", "gpus_per_trial", "worker_memory", "retries", "trial_time_limit", "disk_budget")
+    given = {"workers": arguments.workers, **{name: getattr(arguments, name) for name in names}}
+    if arguments.retries == DEFAULT_RETRIES:
+        del given["retries"]
+    flags = [[f"--{name.replace('_', '-')}", f"{value}"] for name, value in given.items() if value is not None]
+    return [*itertools.chain(*flags), *(["--deterministic"] if arguments.deterministic else [])]
 
 
 def staffing_of(arguments: argparse.Namespace) -> Staffing:

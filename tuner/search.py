@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 from tuner import command, leaderboard
 from tuner.config import SearchConfig, library_versions
 from tuner.errors import without_password
-from tuner.request import add_running_flags, add_search_flags, limits_of, resolve, staffing_of, study_name
+from tuner.request import (
+    add_running_flags,
+    add_search_flags,
+    limits_of,
+    resolve,
+    running_flags,
+    staffing_of,
+    study_name,
+)
 from tuner.space import Space, load_space
 
 if TYPE_CHECKING:
@@ -157,8 +165,9 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = _parser().parse_args(argv)
-    resume = shlex.join(["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments)])
-    resume += f" --data-dir {shlex.quote(arguments.data_dir)}" if arguments.data_dir else ""
+    parts = ["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments)]
+    parts += running_flags(arguments) + (["--data-dir", arguments.data_dir] if arguments.data_dir else [])
+    resume = shlex.join(parts)
     return command.run(lambda: search(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
 
 
