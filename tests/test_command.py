@@ -1,8 +1,10 @@
 """Every end of a command has its exit status and its one line."""
 
 import argparse
+import gc
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -87,3 +89,18 @@ def test_lowest_whole_number_is_taken(parse, text, number):
 def test_other_text_is_refused_by_name(parse, text):
     with pytest.raises(argparse.ArgumentTypeError, match=repr(text)):
         parse(text)
+
+
+def test_interrupt_in_a_callback_of_the_garbage_collector_is_not_lost(capsys):
+    def interrupt(phase, info):
+        gc.callbacks.remove(interrupt)
+        raise KeyboardInterrupt
+
+    def work():
+        gc.callbacks.append(interrupt)
+        gc.collect()
+        time.sleep(5)
+        return 0
+
+    assert command.run(work, debug=False) == command.INTERRUPTED
+    assert capsys.readouterr().err == "Interrupted.\n"

@@ -10,10 +10,12 @@ What several commands share besides: flags, and an import of TensorFlow that sta
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import os
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 
@@ -35,6 +37,8 @@ __all__ = [
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+INTERRUPTED_AGAIN_SECONDS = 0.05
+
 
 def run(function: Callable[[], int | None], *, debug: bool, interrupted: str = "Interrupted.") -> int:
     """Runs a command's work and turns its end into an exit status.
@@ -47,6 +51,7 @@ def run(function: Callable[[], int | None], *, debug: bool, interrupted: str = "
     Returns:
         The exit status. `SystemExit` alone passes through.
     """
+    sys.unraisablehook = _interrupt_again
     try:
         status = function() or 0
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's shutdown
@@ -61,6 +66,8 @@ def run(function: Callable[[], int | None], *, debug: bool, interrupted: str = "
             traceback.print_exc()
         print_error(_describe(error))
         return error.exit_status if isinstance(error, TunerError) else FAILED
+    finally:
+        sys.unraisablehook = sys.__unraisablehook__
     return status
 
 
@@ -117,6 +124,14 @@ def import_tensorflow() -> None:
             sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    """Repeats a Ctrl-C that was raised, and lost, in a callback of the garbage collector: Dask times collections so."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        threading.Timer(INTERRUPTED_AGAIN_SECONDS, _thread.interrupt_main).start()  # once the callback is through
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _whole_number(text: str, *, lowest: int) -> int:
