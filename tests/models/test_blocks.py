@@ -43,6 +43,8 @@ def test_gate_depends_on_the_image_and_not_on_the_position():
     generator = np.random.default_rng(1)
     image = keras.Input(shape=(4, 4, 6))
     model = keras.Model(image, squeeze_excite(image, ratio=2, use_bias=False, name="se"))
+    for layer in model.layers:  # weights that leave no unit dead, as random ones do now and then
+        layer.set_weights([generator.uniform(0.1, 1.0, size=array.shape) for array in layer.get_weights()])
     x = generator.uniform(1.0, 2.0, size=(2, 4, 4, 6)).astype("float32")
     gates = np.asarray(model(x)) / x
     np.testing.assert_allclose(gates, np.broadcast_to(gates[:, :1, :1], gates.shape), rtol=1e-5)
