@@ -190,7 +190,7 @@ def test_error_that_a_person_can_mend_ends_the_search_and_leaves_the_trial(searc
 
 def test_oracle_that_gives_up_ends_the_search(tmp_path):
     names = iter("abcdefgh")
-    search = Search(tmp_path / "search")
+    search = Search(tmp_path / "search", oracle=stock_oracle)
     with pytest.raises(TunerError, match="The oracle gave up: Number of consecutive failures"):
         search.run(FakeWorker(ends=_failing(lambda task: ValueError(next(names)))))
     assert [record.status for record in search.study().records()] == [FAILED] * 3
@@ -379,7 +379,7 @@ def test_failure_message_has_no_traceback(different, tmp_path):
     names = iter("abcdefgh")
     worker = FakeWorker(ends=_failing(lambda task: ValueError(next(names) if different else "x")))
     with pytest.raises(TunerError) as end:
-        Search(tmp_path / "search").run(worker)
+        Search(tmp_path / "search", oracle=stock_oracle if different else our_oracle).run(worker)
     assert "Traceback" not in str(end.value)
     assert "ValueError: " in str(end.value)
 

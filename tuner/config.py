@@ -13,7 +13,7 @@ from tuner.errors import UsageError, did_you_mean
 __all__ = ["ALGORITHMS", "OBJECTIVES", "SearchConfig", "differences", "library_versions"]
 
 # Names here and not in `tuner.oracles`, because `--help` must not import Keras Tuner (3.5 s); a test keeps both equal.
-ALGORITHMS = ("hyperband", "bayesian", "random")
+ALGORITHMS = ("asha", "hyperband", "bayesian", "random")
 OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
 
 _LIBRARIES = (

@@ -1,16 +1,24 @@
-"""What all oracles of this program add to a `keras_tuner.Oracle`."""
+"""What all oracles of this program share."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import Trial
 
-__all__ = ["DEFAULT_TRIALS", "Rung", "StudyOracle"]
+from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
+from tuner.oracles.history import History, Run, Seen
 
-# Trials of an algorithm that has no schedule of its own: 8 of 9 epochs cost what Hyperband's 75 do.
-DEFAULT_TRIALS = 8
+__all__ = ["HistoryOracle", "Move", "Rung", "StudyOracle"]
+
+# Draws that gave nothing new before a space counts as exhausted.
+MOST_COLLISIONS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,59 +36,229 @@ class Rung:
     epochs: int
 
 
-class StudyOracle(keras_tuner.Oracle):
-    """Mixin, to the left of an oracle of Keras Tuner: repaired seed, default configuration first, no files of its own.
-
-    Keras Tuner takes seed 0 for no seed and draws one; here every seed from 0 is one. The first configuration is the
-    space's default, so that a search shows what it gained over it. Without a tuner that has named a directory, nothing
-    is written: `create_trial`, `update_trial` and `end_trial` are all that an oracle needs.
-
-    Attributes:
-        max_epochs: Full budget of one configuration; set by the algorithm.
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """What an oracle does next.
 
     Args:
-        seed: Seed of all random choices, >= 0.
-        max_trials: Total number of trials; None means as many as the algorithm's schedule has.
-        options: Keyword arguments of the oracle of Keras Tuner.
+        epochs: Epochs that the run has behind it when the trial is done.
+        values: Active values of a new run, or None.
+        run: The run that goes on, or None.
     """
 
-    max_epochs: int
+    epochs: int
+    values: Mapping[str, Any] | None = None
+    run: Run | None = None
 
-    def __init__(self, *, seed: int, max_trials: int | None = None, **options: Any) -> None:
+
+class StudyOracle(keras_tuner.Oracle):
+    """Mixin, to the left of an oracle of Keras Tuner: what every oracle of this program promises.
+
+    Keras Tuner takes seed 0 for no seed and draws one; here every seed from 0 is one. The first configuration is the
+    space's default, so that a search shows what it gained over it; what is enqueued follows. Without a tuner that has
+    named a directory, nothing is written: `create_trial`, `update_trial` and `end_trial` are all that an oracle needs.
+    Nothing is raised for a trial that failed, since Keras Tuner would keep its lock; it counts as the worst.
+
+    Args:
+        max_epochs: Full budget of one configuration, >= 1.
+        seed: Seed of all random choices, >= 0.
+        max_trials: Total number of trials; None means no limit.
+        max_total_epochs: Epochs of all trials together; None means no limit.
+        enqueue: Configurations to try first, after the default; what one leaves out gets its default.
+        options: Keyword arguments of the oracle of Keras Tuner, such as `objective` and `hyperparameters`.
+
+    Attributes:
+        reason: Why there are no more trials; empty while there are, or where the algorithm is through.
+    """
+
+    reason = ""
+
+    def __init__(
+        self,
+        *,
+        max_epochs: int,
+        seed: int = 0,
+        max_trials: int | None = None,
+        max_total_epochs: int | None = None,
+        enqueue: Sequence[Mapping[str, Any]] = (),
+        **options: Any,
+    ) -> None:
+        options.setdefault("max_consecutive_failed_trials", sys.maxsize)
         super().__init__(seed=seed + 1, **options)
-        self.max_trials = max_trials
+        self.max_epochs, self.max_trials, self.max_total_epochs = max_epochs, max_trials, max_total_epochs
+        self.enqueue = list(enqueue)
         self.verbose = 0
 
-    def schedule(self) -> list[Rung]:
-        """Returns the trials that a search will make, in order: here all of the full budget."""
-        return [Rung(self.max_trials or DEFAULT_TRIALS, 0, self.max_epochs)]
+    def schedule(self, most_epochs: int | None = None) -> list[Rung]:
+        """Returns the trials that a search will make, in order; here all of the full budget.
+
+        Args:
+            most_epochs: Epochs of a search without limits of its own.
+        """
+        return [Rung(self._affordable(self.max_epochs, most_epochs), 0, self.max_epochs)]
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Returns what the algorithm proposes; the first proposal gets the default values."""
+        """Returns Keras Tuner's response: what the algorithm proposes, with the planned values in its first runs."""
         response = super().populate_space(trial_id)
-        if not self.trials and response["status"] == "RUNNING":
-            own = {name: value for name, value in response["values"].items() if name.startswith("tuner/")}
-            response["values"] = {**_default_values(self.hyperparameters), **own}
-        return response
+        values = response.get("values")
+        if response["status"] != "RUNNING" or values is None:
+            return response
+        if "tuner/trial_id" not in values and (planned := self._planned()):
+            values = planned | {name: value for name, value in values.items() if name.startswith("tuner/")}
+        epochs = values.get("tuner/epochs", self.max_epochs) - values.get("tuner/initial_epoch", 0)
+        if self._exceeds(self._epochs_begun() + epochs):
+            return {"status": "STOPPED"}
+        return {"status": "RUNNING", "values": values}
+
+    def score_trial(self, trial: Trial) -> None:
+        """Scores a trial by its last epoch; one without a finite score as the worst before it."""
+        points = trial.metrics.get_history(self.objective.name) if trial.metrics.exists(self.objective.name) else []
+        score = float(points[-1].value[-1]) if points else math.nan
+        trial.score = score if math.isfinite(score) else self._worst_score()
+        trial.best_step = points[-1].step if points else 0
 
     def save(self) -> None:
         """Writes Keras Tuner's own file where a tuner has named a directory."""
         if self._has_directory():
             super().save()
 
-    def _save_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
+    def _save_trial(self, trial: Trial) -> None:
         if self._has_directory():
             super()._save_trial(trial)
 
     def _has_directory(self) -> bool:
         return getattr(self, "_directory", None) is not None
 
+    def _planned(self) -> dict[str, Any] | None:
+        """Returns the next planned configuration that was not tried: the default one, then what was enqueued."""
+        tried = self._tried()
+        if len(tried) > len(self.enqueue):
+            return None
+        queue = [default_values(self.hyperparameters), *map(self._completed, self.enqueue)]
+        return next((values for values in queue if values_key(values) not in tried), None)
 
-def _default_values(space: keras_tuner.HyperParameters) -> dict[str, Any]:
-    """Returns the default of every hyperparameter that is active among the defaults."""
-    defaults = keras_tuner.HyperParameters()
-    for entry in space.space:
-        defaults.merge([entry])
-        if defaults.is_active(entry):
-            defaults.values[entry.name] = entry.default
-    return dict(defaults.values)
+    def _completed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a configuration with defaults for what it leaves out, and without what is not active in it."""
+        completed: dict[str, Any] = {}
+        for entry in self.hyperparameters.space:
+            if is_active(entry, completed):
+                completed[entry.name] = values.get(entry.name, entry.default)
+        return completed
+
+    def _tried(self) -> set[str]:
+        """Returns the keys of the configurations so far."""
+        return {values_key(trial.hyperparameters.values) for trial in self.trials.values()}
+
+    def _epochs_begun(self) -> int:
+        """Returns the epochs of all trials so far."""
+        every = [trial.hyperparameters.values for trial in self.trials.values()]
+        return sum(v.get("tuner/epochs", self.max_epochs) - v.get("tuner/initial_epoch", 0) for v in every)
+
+    def _exceeds(self, epochs: int) -> bool:
+        """Whether so many epochs in all are more than allowed; then it is the `reason`."""
+        if self.max_total_epochs is None or epochs <= self.max_total_epochs:
+            return False
+        self.reason = f"the {self.max_total_epochs} epochs are spent"
+        return True
+
+    def _affordable(self, epochs: int, most_epochs: int | None) -> int:
+        """Returns how many trials of so many epochs the limits allow."""
+        limits = [self.max_trials, *(most // epochs for most in (self.max_total_epochs, most_epochs) if most)]
+        return min((limit for limit in limits if limit is not None), default=0)
+
+    def _worst_score(self) -> float:
+        found = [trial.score for trial in self.trials.values() if trial.score is not None]
+        worst = min if self.objective.direction == "max" else max
+        return float(worst(found, default=0.0))
+
+
+class HistoryOracle(StudyOracle):
+    """An oracle whose every move follows from its seed and from the runs so far.
+
+    An algorithm says in `_move` what comes next. A trial's score is its value at the last epoch; one that failed,
+    diverged or has no finite score counts as the worst.
+
+    Args:
+        objective: Name of the objective, or a `keras_tuner.Objective`.
+        hyperparameters: The declared space; a stock tuner hands it in later.
+        warm_start: What another study saw of the same space; it is never proposed for that.
+        options: See `StudyOracle`.
+
+    Attributes:
+        history: The runs so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: str | keras_tuner.Objective | Sequence[Any],
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        warm_start: Sequence[Seen] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__(objective=objective, hyperparameters=hyperparameters, **options)
+        self.warm_start = list(warm_start)
+        self.history = History(self.objective.name, direction=self.objective.direction, max_epochs=self.max_epochs)
+        self._encoding: Encoding | None = None
+
+    @property
+    def encoding(self) -> Encoding:
+        """The space's points; made anew when a stock tuner has added hyperparameters."""
+        if self._encoding is None or len(self._encoding.entries) != len(self.hyperparameters.space):
+            self._encoding = Encoding(self.hyperparameters)
+        return self._encoding
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Returns Keras Tuner's response: status and, of a trial to run, the values."""
+        self.history.update(self.trials)
+        move = self._next_move()
+        if move is None:
+            return {"status": "STOPPED" if self.reason or not self.history.in_progress else "IDLE"}
+        before = move.run.epochs if move.run else 0
+        if self._exceeds(self.history.spent + move.epochs - before):
+            return {"status": "STOPPED"}
+        values = dict(move.run.values if move.run else move.values or {})
+        values |= {"tuner/epochs": move.epochs, "tuner/initial_epoch": before}
+        if move.run:
+            values["tuner/trial_id"] = move.run.last
+        return {"status": "RUNNING", "values": values}
+
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
+        """Returns the newest trials of the best runs: those with the most epochs first, among them the best score."""
+        self.history.update(self.trials)
+        ended = [run for run in self.history if run.score is not None]
+        ended.sort(key=lambda run: (not run.has_failed, run.epochs, run.score), reverse=True)
+        return [self.trials[run.names[run.epochs]] for run in ended[:num_trials]]
+
+    def _next_move(self) -> Move | None:
+        planned = self._planned()
+        if planned is not None:
+            return Move(self._first_epochs(), values=planned)
+        return self._move(np.random.default_rng((self.seed, len(self.trials))))
+
+    def _tried(self) -> set[str]:
+        return self.history.keys
+
+    def _worst_score(self) -> float:
+        return -sys.float_info.max if self.objective.direction == "max" else sys.float_info.max
+
+    def _first_epochs(self) -> int:
+        """Returns the epochs of a new run's first trial: here the full budget."""
+        return self.max_epochs
+
+    def _move(self, rng: np.random.Generator) -> Move | None:
+        """Returns what comes next; None to wait for a running trial, or, with a `reason`, to end."""
+        raise NotImplementedError
+
+    def _random_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
+        """Returns values that were not tried, drawn from the space; None, with the `reason`, where there are none."""
+        for _ in range(MOST_COLLISIONS):
+            values = self.encoding.values(rng.random(self.encoding.dimensions))
+            if values_key(values) not in self.history.keys:
+                return values
+        return self._exhausted()
+
+    def _exhausted(self) -> None:
+        size = self.encoding.size()
+        tried = len(self.history)
+        self.reason = f"the space is exhausted, {tried} of {size if size is not None else 'about ' + str(tried)} tried"

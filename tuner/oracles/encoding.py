@@ -1,0 +1,175 @@
+"""Configurations as points of the unit cube, for samplers and surrogates.
+
+Keras Tuner's hyperparameters map a probability to a value and back, whatever their kind, step and scale. A point holds
+these probabilities; a surrogate sees unordered choices as one coordinate each, so that all are equally far apart.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras_tuner
+import numpy as np
+
+__all__ = ["Encoding", "default_values", "grid_values", "is_active", "values_key"]
+
+Values = Mapping[str, Any]
+
+# Most grid points of a space that are counted one by one; a larger one counts as endless.
+MOST_COUNTED = 100_000
+
+# Where a coordinate stands whose hyperparameter is not active.
+INACTIVE = 0.5
+
+
+class Encoding:
+    """The hyperparameters of a space and the points that stand for their values.
+
+    Args:
+        space: Declared hyperparameters; a parent stands before what depends on it.
+    """
+
+    def __init__(self, space: keras_tuner.HyperParameters) -> None:
+        self.entries = list(space.space)
+        self._counts = {id(entry): _count(entry) for entry in self.entries}
+        self.free = [entry for entry in self.entries if self._counts[id(entry)] != 1]
+
+    @property
+    def dimensions(self) -> int:
+        """Number of hyperparameters that have more than one value."""
+        return len(self.free)
+
+    def count(self, entry: Any) -> int | None:
+        """Returns how many values a hyperparameter has; None where there is no end of them."""
+        return self._counts[id(entry)]
+
+    def point(self, values: Values) -> np.ndarray:
+        """Returns the probability of each free value, `(dimensions,)`; `INACTIVE` where one is not active."""
+        return np.array([self._probability(entry, values) for entry in self.free])
+
+    def values(self, point: Sequence[float] | np.ndarray) -> dict[str, Any]:
+        """Returns the active values of a point."""
+        probabilities = {id(entry): p for entry, p in zip(self.free, point, strict=True)}
+        values: dict[str, Any] = {}
+        for entry in self.entries:
+            if is_active(entry, values):
+                probability = min(max(float(probabilities.get(id(entry), INACTIVE)), 0.0), 1.0 - 1e-12)
+                values[entry.name] = entry.prob_to_value(probability)
+        return values
+
+    def features(self, points: np.ndarray) -> np.ndarray:
+        """Returns what a surrogate sees of points `(n, dimensions)`: `(n, features)`, distances in each up to 1."""
+        columns = []
+        for entry, column in zip(self.free, points.T, strict=True):
+            if _is_ordered(entry):
+                columns.append(column[:, None])
+            else:
+                count = self._counts[id(entry)] or 1
+                index = np.minimum((column * count).astype(int), count - 1)
+                columns.append(np.eye(count)[index] / math.sqrt(2.0))
+        return np.concatenate(columns, axis=1) if columns else np.zeros((len(points), 0))
+
+    def groups(self) -> np.ndarray:
+        """Returns, for each feature, the number of the free hyperparameter that it belongs to."""
+        widths = [1 if _is_ordered(entry) else self._counts[id(entry)] or 1 for entry in self.free]
+        return np.repeat(np.arange(len(widths)), widths)
+
+    def snapped(self, points: np.ndarray) -> np.ndarray:
+        """Returns points `(n, dimensions)` with those of stepped and chosen values at the middle of their value.
+
+        What is not active is put to `INACTIVE`, so that equal configurations have equal points.
+        """
+        snapped = np.array(points, dtype=float)
+        for number, entry in enumerate(self.free):
+            count = self._counts[id(entry)]
+            if count and _is_even(entry):
+                index = np.minimum((snapped[:, number] * count).astype(int), count - 1)
+                snapped[:, number] = (index + 0.5) / count
+        if any(entry.conditions for entry in self.free):
+            for row in snapped:
+                row[:] = self.point(self.values(row))
+        return snapped
+
+    def size(self) -> int | None:
+        """Returns how many configurations there are; None where there is no end of them or too many to count."""
+        if any(self._counts[id(entry)] is None for entry in self.entries):
+            return None
+        found = 0
+        pending: list[tuple[int, dict[str, Any]]] = [(0, {})]
+        while pending:
+            number, values = pending.pop()
+            while number < len(self.entries) and not is_active(self.entries[number], values):
+                number += 1
+            if number == len(self.entries):
+                found += 1
+                if found > MOST_COUNTED:
+                    return None
+                continue
+            entry = self.entries[number]
+            pending += [(number + 1, {**values, entry.name: value}) for value in grid_values(entry)]
+        return found
+
+    def _probability(self, entry: Any, values: Values) -> float:
+        if entry.name not in values or not is_active(entry, values):
+            return INACTIVE
+        return min(max(float(entry.value_to_prob(values[entry.name])), 0.0), 1.0)
+
+
+def grid_values(entry: Any) -> list[Any]:
+    """Returns the values of a hyperparameter in order; ten spread evenly over one that has no steps."""
+    if hasattr(entry, "value"):
+        return [entry.value]
+    count = _count(entry) or 10
+    return list(dict.fromkeys(entry.prob_to_value((index + 0.5) / count) for index in range(count)))
+
+
+def is_active(entry: Any, values: Values) -> bool:
+    """Whether the conditions of a hyperparameter hold among values."""
+    return all(
+        condition.name in values and values[condition.name] in condition.values for condition in entry.conditions
+    )
+
+
+def default_values(space: keras_tuner.HyperParameters) -> dict[str, Any]:
+    """Returns the default of every hyperparameter that is active among the defaults."""
+    defaults = keras_tuner.HyperParameters()
+    for entry in space.space:
+        defaults.merge([entry])
+        if defaults.is_active(entry):
+            defaults.values[entry.name] = entry.default
+    return dict(defaults.values)
+
+
+def values_key(values: Values) -> str:
+    """Returns a text that is the same for the same active values."""
+    own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
+    return json.dumps(own, sort_keys=True, default=str)
+
+
+def _is_ordered(entry: Any) -> bool:
+    return bool(getattr(entry, "ordered", True))
+
+
+def _is_even(entry: Any) -> bool:
+    """Whether each of a hyperparameter's values takes the same share of the probability."""
+    return getattr(entry, "sampling", "linear") == "linear" or entry.step is not None
+
+
+def _count(entry: Any) -> int | None:
+    """Returns how many values a hyperparameter has; None where it has no steps."""
+    if hasattr(entry, "value"):  # Fixed
+        return 1
+    if isinstance(entry, keras_tuner.engine.hyperparameters.Boolean):
+        return 2
+    if isinstance(entry, keras_tuner.engine.hyperparameters.Choice):
+        return len(entry.values)
+    if entry.min_value == entry.max_value:
+        return 1
+    if entry.step is not None:
+        return len(list(entry.values))
+    if isinstance(entry, keras_tuner.engine.hyperparameters.Int):
+        return entry.max_value - entry.min_value + 1
+    return None

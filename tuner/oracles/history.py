@@ -1,0 +1,161 @@
+"""What an oracle knows: runs and their scores at the epochs to which they were trained, as plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keras_tuner.engine.trial import Trial
+
+from tuner.oracles.encoding import values_key
+
+__all__ = ["WORST", "History", "Run", "Seen"]
+
+# Goodness of a run that failed or diverged.
+WORST = -math.inf
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A score that another study has.
+
+    Args:
+        values: Active values by name.
+        epochs: Epochs behind it.
+        goodness: The score, negative where less is better; `WORST` after a failure.
+    """
+
+    values: Mapping[str, Any]
+    epochs: int
+    goodness: float
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """One configuration and the trials that continued one another with it.
+
+    Args:
+        number: Number of the run, from 0.
+        values: Active values by name.
+        last: Name of its newest trial.
+        scores: Goodness (larger is better, `WORST` after a failure) by the epochs behind it when a trial ended.
+        names: Name of the trial that ended, by the epochs behind it.
+        target: Epochs to which it is being trained; None while it is not.
+        seen: Goodness after each epoch that the trial in progress has told, by epoch.
+    """
+
+    number: int
+    values: Mapping[str, Any]
+    last: str
+    scores: dict[int, float] = dataclasses.field(default_factory=dict)
+    names: dict[int, str] = dataclasses.field(default_factory=dict)
+    target: int | None = None
+    seen: dict[int, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs behind it, without those of a trial in progress."""
+        return max(self.scores, default=0)
+
+    @property
+    def score(self) -> float | None:
+        """Goodness after its most epochs; None while its first trial runs."""
+        return self.scores[self.epochs] if self.scores else None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed or diverged: there is nothing to continue."""
+        return self.score == WORST
+
+
+class History:
+    """The runs of an oracle, read from its trials.
+
+    Args:
+        objective: Name of the objective.
+        direction: `max` or `min`: the better end of the objective.
+        max_epochs: Epochs of a trial that names none.
+    """
+
+    def __init__(self, objective: str, *, direction: str, max_epochs: int) -> None:
+        self.runs: list[Run] = []
+        self.keys: set[str] = set()
+        self._objective = objective
+        self._sign = 1.0 if direction == "max" else -1.0
+        self._max_epochs = max_epochs
+        self._run_of: dict[str, Run] = {}
+        self._ended: set[str] = set()
+        self._stopped: dict[str, int] = {}
+        self._spent = 0
+
+    def __iter__(self) -> Iterator[Run]:
+        """Yields the runs in the order in which they began."""
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @property
+    def spent(self) -> int:
+        """Epochs of all trials; of those in progress, all that they may take."""
+        return self._spent + sum(run.target - run.epochs for run in self.runs if run.target is not None)
+
+    @property
+    def in_progress(self) -> list[Run]:
+        """Runs that are being trained."""
+        return [run for run in self.runs if run.target is not None]
+
+    def update(self, trials: Mapping[str, Trial]) -> None:
+        """Takes in what is new in the trials, which stand in the order in which they began."""
+        for name, trial in trials.items():
+            if name not in self._ended:
+                self._take(name, trial)
+
+    def stop(self, name: str, epoch: int) -> None:
+        """Notes that a trial was told to end after an epoch."""
+        self._stopped[name] = epoch
+
+    def run_of(self, name: str) -> Run:
+        """Returns the run that a trial belongs to."""
+        return self._run_of[name]
+
+    def _take(self, name: str, trial: Trial) -> None:
+        values = trial.hyperparameters.values
+        run = self._run_of.get(name) or self._begin(name, values)
+        run.target = int(values.get("tuner/epochs", self._max_epochs))
+        run.seen = self._curve(trial)
+        if trial.status in ("COMPLETED", "FAILED"):
+            self._end(run, name, has_score=trial.status == "COMPLETED")
+
+    def _begin(self, name: str, values: Mapping[str, Any]) -> Run:
+        run = self._run_of.get(values.get("tuner/trial_id", ""))
+        if run is None:
+            own = {key: value for key, value in values.items() if not key.startswith("tuner/")}
+            run = Run(len(self.runs), own, name)
+            self.runs.append(run)
+            self.keys.add(values_key(own))
+        run.last = name
+        self._run_of[name] = run
+        return run
+
+    def _end(self, run: Run, name: str, *, has_score: bool) -> None:
+        """Closes a trial. It counts as trained to its target unless this oracle stopped it.
+
+        A stock tuner reports one value a trial, under the number of its best epoch.
+        """
+        assert run.target is not None, "a trial that ended had begun"
+        score = run.seen[max(run.seen)] if has_score and run.seen else math.nan
+        epochs = min(run.target, self._stopped.get(name, run.target))
+        self._spent += epochs - run.epochs
+        run.scores[epochs] = score if math.isfinite(score) else WORST
+        run.names[epochs] = name
+        run.target, run.seen = None, {}
+        self._ended.add(name)
+
+    def _curve(self, trial: Trial) -> dict[int, float]:
+        if not trial.metrics.exists(self._objective):
+            return {}
+        points = trial.metrics.get_history(self._objective)
+        return {int(point.step): self._sign * float(point.value[-1]) for point in points}

@@ -1,0 +1,102 @@
+"""What oracles share that train many configurations a little and few of them to the end."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+
+from tuner.oracles.base import HistoryOracle, Move, Rung
+from tuner.oracles.history import Run
+
+__all__ = ["RungOracle", "rung_epochs"]
+
+
+class RungOracle(HistoryOracle, abc.ABC):
+    """An oracle of one bracket: a run goes from rung to rung, each of `eta` times the epochs of the one below.
+
+    It never waits: where no run is to be promoted, it begins a new one.
+
+    Args:
+        eta: Ratio of the epochs of neighbouring rungs, >= 2; about 1/eta of the runs of a rung reach the next one.
+        min_epochs: Fewest epochs of the lowest rung, >= 1.
+        options: See `HistoryOracle`.
+
+    Attributes:
+        rungs: Epochs of each rung, the lowest first; the last one is the full budget.
+    """
+
+    def __init__(self, *, eta: int = 3, min_epochs: int = 1, **options: Any) -> None:
+        super().__init__(**options)
+        self.eta = eta
+        self.rungs = rung_epochs(self.max_epochs, eta=eta, min_epochs=min_epochs)
+
+    def schedule(self, most_epochs: int | None = None) -> list[Rung]:
+        """Returns the most trials of each rung that the limits allow, where 1/eta of each rung are promoted."""
+        trials = 0
+        while trials < MOST_PLANNED and self._fits(self._planned_rungs(trials + 1), most_epochs):
+            trials += 1
+        return self._planned_rungs(trials)
+
+    def _planned_rungs(self, trials: int) -> list[Rung]:
+        before = [0, *self.rungs[:-1]]
+        planned = [Rung(trials // self.eta**k, a, b) for k, (a, b) in enumerate(zip(before, self.rungs, strict=True))]
+        return [rung for rung in planned if rung.trials]
+
+    def _fits(self, planned: list[Rung], most_epochs: int | None) -> bool:
+        limits = [limit for limit in (self.max_total_epochs, most_epochs) if limit is not None]
+        if self.max_trials is None and not limits:
+            return False
+        epochs = sum(rung.trials * (rung.epochs - rung.initial_epoch) for rung in planned)
+        within = self.max_trials is None or sum(rung.trials for rung in planned) <= self.max_trials
+        return within and all(epochs <= limit for limit in limits)
+
+    def _first_epochs(self) -> int:
+        return self.rungs[0]
+
+    def _move(self, rng: np.random.Generator) -> Move | None:
+        run = self._promoted()
+        if run is not None:
+            return Move(self._next_rung(run.epochs), run=run)
+        values = self._new_values(rng)
+        return None if values is None else Move(self._first_epochs(), values=values)
+
+    def _next_rung(self, epochs: int) -> int:
+        """Returns the epochs of the rung above so many epochs."""
+        return next(rung for rung in self.rungs if rung > epochs)
+
+    def _promoted(self) -> Run | None:
+        """Returns the best run among the best 1/eta of a rung that were not promoted, of the highest such rung."""
+        for rung in reversed(self.rungs[:-1]):
+            reached = [run for run in self.history if rung in run.scores]
+            reached.sort(key=lambda run: run.scores[rung], reverse=True)
+            for run in reached[: len(reached) // self.eta]:
+                if run.epochs == rung and run.target is None and not run.has_failed:
+                    return run
+        return None
+
+    @abc.abstractmethod
+    def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
+        """Returns values for a new run; None, with the `reason`, where there are none."""
+
+
+# Enough for any plan that a person reads; the limits of trials and epochs hold as they are.
+MOST_PLANNED = 10_000
+
+
+def rung_epochs(max_epochs: int, *, eta: int, min_epochs: int) -> list[int]:
+    """Returns the epochs of each rung: the full budget, and that over each power of eta, down to `min_epochs`.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+    if eta < 2:
+        raise ValueError(f"eta is {eta}; allowed is a whole number from 2.")
+    if not 1 <= min_epochs <= max_epochs:
+        raise ValueError(f"min_epochs is {min_epochs}; allowed is from 1 to max_epochs, {max_epochs}.")
+    rungs, epochs = {max_epochs}, max_epochs / eta
+    while round(epochs) >= min_epochs:
+        rungs.add(round(epochs))
+        epochs /= eta
+    return sorted(rungs)
