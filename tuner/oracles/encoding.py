@@ -14,7 +14,16 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
-__all__ = ["Encoding", "default_values", "grid_values", "is_active", "values_key"]
+__all__ = [
+    "Encoding",
+    "default_values",
+    "grid_values",
+    "is_active",
+    "is_even",
+    "is_ordered",
+    "probability_of",
+    "values_key",
+]
 
 Values = Mapping[str, Any]
 
@@ -64,7 +73,7 @@ class Encoding:
         """Returns what a surrogate sees of points `(n, dimensions)`: `(n, features)`, distances in each up to 1."""
         columns = []
         for entry, column in zip(self.free, points.T, strict=True):
-            if _is_ordered(entry):
+            if is_ordered(entry):
                 columns.append(column[:, None])
             else:
                 count = self._counts[id(entry)] or 1
@@ -74,7 +83,7 @@ class Encoding:
 
     def groups(self) -> np.ndarray:
         """Returns, for each feature, the number of the free hyperparameter that it belongs to."""
-        widths = [1 if _is_ordered(entry) else self._counts[id(entry)] or 1 for entry in self.free]
+        widths = [1 if is_ordered(entry) else self._counts[id(entry)] or 1 for entry in self.free]
         return np.repeat(np.arange(len(widths)), widths)
 
     def snapped(self, points: np.ndarray) -> np.ndarray:
@@ -85,7 +94,7 @@ class Encoding:
         snapped = np.array(points, dtype=float)
         for number, entry in enumerate(self.free):
             count = self._counts[id(entry)]
-            if count and _is_even(entry):
+            if count and is_even(entry):
                 index = np.minimum((snapped[:, number] * count).astype(int), count - 1)
                 snapped[:, number] = (index + 0.5) / count
         if any(entry.conditions for entry in self.free):
@@ -115,7 +124,21 @@ class Encoding:
     def _probability(self, entry: Any, values: Values) -> float:
         if entry.name not in values or not is_active(entry, values):
             return INACTIVE
-        return min(max(float(entry.value_to_prob(values[entry.name])), 0.0), 1.0)
+        return probability_of(entry, values[entry.name])
+
+
+def probability_of(entry: Any, value: Any) -> float:
+    """Returns the probability that stands for a value of a hyperparameter; of a step, that of its middle.
+
+    Keras Tuner divides by the step and rounds down: 0.5 would be the fourth step of 0.1. What the hyperparameter cannot
+    be, as in a configuration of another study, stands at `INACTIVE`.
+    """
+    is_stepped = getattr(entry, "step", None) is not None and entry.sampling == "linear"
+    try:
+        probability = float(entry.value_to_prob(value + entry.step / 2 if is_stepped else value))
+    except (TypeError, ValueError):
+        return INACTIVE
+    return min(max(probability, 0.0), 1.0)
 
 
 def grid_values(entry: Any) -> list[Any]:
@@ -149,11 +172,12 @@ def values_key(values: Values) -> str:
     return json.dumps(own, sort_keys=True, default=str)
 
 
-def _is_ordered(entry: Any) -> bool:
+def is_ordered(entry: Any) -> bool:
+    """Whether a hyperparameter's values stand in an order, as numbers do and most choices do not."""
     return bool(getattr(entry, "ordered", True))
 
 
-def _is_even(entry: Any) -> bool:
+def is_even(entry: Any) -> bool:
     """Whether each of a hyperparameter's values takes the same share of the probability."""
     return getattr(entry, "sampling", "linear") == "linear" or entry.step is not None
 
