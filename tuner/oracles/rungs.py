@@ -16,7 +16,8 @@ __all__ = ["RungOracle", "rung_epochs"]
 class RungOracle(HistoryOracle, abc.ABC):
     """An oracle of one bracket: a run goes from rung to rung, each of `eta` times the epochs of the one below.
 
-    It never waits: where no run is to be promoted, it begins a new one.
+    Where no run is to be promoted, it begins a new one. Where there are no more values, the best runs go on until all
+    are through; only then it may wait for a running trial.
 
     Args:
         eta: Ratio of the epochs of neighbouring rungs, >= 2; about 1/eta of the runs of a rung reach the next one.
@@ -60,7 +61,17 @@ class RungOracle(HistoryOracle, abc.ABC):
         if run is not None:
             return Move(self._next_rung(run.epochs), run=run)
         values = self._new_values(rng)
-        return None if values is None else Move(self._first_epochs(), values=values)
+        if values is not None:
+            return Move(self._first_epochs(), values=values)
+        run = self._farthest()
+        if run is not None or any(each.target != self.max_epochs for each in self.history.in_progress):
+            self.reason = ""
+        return None if run is None else Move(self._next_rung(run.epochs), run=run)
+
+    def _farthest(self) -> Run | None:
+        """Returns the best run of the highest rung that can go on."""
+        waiting = [r for r in self.history if r.target is None and r.epochs < self.max_epochs and not r.has_failed]
+        return max(waiting, key=lambda run: (run.epochs, run.score), default=None)
 
     def _next_rung(self, epochs: int) -> int:
         """Returns the epochs of the rung above so many epochs."""
