@@ -13,7 +13,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
-from tuner.oracles.history import History, Run, Seen
+from tuner.oracles.history import WORST, History, Run, Seen
 
 __all__ = ["HistoryOracle", "Move", "Rung", "StudyOracle"]
 
@@ -246,6 +246,22 @@ class HistoryOracle(StudyOracle):
         """Returns the epochs of a new run's first trial: here the full budget."""
         return self.max_epochs
 
+    def _observations(self, epochs: int) -> list[tuple[Mapping[str, Any], float]]:
+        """Returns values and goodness of all that reached so many epochs, or failed on the way.
+
+        Of a `warm_start` that never went so far, what went farthest counts.
+        """
+        is_full = epochs == self.max_epochs
+        least = min(epochs, max((seen.epochs for seen in self.warm_start), default=0)) if is_full else epochs
+        found: list[tuple[Mapping[str, Any], float]] = []
+        for seen in self.warm_start:
+            if seen.goodness == WORST or (seen.epochs >= least if is_full else seen.epochs == epochs):
+                found.append((seen.values, seen.goodness))
+        for run in self.history:
+            if epochs in run.scores or run.has_failed:
+                found.append((run.values, run.scores.get(epochs, WORST)))
+        return found
+
     def _move(self, rng: np.random.Generator) -> Move | None:
         """Returns what comes next; None to wait for a running trial, or, with a `reason`, to end."""
         raise NotImplementedError
@@ -256,9 +272,13 @@ class HistoryOracle(StudyOracle):
             values = self.encoding.values(rng.random(self.encoding.dimensions))
             if values_key(values) not in self.history.keys:
                 return values
-        return self._exhausted()
+        self._exhausted()
+        return None
 
     def _exhausted(self) -> None:
+        """Notes that all configurations were tried."""
         size = self.encoding.size()
         tried = len(self.history)
-        self.reason = f"the space is exhausted, {tried} of {size if size is not None else 'about ' + str(tried)} tried"
+        # An enqueued or default configuration may lie between the steps.
+        most = max(size, tried) if size is not None else f"about {tried}"
+        self.reason = f"the space is exhausted, {tried} of {most} tried"
