@@ -1,0 +1,90 @@
+"""Covariance matrix adaptation at full fidelity."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tuner.errors import UsageError
+from tuner.oracles.base import HistoryOracle, Move
+from tuner.oracles.encoding import is_ordered, values_key
+
+__all__ = ["CmaEs"]
+
+# Of the unit cube, as `optuna.samplers.CmaEsSampler` begins.
+FIRST_DEVIATION = 1 / 6
+
+# Draws that were tried already before a random configuration takes their place.
+MOST_REPEATS = 20
+
+
+class CmaEs(HistoryOracle):
+    """Moves a normal distribution to where the best of each generation lie; each trial has the full budget.
+
+    It adapts the hyperparameters that are ordered and always active, where there are two of them at least; all others
+    are drawn at random. A generation is so many runs in the order of their beginning, so that it does not matter in
+    which order trials in flight end. `optuna.samplers.CmaEsSampler` keeps its distribution in the trials of its own
+    study and forgets it in any other, so this is the package `cmaes` beneath it.
+
+    Args:
+        options: See `HistoryOracle`.
+
+    Raises:
+        UsageError: If the package `cmaes` is not installed.
+
+    Reference: Hansen, 2016, https://arxiv.org/abs/1604.00772.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        if importlib.util.find_spec("cmaes") is None:
+            raise UsageError(
+                "The algorithm cmaes needs the package cmaes, which is not installed; use: pip install cmaes"
+            )
+        super().__init__(**options)
+
+    def _move(self, rng: np.random.Generator) -> Move | None:
+        values = self._adapted_values(rng)
+        if values is None:
+            values = self._random_values(rng)
+        return None if values is None else Move(self.max_epochs, values=values)
+
+    def _adapted_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
+        """Returns values that were not tried, drawn from the distribution; None where there are none."""
+        adapted = [i for i, entry in enumerate(self.encoding.free) if is_ordered(entry) and not entry.conditions]
+        if len(adapted) < 2:
+            return None
+        distribution = self._distribution(adapted, seed=int(rng.integers(2**31)))
+        for _ in range(MOST_REPEATS):
+            point = rng.random(self.encoding.dimensions)
+            point[adapted] = distribution.ask()
+            values = self.encoding.values(point)
+            if values_key(values) not in self.history.keys:
+                return values
+        return None
+
+    def _distribution(self, adapted: list[int], *, seed: int) -> Any:
+        """Returns the distribution after all generations that are complete."""
+        # Imported here, since everybody else does without the package.
+        cmaes = importlib.import_module("cmaes")
+        bounds = np.tile([0.0, 1.0], (len(adapted), 1))
+        distribution = cmaes.CMA(np.full(len(adapted), 0.5), FIRST_DEVIATION, bounds=bounds, seed=seed)
+        size = distribution.population_size
+        generation: list[tuple[np.ndarray, float]] = []
+        for values, goodness in self._in_order():
+            # It ranks and no more, so that any number may stand for the worst.
+            generation.append((self.encoding.point(values)[adapted], -goodness))
+            if len(generation) == size:
+                distribution.tell(generation)
+                generation = []
+        return distribution
+
+    def _in_order(self) -> list[tuple[Mapping[str, Any], float]]:
+        """Returns what the warm start has, and the runs up to the first that has not ended."""
+        running = min((run.number for run in self.history.in_progress), default=len(self.history))
+        observations = self._observations(self.max_epochs)
+        warm = len(observations) - sum(run.score is not None for run in self.history)
+        return observations[: warm + running]
