@@ -1,0 +1,45 @@
+"""Every configuration of a grid, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tuner.oracles.base import HistoryOracle, Move
+from tuner.oracles.encoding import grid_values, is_active, values_key
+
+__all__ = ["Grid"]
+
+
+class Grid(HistoryOracle):
+    """Trials of the full budget over all combinations; the last declared hyperparameter changes fastest.
+
+    Each hyperparameter begins with its default; one without steps has ten values besides it. The seed decides nothing.
+    `keras_tuner.oracles.GridSearchOracle` makes the same combinations but waits for running trials, and raises for a
+    configuration that is enqueued off the grid, which would leave its lock taken.
+
+    Args:
+        options: See `HistoryOracle`.
+    """
+
+    def _move(self, rng: np.random.Generator) -> Move | None:
+        for values in _combinations(self.encoding.entries, {}):
+            if values_key(values) not in self.history.keys:
+                return Move(self.max_epochs, values=values)
+        self._exhausted()
+        return None
+
+
+def _combinations(entries: list[Any], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields the active values of all combinations that continue the values so far."""
+    if not entries:
+        yield values
+        return
+    entry, *rest = entries
+    if not is_active(entry, values):
+        yield from _combinations(rest, values)
+        return
+    for value in dict.fromkeys([entry.default, *grid_values(entry)]):
+        yield from _combinations(rest, {**values, entry.name: value})

@@ -1,0 +1,168 @@
+"""Several objectives at once: a population that keeps what nothing else beats in all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import Trial
+
+from tuner.oracles.base import HistoryOracle, Move
+from tuner.oracles.encoding import is_active, is_ordered, values_key
+
+__all__ = ["Nsga2", "crowding_distances", "survivors"]
+
+# Index of the polynomial mutation (paper, section V).
+DISTRIBUTION_INDEX = 20.0
+
+# Children that were tried already before a random configuration takes their place.
+MOST_REPEATS = 20
+
+
+class Nsga2(HistoryOracle):
+    """Crosses and mutates the least dominated configurations; each trial has the full budget.
+
+    The population is what survives of all runs that have ended, so that nothing waits for a generation to be complete.
+    With one objective it is a genetic algorithm.
+
+    Args:
+        objective: A `keras_tuner.Objective`, or a list of several.
+        population: Number of random configurations at the beginning and of survivors afterwards, >= 2. The paper has
+            100; a search here is seldom longer than a few hundred trials.
+        options: See `HistoryOracle`. A `warm_start` has one goodness, and serves one objective only.
+
+    Reference: Deb et al., 2002, IEEE Transactions on Evolutionary Computation 6(2).
+    """
+
+    def __init__(self, *, population: int = 20, **options: Any) -> None:
+        super().__init__(**options)
+        self.population = population
+        several = getattr(self.objective, "objectives", None)
+        self._objectives: list[keras_tuner.Objective] = several or [self.objective]
+        self._has_several = several is not None
+
+    def score_trial(self, trial: Trial) -> None:
+        """Scores a trial by its last epoch; several objectives as Keras Tuner sums them, less is better."""
+        if not self._has_several:
+            super().score_trial(trial)
+            return
+        goodness = self._goodness(trial)
+        trial.score = -sum(goodness) if math.isfinite(sum(goodness)) else self._worst_score()
+        trial.best_step = self._last_step(trial)
+
+    def get_best_trials(self, num_trials: int | None = None) -> list[Trial]:
+        """Returns trials that no other dominates, those in the emptiest parts of the front first.
+
+        Args:
+            num_trials: Most of them, or None for the whole front. With one objective, the best so many (default: 1).
+        """
+        if not self._has_several:
+            return super().get_best_trials(1 if num_trials is None else num_trials)
+        ended = [trial for trial in self.trials.values() if trial.status in ("COMPLETED", "FAILED")]
+        goodness = np.array([self._goodness(trial) for trial in ended]).reshape(len(ended), len(self._objectives))
+        front = next(iter(_fronts(goodness)), [])
+        order = np.argsort(-crowding_distances(goodness[front]), kind="stable")
+        return [ended[front[place]] for place in order][:num_trials]
+
+    def _move(self, rng: np.random.Generator) -> Move | None:
+        values = self._child(rng)
+        if values is None:
+            values = self._random_values(rng)
+        return None if values is None else Move(self.max_epochs, values=values)
+
+    def _child(self, rng: np.random.Generator) -> dict[str, Any] | None:
+        """Returns a child that was not tried; None at the beginning, and where there is none."""
+        known = self._known()
+        if len(known) < self.population or not self.encoding.free:
+            return None
+        kept = survivors(np.array([goodness for _, goodness in known]), self.population)
+        for _ in range(MOST_REPEATS):
+            mother, father = (self._genes(known[self._winner(kept, rng)][0], rng) for _ in range(2))
+            child = np.where(rng.random(len(mother)) < 0.5, mother, father)
+            values = self.encoding.values(self._mutated(child, rng))
+            if values_key(values) not in self.history.keys:
+                return values
+        return None
+
+    def _known(self) -> list[tuple[Mapping[str, Any], list[float]]]:
+        """Returns values and goodness of all that ended."""
+        if not self._has_several:
+            return [(values, [goodness]) for values, goodness in self._observations(self.max_epochs)]
+        ended = [run for run in self.history if run.scores]
+        return [(run.values, self._goodness(self.trials[run.names[run.epochs]])) for run in ended]
+
+    def _winner(self, kept: list[int], rng: np.random.Generator) -> int:
+        """Returns the better of two random survivors, which stand in the order of their worth."""
+        return kept[int(rng.integers(len(kept), size=2).min())]
+
+    def _genes(self, values: Mapping[str, Any], rng: np.random.Generator) -> np.ndarray:
+        """Returns the point of a parent, with any value where it has none to hand down."""
+        has_one = np.array([entry.name in values and is_active(entry, values) for entry in self.encoding.free])
+        return np.where(has_one, self.encoding.point(values), rng.random(len(has_one)))
+
+    def _mutated(self, point: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Returns a point with one coordinate changed on average: a number a little, a choice to any."""
+        draws, power = rng.random(len(point)), 1.0 / (DISTRIBUTION_INDEX + 1.0)
+        change = np.where(draws < 0.5, (2.0 * draws) ** power - 1.0, 1.0 - (2.0 * (1.0 - draws)) ** power)
+        ordered = np.array([is_ordered(entry) for entry in self.encoding.free], dtype=bool)
+        mutant = np.where(ordered, np.clip(point + change, 0.0, 1.0), rng.random(len(point)))
+        return np.where(rng.random(len(point)) < 1.0 / len(point), mutant, point)
+
+    def _goodness(self, trial: Trial) -> list[float]:
+        """Returns each objective after the last epoch, larger is better; of a failed trial, all the worst."""
+        goodness = []
+        for objective in self._objectives:
+            points = trial.metrics.get_history(objective.name) if trial.metrics.exists(objective.name) else []
+            value = float(points[-1].value[-1]) if points and trial.status == "COMPLETED" else math.nan
+            goodness.append(value if objective.direction == "max" else -value)
+        return goodness if all(map(math.isfinite, goodness)) else [-math.inf] * len(goodness)
+
+    def _last_step(self, trial: Trial) -> int:
+        name = self._objectives[0].name
+        points = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
+        return points[-1].step if points else 0
+
+
+def survivors(goodness: np.ndarray, most: int) -> list[int]:
+    """Returns the rows that a generation keeps, in the order of their worth.
+
+    Args:
+        goodness: Each objective of each row, `(rows, objectives)`, larger is better.
+        most: How many.
+    """
+    kept: list[int] = []
+    for front in _fronts(goodness):
+        order = np.argsort(-crowding_distances(goodness[front]), kind="stable")
+        kept += [front[place] for place in order]
+        if len(kept) >= most:
+            break
+    return kept[:most]
+
+
+def crowding_distances(goodness: np.ndarray) -> np.ndarray:
+    """Returns how far apart the neighbours of each row of a front are, `(rows,)`; infinity at the ends."""
+    distances = np.zeros(len(goodness))
+    for column in goodness.T:
+        order = np.argsort(column, kind="stable")
+        distances[order[:1]] = distances[order[-1:]] = math.inf
+        # A front with a failure, which is the worst in all objectives, is one of failures only.
+        extent = column[order[-1]] - column[order[0]] if np.isfinite(column).all() and len(order) else 0.0
+        if extent > 0.0:
+            distances[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / extent
+    return distances
+
+
+def _fronts(goodness: np.ndarray) -> Iterator[list[int]]:
+    """Yields the rows that nothing dominates, then those that only these do, and so on."""
+    no_worse = np.all(goodness[:, None] >= goodness[None], axis=2)
+    dominates = np.asarray(no_worse & np.any(goodness[:, None] > goodness[None], axis=2))
+    dominators = dominates.sum(axis=0)
+    left = np.ones(len(goodness), dtype=bool)
+    while left.any():
+        front = np.flatnonzero(left & (dominators == 0))
+        yield front.tolist()
+        left[front] = False
+        dominators = dominators - dominates[front].sum(axis=0)
