@@ -13,7 +13,10 @@ from tuner.errors import UsageError, did_you_mean
 __all__ = ["ALGORITHMS", "OBJECTIVES", "SearchConfig", "differences", "library_versions"]
 
 # Names here and not in `tuner.oracles`, because `--help` must not import Keras Tuner (3.5 s); a test keeps both equal.
-ALGORITHMS = ("asha", "hyperband", "bayesian", "random")
+ALGORITHMS = (
+    *("asha", "bohb", "priorband", "one-epoch", "hyperband"),
+    *("tpe", "gp", "cmaes", "nsga2", "bayesian", "random", "grid"),
+)
 OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
 
 _LIBRARIES = (

@@ -14,16 +14,49 @@ from tuner.config import SearchConfig
 from tuner.oracles.asha import Asha
 from tuner.oracles.base import StudyOracle
 from tuner.oracles.bayesian import Bayesian
+from tuner.oracles.bohb import Bohb
+from tuner.oracles.cmaes import CmaEs
+from tuner.oracles.gp import Gp
+from tuner.oracles.grid import Grid
 from tuner.oracles.hyperband import Hyperband
+from tuner.oracles.nsga2 import Nsga2
+from tuner.oracles.one_epoch import OneEpoch
+from tuner.oracles.priorband import Priorband
 from tuner.oracles.random import Random
+from tuner.oracles.tpe import Tpe
 
-__all__ = ["DEFAULT_BUDGETS", "ORACLES", "Asha", "Bayesian", "Hyperband", "Random", "StudyOracle", "make_oracle"]
+__all__ = [
+    "DEFAULT_BUDGETS",
+    "ORACLES",
+    "Asha",
+    "Bayesian",
+    "Bohb",
+    "CmaEs",
+    "Gp",
+    "Grid",
+    "Hyperband",
+    "Nsga2",
+    "OneEpoch",
+    "Priorband",
+    "Random",
+    "StudyOracle",
+    "Tpe",
+    "make_oracle",
+]
 
 ORACLES: dict[str, type[StudyOracle]] = {
     "asha": Asha,
+    "bohb": Bohb,
+    "priorband": Priorband,
+    "tpe": Tpe,
+    "gp": Gp,
+    "cmaes": CmaEs,
+    "nsga2": Nsga2,
+    "one-epoch": OneEpoch,
     "hyperband": Hyperband,
     "bayesian": Bayesian,
     "random": Random,
+    "grid": Grid,
 }
 
 # Full budgets that a search spends where nothing else is asked for: 8 of 9 epochs cost what Hyperband's 75 do.
