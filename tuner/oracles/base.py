@@ -13,7 +13,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
-from tuner.oracles.history import WORST, History, Run, Seen
+from tuner.oracles.history import History, Run, Seen, observations
 
 __all__ = ["HistoryOracle", "Move", "Rung", "StudyOracle"]
 
@@ -103,8 +103,12 @@ class StudyOracle(keras_tuner.Oracle):
         values = response.get("values")
         if response["status"] != "RUNNING" or values is None:
             return response
-        if "tuner/trial_id" not in values and (planned := self._planned()):
-            values = planned | {name: value for name, value in values.items() if name.startswith("tuner/")}
+        if "tuner/trial_id" not in values:
+            new = self._planned() or self._untried(values)
+            if new is None:
+                self.reason = f"the space is exhausted, {len(self._tried())} tried"
+                return {"status": "STOPPED"}
+            values = new | {name: value for name, value in values.items() if name.startswith("tuner/")}
         epochs = values.get("tuner/epochs", self.max_epochs) - values.get("tuner/initial_epoch", 0)
         if self._exceeds(self._epochs_begun() + epochs):
             return {"status": "STOPPED"}
@@ -144,6 +148,19 @@ class StudyOracle(keras_tuner.Oracle):
             if is_active(entry, completed):
                 completed[entry.name] = values.get(entry.name, entry.default)
         return completed
+
+    def _untried(self, values: dict[str, Any]) -> dict[str, Any] | None:
+        """Returns values that were not tried: those proposed, or random ones; None where there are none.
+
+        Keras Tuner's Bayesian oracle repeats what it finds best, and its Hyperband tells configurations apart by their
+        epochs, too.
+        """
+        tried = self._tried()
+        for _ in range(MOST_COLLISIONS):
+            if values is None or values_key(values) not in tried:
+                return values
+            values = self._random_values()
+        return None
 
     def _tried(self) -> set[str]:
         """Returns the keys of the configurations so far."""
@@ -200,12 +217,13 @@ class HistoryOracle(StudyOracle):
         self.warm_start = list(warm_start)
         self.history = History(self.objective.name, direction=self.objective.direction, max_epochs=self.max_epochs)
         self._encoding: Encoding | None = None
+        self._exhausted_with = -1  # configurations
 
     @property
     def encoding(self) -> Encoding:
         """The space's points; made anew when a stock tuner has added hyperparameters."""
         if self._encoding is None or len(self._encoding.entries) != len(self.hyperparameters.space):
-            self._encoding = Encoding(self.hyperparameters)
+            self._encoding, self._exhausted_with = Encoding(self.hyperparameters), -1
         return self._encoding
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -247,20 +265,8 @@ class HistoryOracle(StudyOracle):
         return self.max_epochs
 
     def _observations(self, epochs: int) -> list[tuple[Mapping[str, Any], float]]:
-        """Returns values and goodness of all that reached so many epochs, or failed on the way.
-
-        Of a `warm_start` that never went so far, what went farthest counts.
-        """
-        is_full = epochs == self.max_epochs
-        least = min(epochs, max((seen.epochs for seen in self.warm_start), default=0)) if is_full else epochs
-        found: list[tuple[Mapping[str, Any], float]] = []
-        for seen in self.warm_start:
-            if seen.goodness == WORST or (seen.epochs >= least if is_full else seen.epochs == epochs):
-                found.append((seen.values, seen.goodness))
-        for run in self.history:
-            if epochs in run.scores or run.has_failed:
-                found.append((run.values, run.scores.get(epochs, WORST)))
-        return found
+        """Returns values and goodness of all that reached so many epochs, or failed on the way."""
+        return observations(self.warm_start, self.history, epochs=epochs, is_full=epochs == self.max_epochs)
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         """Returns what comes next; None to wait for a running trial, or, with a `reason`, to end."""
@@ -268,15 +274,22 @@ class HistoryOracle(StudyOracle):
 
     def _random_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
         """Returns values that were not tried, drawn from the space; None, with the `reason`, where there are none."""
-        for _ in range(MOST_COLLISIONS):
-            values = self.encoding.values(rng.random(self.encoding.dimensions))
-            if values_key(values) not in self.history.keys:
-                return values
+        tried = self.history.keys
+        if self._exhausted_with != len(tried):
+            for _ in range(MOST_COLLISIONS):
+                values = self.encoding.values(rng.random(self.encoding.dimensions))
+                if values_key(values) not in tried:
+                    return values
+            if self.encoding.size() is not None:
+                left = next((each for each in self.encoding.combinations() if values_key(each) not in tried), None)
+                if left is not None:
+                    return left
         self._exhausted()
         return None
 
     def _exhausted(self) -> None:
         """Notes that all configurations were tried."""
+        self._exhausted_with = len(self.history.keys)
         size = self.encoding.size()
         tried = len(self.history)
         # An enqueued or default configuration may lie between the steps.

@@ -6,9 +6,10 @@ these probabilities; a surrogate sees unordered choices as one coordinate each, 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -102,24 +103,25 @@ class Encoding:
                 row[:] = self.point(self.values(row))
         return snapped
 
-    def size(self) -> int | None:
-        """Returns how many configurations there are; None where there is no end of them or too many to count."""
-        if any(self._counts[id(entry)] is None for entry in self.entries):
-            return None
-        found = 0
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """Yields the active values of all configurations; of what has no steps, ten values each."""
         pending: list[tuple[int, dict[str, Any]]] = [(0, {})]
         while pending:
             number, values = pending.pop()
             while number < len(self.entries) and not is_active(self.entries[number], values):
                 number += 1
             if number == len(self.entries):
-                found += 1
-                if found > MOST_COUNTED:
-                    return None
+                yield values
                 continue
             entry = self.entries[number]
             pending += [(number + 1, {**values, entry.name: value}) for value in grid_values(entry)]
-        return found
+
+    def size(self) -> int | None:
+        """Returns how many configurations there are; None where there is no end of them or too many to count."""
+        if any(self._counts[id(entry)] is None for entry in self.entries):
+            return None
+        found = sum(1 for _ in itertools.islice(self.combinations(), MOST_COUNTED + 1))
+        return found if found <= MOST_COUNTED else None
 
     def _probability(self, entry: Any, values: Values) -> float:
         if entry.name not in values or not is_active(entry, values):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.encoding import values_key
 
-__all__ = ["WORST", "History", "Run", "Seen"]
+__all__ = ["WORST", "History", "Run", "Seen", "observations"]
 
 # Goodness of a run that failed or diverged.
 WORST = -math.inf
@@ -159,3 +159,26 @@ class History:
             return {}
         points = trial.metrics.get_history(self._objective)
         return {int(point.step): self._sign * float(point.value[-1]) for point in points}
+
+
+def observations(
+    warm_start: Sequence[Seen], runs: Iterable[Run], *, epochs: int, is_full: bool
+) -> list[tuple[Mapping[str, Any], float]]:
+    """Returns values and goodness of all that reached so many epochs, or failed on the way.
+
+    Args:
+        warm_start: What another study saw. Where the full budget is asked for and it never went so far, what went
+            farthest counts.
+        runs: Runs so far.
+        epochs: Epochs behind each score.
+        is_full: Whether these are the full budget.
+    """
+    least = min(epochs, max((seen.epochs for seen in warm_start), default=0)) if is_full else epochs
+    found: list[tuple[Mapping[str, Any], float]] = []
+    for seen in warm_start:
+        if seen.goodness == WORST or (seen.epochs >= least if is_full else seen.epochs == epochs):
+            found.append((seen.values, seen.goodness))
+    for run in runs:
+        if epochs in run.scores or run.has_failed:
+            found.append((run.values, run.scores.get(epochs, WORST)))
+    return found
