@@ -266,7 +266,8 @@ class HistoryOracle(StudyOracle):
 
     def _observations(self, epochs: int) -> list[tuple[Mapping[str, Any], float]]:
         """Returns values and goodness of all that reached so many epochs, or failed on the way."""
-        return observations(self.warm_start, self.history, epochs=epochs, is_full=epochs == self.max_epochs)
+        is_full = epochs == self._first_epochs() == self.max_epochs
+        return observations(self.warm_start, self.history, epochs=epochs, is_full=is_full)
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         """Returns what comes next; None to wait for a running trial, or, with a `reason`, to end."""

@@ -167,11 +167,11 @@ def observations(
     """Returns values and goodness of all that reached so many epochs, or failed on the way.
 
     Args:
-        warm_start: What another study saw. Where the full budget is asked for and it never went so far, what went
-            farthest counts.
+        warm_start: What another study saw.
         runs: Runs so far.
         epochs: Epochs behind each score.
-        is_full: Whether these are the full budget.
+        is_full: Whether there are no other epochs than these. Then more of them do as well, and where the warm start
+            never went so far, what went farthest.
     """
     least = min(epochs, max((seen.epochs for seen in warm_start), default=0)) if is_full else epochs
     found: list[tuple[Mapping[str, Any], float]] = []

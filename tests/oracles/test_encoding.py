@@ -1,0 +1,30 @@
+import keras_tuner
+import pytest
+
+from tests.oracles.driving import SPACES, six_values
+from tuner.oracles.encoding import Encoding, grid_values, probability_of
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_every_value_of_a_grid_comes_back_from_its_point(space):
+    for entry in Encoding(SPACES[space]()).entries:
+        for value in grid_values(entry):
+            again = entry.prob_to_value(min(probability_of(entry, value), 1 - 1e-12))
+            assert again == (value if not isinstance(value, float) else pytest.approx(value))
+
+
+def test_half_is_the_fifth_step_of_a_tenth():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("dropout", 0.0, 1.0, step=0.1)
+    encoding = Encoding(hp)
+    assert encoding.values(encoding.point({"dropout": 0.5})) == {"dropout": 0.5}
+
+
+@pytest.mark.parametrize("value", ["rmsprop", None, 7])
+def test_value_that_is_none_of_the_choices_stands_in_the_middle(value):
+    assert probability_of(six_values().space[0], value) == 0.5
+
+
+def test_combinations_are_all_configurations_once():
+    found = [tuple(values.items()) for values in Encoding(six_values()).combinations()]
+    assert len(set(found)) == len(found) == Encoding(six_values()).size() == 6

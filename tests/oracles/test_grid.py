@@ -1,0 +1,37 @@
+import keras_tuner
+
+from tests.oracles.driving import Drive, conditional, own, six_values
+from tuner.oracles import Grid
+
+SCORE = keras_tuner.Objective("score", "max")
+
+
+def test_last_hyperparameter_changes_fastest_and_defaults_come_first():
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("optimizer", ["sgd", "adam"], default="adam")
+    hp.Int("width", 1, 3, default=2)
+    proposals = Drive(Grid(objective=SCORE, hyperparameters=hp, max_epochs=9), 10).proposals
+    assert [tuple(own(values).values()) for values in proposals] == [
+        ("adam", 2), ("adam", 1), ("adam", 3), ("sgd", 2), ("sgd", 1), ("sgd", 3)
+    ]  # fmt: skip
+
+
+def test_hyperparameter_without_steps_has_ten_values_and_its_default():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("dropout", 0.0, 0.5, default=0.2)
+    oracle = Grid(objective=SCORE, hyperparameters=hp, max_epochs=9)
+    assert len(Drive(oracle, 20).proposals) == 11
+    assert oracle.reason == "the space is exhausted, 11 of about 11 tried"
+
+
+def test_enqueued_configuration_off_the_grid_is_tried_besides():
+    options = {"objective": SCORE, "hyperparameters": six_values(), "max_epochs": 9}
+    oracle = Grid(**options, enqueue=[{"optimizer": "rmsprop"}])
+    assert len(Drive(oracle, 20).proposals) == 7
+
+
+def test_conditional_hyperparameters_do_not_multiply_where_they_are_not_active():
+    # sgd: 11 momenta x (constant + steps x 5 drops) x 61 widths come before the first of adam.
+    proposals = Drive(Grid(objective=SCORE, hyperparameters=conditional(), max_epochs=9), 62).proposals
+    assert {values["momentum"] for values in proposals[:61]} == {0.9}
+    assert proposals[61]["schedule"] == "steps"

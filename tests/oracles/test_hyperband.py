@@ -1,0 +1,52 @@
+import pytest
+
+from tests.oracles.driving import Drive, flat, own
+from tuner.config import SearchConfig
+from tuner.oracles import make_oracle
+from tuner.oracles.base import Rung
+
+
+def _oracle(*, algorithm="hyperband", max_epochs=9, trials=None):
+    config = SearchConfig(space="tiny", max_epochs=max_epochs, batch_size=64, algorithm=algorithm, trials=trials)
+    return make_oracle(config, flat())
+
+
+@pytest.mark.parametrize("algorithm", ["bayesian", "random", "tpe", "grid"])
+def test_trials_without_rungs_get_the_full_budget(algorithm):
+    assert _oracle(algorithm=algorithm, trials=3).schedule() == [Rung(3, 0, 9)]
+    assert _oracle(algorithm=algorithm).schedule() == [Rung(8, 0, 9)]
+    assert len(Drive(_oracle(algorithm=algorithm), 20).proposals) == 8
+
+
+def test_hyperband_of_81_epochs_is_that_of_the_paper():
+    # Li et al., 2018, table 1 (R = 81, eta = 3), but for Keras Tuner's sizes: ceil(5 / (s + 1) * 3^s) first trials.
+    assert _oracle(max_epochs=81).schedule()[:5] == [
+        Rung(81, 0, 1),
+        Rung(27, 1, 3),
+        Rung(9, 3, 9),
+        Rung(3, 9, 27),
+        Rung(1, 27, 81),
+    ]
+
+
+@pytest.mark.parametrize("max_epochs", [1, 2, 3, 5, 9, 10, 27])
+@pytest.mark.parametrize("trials", [None, 1, 4, 13])
+def test_hyperband_does_what_its_schedule_says(max_epochs, trials):
+    oracle = _oracle(max_epochs=max_epochs, trials=trials)
+    budgets = [(v["tuner/initial_epoch"], v["tuner/epochs"]) for v in Drive(oracle, 200).proposals]
+    planned = [(rung.initial_epoch, rung.epochs) for rung in oracle.schedule() for _ in range(rung.trials)]
+    assert budgets == planned
+
+
+def test_hyperband_promotes_the_best_with_their_values():
+    oracle = _oracle()
+    Drive(oracle, 200)
+    trials = dict(oracle.trials)
+    promoted = [trial for trial in trials.values() if "tuner/trial_id" in trial.hyperparameters.values]
+    assert len(promoted) == 6
+    for trial in promoted:
+        parent = trials[trial.hyperparameters.values["tuner/trial_id"]]
+        assert own(parent.hyperparameters.values) == own(trial.hyperparameters.values)
+        assert parent.hyperparameters.values["tuner/epochs"] == trial.hyperparameters.values["tuner/initial_epoch"]
+    first_rung = sorted(list(trials.values())[:9], key=lambda trial: trial.score, reverse=True)
+    assert {t.hyperparameters.values["tuner/trial_id"] for t in promoted[:3]} == {t.trial_id for t in first_rung[:3]}

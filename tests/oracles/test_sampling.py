@@ -1,0 +1,136 @@
+import logging
+import sys
+
+import keras_tuner
+import numpy as np
+import optuna
+import pytest
+
+from tests.oracles.driving import MAX_EPOCHS, SPACES, Drive, conditional, flat, own
+from tuner.errors import UsageError
+from tuner.oracles import ORACLES
+from tuner.oracles.encoding import Encoding, values_key
+from tuner.oracles.history import WORST, Seen
+from tuner.oracles.sampling import Sampling
+
+
+class Recorder(optuna.samplers.RandomSampler):
+    """Keeps what it was shown."""
+
+    def __init__(self, seed, shown):
+        super().__init__(seed)
+        self.shown = shown
+
+    def before_trial(self, study, trial):
+        self.shown[:] = [each for each in study.get_trials() if each.number != trial.number]
+
+
+def _new_values(sampling, space, observations, *, running=(), tried=frozenset(), seed=0):
+    rng = np.random.default_rng(seed)
+    return sampling.new_values(Encoding(space), observations, running=running, tried=set(tried), rng=rng)
+
+
+def _observations(space, number):
+    encoding, rng = Encoding(space), np.random.default_rng(1)
+    return [(encoding.values(rng.random(encoding.dimensions)), rng.random()) for _ in range(number)]
+
+
+def _states(shown):
+    return [each.state.name for each in shown if each.state.name != "FAIL"]
+
+
+@pytest.mark.parametrize("space", [name for name in SPACES if name != "one-value"])
+def test_sampler_is_shown_what_stands_for_the_same_values(space):
+    shown = []
+    encoding = Encoding(SPACES[space]())
+    observations = _observations(SPACES[space](), 20)
+    _new_values(Sampling(lambda seed: Recorder(seed, shown)), SPACES[space](), observations)
+    for trial, (values, goodness) in zip(shown, observations, strict=True):
+        assert trial.value == goodness
+        assert set(trial.params) == {entry.name for entry in encoding.free if entry.name in values}
+
+
+def test_failure_is_as_far_below_the_worst_as_that_is_below_the_best():
+    shown = []
+    goodness = [0.9, WORST, 0.5]
+    observations = [(values, each) for (values, _), each in zip(_observations(flat(), 3), goodness, strict=True)]
+    _new_values(Sampling(lambda seed: Recorder(seed, shown)), flat(), observations)
+    assert [trial.value for trial in shown] == pytest.approx([0.9, 0.1, 0.5])
+
+
+def test_study_that_is_kept_gives_what_a_new_one_would():
+    kept, observations = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed)), _observations(conditional(), 30)
+    running = [observations[-1][0]]
+    for number in (12, 13, 20, 15):  # the last one takes some away
+        new = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed))
+        values = [_new_values(each, conditional(), observations[:number], running=running) for each in (kept, new)]
+        assert values[0] == values[1]
+
+
+def test_running_configurations_are_shown_once():
+    shown = []
+    sampling, observations = Sampling(lambda seed: Recorder(seed, shown)), _observations(flat(), 3)
+    for _ in range(2):
+        _new_values(sampling, flat(), observations[:2], running=[observations[2][0]])
+        assert _states(shown) == ["COMPLETE", "COMPLETE", "RUNNING"]
+
+
+def test_most_observations_are_the_best_half_and_the_newest_half():
+    shown = []
+    observations = [(values, float(-i)) for i, (values, _) in enumerate(_observations(flat(), 10))]
+    _new_values(Sampling(lambda seed: Recorder(seed, shown), most=4), flat(), observations)
+    assert [trial.value for trial in shown] == [0.0, -1.0, -8.0, -9.0]
+
+
+def test_nothing_is_proposed_where_all_was_tried():
+    hp = keras_tuner.HyperParameters()
+    hp.Boolean("bias")
+    tried = {values_key({"bias": bias}) for bias in (False, True)}
+    assert _new_values(Sampling(optuna.samplers.RandomSampler), hp, [], tried=tried) is None
+
+
+def test_nothing_is_logged_and_the_verbosity_stays(caplog):
+    optuna.logging.enable_propagation()
+    try:
+        with caplog.at_level(logging.INFO):
+            _new_values(Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed)), flat(), _observations(flat(), 12))
+    finally:
+        optuna.logging.disable_propagation()
+    assert caplog.records == []
+    assert optuna.logging.get_verbosity() == optuna.logging.INFO
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "bohb", "cmaes", "nsga2", "priorband", "one-epoch", "asha"])
+def test_warm_start_may_hold_what_the_space_does_not(algorithm):
+    if algorithm == "cmaes":
+        pytest.importorskip("cmaes")
+    rng = np.random.default_rng(0)
+    strange = {"optimizer": "rmsprop", "width": -3, "other": "x"}
+    seen = [Seen({**values, **(strange if i % 5 == 0 else {})}, MAX_EPOCHS, float(rng.random()))
+            for i, (values, _) in enumerate(_observations(flat(), 25))]  # fmt: skip
+    seen.append(Seen({}, 1, WORST))
+    oracle = ORACLES[algorithm](
+        objective=keras_tuner.Objective("a", "max"), hyperparameters=flat(), max_epochs=MAX_EPOCHS, warm_start=seen
+    )
+    assert len(Drive(oracle, 12).proposals) == 12
+
+
+def test_warm_start_moves_the_first_proposals_of_tpe():
+    # Random widths lie above 40 with probability 24/61: at least 8 of 10 by chance in 2 of 100 searches.
+    seen = [
+        Seen({**values, "width": width}, MAX_EPOCHS, float(width))
+        for width, (values, _) in zip(range(5, 65), _observations(flat(), 60), strict=True)
+    ]
+    oracle = ORACLES["tpe"](
+        objective=keras_tuner.Objective("a", "max"), hyperparameters=flat(), max_epochs=MAX_EPOCHS, warm_start=seen
+    )
+    widths = [own(values)["width"] for values in Drive(oracle, 11).proposals[1:]]
+    assert sum(width > 40 for width in widths) >= 8
+
+
+@pytest.mark.parametrize(("algorithm", "package"), [("gp", "torch"), ("cmaes", "cmaes")])
+def test_missing_package_is_one_line_with_the_command(algorithm, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=f"use: pip install {package}$"):
+        ORACLES[algorithm](objective="val_accuracy", max_epochs=3)
