@@ -40,6 +40,8 @@ def _one_thread():
 def _oracle(algorithm, hp=None, *, direction="max", **options):
     if algorithm in NEEDS and importlib.util.find_spec(NEEDS[algorithm]) is None:
         pytest.skip(f"{NEEDS[algorithm]} is not installed")
+    if algorithm == "gp":
+        importlib.import_module("torch").set_num_threads(1)
     objective = keras_tuner.Objective("val_score", direction)
     hp = flat() if hp is None else hp
     return ORACLES[algorithm](objective=objective, hyperparameters=hp, **{"max_epochs": MAX_EPOCHS, **options})

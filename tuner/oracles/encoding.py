@@ -105,6 +105,7 @@ class Encoding:
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yields the active values of all configurations; of what has no steps, ten values each."""
+        choices = [grid_values(entry) for entry in self.entries]
         pending: list[tuple[int, dict[str, Any]]] = [(0, {})]
         while pending:
             number, values = pending.pop()
@@ -113,8 +114,8 @@ class Encoding:
             if number == len(self.entries):
                 yield values
                 continue
-            entry = self.entries[number]
-            pending += [(number + 1, {**values, entry.name: value}) for value in grid_values(entry)]
+            name = self.entries[number].name
+            pending += [(number + 1, {**values, name: value}) for value in choices[number]]
 
     def size(self) -> int | None:
         """Returns how many configurations there are; None where there is no end of them or too many to count."""

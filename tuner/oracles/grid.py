@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,21 +25,22 @@ class Grid(HistoryOracle):
     """
 
     def _move(self, rng: np.random.Generator) -> Move | None:
-        for values in _combinations(self.encoding.entries, {}):
+        choices = [(entry, dict.fromkeys([entry.default, *grid_values(entry)])) for entry in self.encoding.entries]
+        for values in _combinations(choices, {}):
             if values_key(values) not in self.history.keys:
                 return Move(self.max_epochs, values=values)
         self._exhausted()
         return None
 
 
-def _combinations(entries: list[Any], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _combinations(choices: Sequence[tuple[Any, Iterable[Any]]], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields the active values of all combinations that continue the values so far."""
-    if not entries:
+    if not choices:
         yield values
         return
-    entry, *rest = entries
+    (entry, its_values), *rest = choices
     if not is_active(entry, values):
         yield from _combinations(rest, values)
         return
-    for value in dict.fromkeys([entry.default, *grid_values(entry)]):
+    for value in its_values:
         yield from _combinations(rest, {**values, entry.name: value})
