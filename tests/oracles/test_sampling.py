@@ -27,7 +27,8 @@ class Recorder(optuna.samplers.RandomSampler):
 
 def _new_values(sampling, space, observations, *, running=(), tried=frozenset(), seed=0):
     rng = np.random.default_rng(seed)
-    return sampling.new_values(Encoding(space), observations, running=running, tried=set(tried), rng=rng)
+    encoding = space if isinstance(space, Encoding) else Encoding(space)
+    return sampling.new_values(encoding, observations, running=running, tried=set(tried), rng=rng)
 
 
 def _observations(space, number):
@@ -60,18 +61,19 @@ def test_failure_is_as_far_below_the_worst_as_that_is_below_the_best():
 
 def test_study_that_is_kept_gives_what_a_new_one_would():
     kept, observations = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed)), _observations(conditional(), 30)
-    running = [observations[-1][0]]
+    running, encoding = [observations[-1][0]], Encoding(conditional())
     for number in (12, 13, 20, 15):  # the last one takes some away
         new = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed))
-        values = [_new_values(each, conditional(), observations[:number], running=running) for each in (kept, new)]
+        values = [_new_values(each, encoding, observations[:number], running=running) for each in (kept, new)]
         assert values[0] == values[1]
 
 
 def test_running_configurations_are_shown_once():
     shown = []
     sampling, observations = Sampling(lambda seed: Recorder(seed, shown)), _observations(flat(), 3)
+    encoding = Encoding(flat())
     for _ in range(2):
-        _new_values(sampling, flat(), observations[:2], running=[observations[2][0]])
+        _new_values(sampling, encoding, observations[:2], running=[observations[2][0]])
         assert _states(shown) == ["COMPLETE", "COMPLETE", "RUNNING"]
 
 

@@ -45,7 +45,8 @@ class Sampling:
     def __init__(self, make: Callable[[int], optuna.samplers.BaseSampler], *, most: int | None = None) -> None:
         self._make, self._most = make, most
         self._study = _empty_study()
-        self._told: list[tuple[Any, float]] = []
+        self._told: list[Observation] = []
+        self._encoding: Encoding | None = None
 
     def new_values(
         self,
@@ -95,14 +96,13 @@ class Sampling:
     ) -> None:
         """Brings the study to these observations; from the start where they do not only add to those before."""
         goodness = _finite([each for _, each in observations])
-        told = [
-            (_coordinates(encoding, values, distributions), each)
-            for (values, _), each in zip(observations, goodness, strict=True)
-        ]
-        if told[: len(self._told)] != self._told:
-            self._study, self._told = _empty_study(), []
-        new = told[len(self._told) :]
-        self._study.add_trials([_trial(coordinates, distributions, each) for coordinates, each in new])
+        told = [(values, each) for (values, _), each in zip(observations, goodness, strict=True)]
+        before = zip(told, self._told, strict=False)  # by identity, as values of a run do not change
+        is_longer = len(told) >= len(self._told) and all(a is b and x == y for (a, x), (b, y) in before)
+        if not is_longer or encoding is not self._encoding:
+            self._study, self._told, self._encoding = _empty_study(), [], encoding
+        for values, each in told[len(self._told) :]:
+            self._study.add_trial(_trial(_coordinates(encoding, values, distributions), distributions, each))
         self._told = told
 
     def _asked(self, encoding: Encoding, distributions: dict[str, BaseDistribution]) -> dict[str, Any]:
