@@ -79,7 +79,10 @@ def test_each_algorithm_of_the_command_line_has_an_oracle():
     assert set(ALGORITHMS) == set(ORACLES)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+# A proposal of gp takes a second; tests/oracles/test_gp.py has a fast test of it.
+@pytest.mark.parametrize(
+    "algorithm", [pytest.param(name, marks=pytest.mark.slow if name == "gp" else ()) for name in ALGORITHMS]
+)
 class TestContract:
     """What the executor and any Keras Tuner user rely on."""
 
