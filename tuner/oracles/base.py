@@ -69,9 +69,11 @@ class StudyOracle(keras_tuner.Oracle):
 
     Attributes:
         reason: Why there are no more trials; empty while there are, or where the algorithm is through.
+        is_fixed: Whether the trials are those of `schedule` whatever they score; else it says about how many.
     """
 
     reason = ""
+    is_fixed = True
 
     def __init__(
         self,
@@ -256,7 +258,8 @@ class HistoryOracle(StudyOracle):
             values = self.encoding.values(rng.random(self.encoding.dimensions))
             if values_key(values) not in self.history.keys:
                 return values
-        return self._exhausted()
+        self._exhausted()
+        return None
 
     def _exhausted(self) -> None:
         size = self.encoding.size()

@@ -27,6 +27,8 @@ class RungOracle(HistoryOracle, abc.ABC):
         rungs: Epochs of each rung, the lowest first; the last one is the full budget.
     """
 
+    is_fixed = False
+
     def __init__(self, *, eta: int = 3, min_epochs: int = 1, **options: Any) -> None:
         super().__init__(**options)
         self.eta = eta
