@@ -36,8 +36,8 @@ class RungOracle(HistoryOracle, abc.ABC):
 
     def schedule(self, most_epochs: int | None = None) -> list[Rung]:
         """Returns the most trials of each rung that the limits allow, where 1/eta of each rung are promoted."""
-        trials = 0
-        while trials < MOST_PLANNED and self._fits(self._planned_rungs(trials + 1), most_epochs):
+        trials, most = 0, min(MOST_PLANNED, self._size() or MOST_PLANNED)
+        while trials < most and self._fits(self._planned_rungs(trials + 1), most_epochs):
             trials += 1
         return self._planned_rungs(trials)
 
