@@ -48,3 +48,9 @@ def test_plan_that_is_not_fixed_says_about():
 def test_plan_says_where_checkpoints_stay():
     line = dataclasses.replace(PLAN, keeps_checkpoints=True).lines()[3]
     assert line.endswith(" at most, and those of runs that can go on stay when it is done")
+
+
+def test_brackets_that_are_repeated_for_long_are_shown_once():
+    plan = dataclasses.replace(PLAN, rungs=[*PLAN.rungs] * 100)
+    assert plan.lines()[1] == "Rungs     300 x 0->1, 100 x 1->3, 200 x 0->3 (trials x epochs)"
+    assert plan.trials == 600

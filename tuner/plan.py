@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 
@@ -10,6 +11,9 @@ from tuner.oracles.base import Rung
 from tuner.quantities import describe_bytes, describe_seconds
 
 __all__ = ["Plan"]
+
+# More rungs than that are shown as one for all between the same two epochs: Hyperband may repeat its brackets for long.
+MOST_SHOWN = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Returns the plan for a person to read."""
-        rungs = ", ".join(f"{rung.trials} x {rung.initial_epoch}->{rung.epochs}" for rung in self.rungs)
+        shown = self.rungs if len(self.rungs) <= MOST_SHOWN else _merged(self.rungs)
+        rungs = ", ".join(f"{rung.trials} x {rung.initial_epoch}->{rung.epochs}" for rung in shown)
         about = "" if self.is_fixed else "about "
         after = "those of runs that can go on stay" if self.keeps_checkpoints else "nothing"
         return [
@@ -74,3 +79,11 @@ class Plan:
             f"{self.measurement.epoch_seconds:.2f} s an epoch)",
             f"Disk      checkpoints take {describe_bytes(self.disk_bytes)} at most, and {after} when it is done",
         ]
+
+
+def _merged(rungs: Sequence[Rung]) -> list[Rung]:
+    """Returns one rung for all trials between the same two epochs."""
+    trials: collections.Counter[tuple[int, int]] = collections.Counter()
+    for rung in rungs:
+        trials[rung.initial_epoch, rung.epochs] += rung.trials
+    return [Rung(count, *epochs) for epochs, count in trials.items()]
