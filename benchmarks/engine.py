@@ -47,6 +47,7 @@ from tuner.space import load_space
 
 RESULTS = Path(__file__).parent / "results"
 OURS, STOCK = "tuner.search", "keras_tuner.Hyperband"
+HYPERBAND = ("--algorithm", "hyperband")
 TARGETS = {"digits": 0.98, "tfds:fashion_mnist": 0.88}
 KEYS = ("program", "seed", "ended", "configuration")  # what tells the rows of one measure and setting apart
 
@@ -85,7 +86,7 @@ class Measure:
 def schedule(setting: Setting, _: argparse.Namespace) -> Programs:
     """The same Hyperband schedule, with one worker and with stock Keras Tuner."""
     return {
-        f"{OURS} --workers 1": lambda seed: [programs.search(setting, seed, "--workers", "1").row()],
+        f"{OURS} --workers 1": lambda seed: [programs.search(setting, seed, *HYPERBAND, "--workers", "1").row()],
         STOCK: lambda seed: [programs.stock(setting, seed)],
     }
 
@@ -94,7 +95,7 @@ def workers(setting: Setting, _: argparse.Namespace) -> Programs:
     """The same schedule with two workers and with one."""
 
     def with_workers(number: str) -> Callable[[int], list[Row]]:
-        return lambda seed: [programs.search(setting, seed, "--workers", number).row()]
+        return lambda seed: [programs.search(setting, seed, *HYPERBAND, "--workers", number).row()]
 
     return {f"{OURS} --workers {number}": with_workers(number) for number in ("2", "1")}
 

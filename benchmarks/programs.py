@@ -76,6 +76,7 @@ class Setting:
         return SearchConfig(
             space=self.space,
             dataset=self.dataset,
+            algorithm="hyperband",
             max_epochs=self.max_epochs,
             batch_size=load_space(self.space).batch_size,
             seed=seed,

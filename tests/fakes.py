@@ -23,7 +23,7 @@ from tuner.oracles import make_oracle
 from tuner.records import COMPLETED, DIVERGED, RUNNING
 from tuner.study import Study
 
-CONFIG = SearchConfig(space="tiny", max_epochs=9, batch_size=64)
+CONFIG = SearchConfig(space="tiny", algorithm="hyperband", max_epochs=9, batch_size=64)
 SMALL = dataclasses.replace(CONFIG, max_epochs=3)
 SMALL_WRITES = 6 + 11 + 6  # trials begun, epochs, trials ended: 3 x 0->1, 1 x 1->3, 2 x 0->3
 CLASSES = 10

@@ -18,7 +18,10 @@ configs = st.builds(
     dataset=st.sampled_from(["digits", "tfds:mnist", "folder:pets"]),
     algorithm=st.sampled_from(ALGORITHMS),
     trials=st.none() | st.integers(1, 10**6),
-    max_epochs=st.integers(1, 1000),
+    total_epochs=st.none() | st.integers(1, 10**6),
+    max_epochs=st.integers(5, 1000),
+    eta=st.integers(2, 10),
+    min_epochs=st.integers(1, 5),
     objective=st.sampled_from(sorted(OBJECTIVES)),
     seed=st.integers(0, 2**31 - 1),
     batch_size=st.integers(1, 4096),
@@ -26,6 +29,8 @@ configs = st.builds(
     image_size=st.none() | st.tuples(st.integers(1, 512), st.integers(1, 512)),
     images=st.none() | st.integers(1, 10**6),
     mixed_precision=st.booleans(),
+    enqueue=st.lists(st.dictionaries(st.text(), st.integers() | st.booleans() | st.text()), max_size=2).map(tuple),
+    warm_start=st.none() | st.sampled_from(["mine", "another"]),
 )
 
 
@@ -35,7 +40,11 @@ configs = st.builds(
         ("algorithm", "hyperbend", "Did you mean 'hyperband'?"),
         ("objective", "accuracy", "one of val_accuracy, val_loss"),
         ("trials", 0, "at least 1"),
+        ("total_epochs", 0, "at least 1"),
         ("max_epochs", 0, "at least 1"),
+        ("eta", 1, "at least 2"),
+        ("min_epochs", 0, "from 1 to 3"),
+        ("min_epochs", 4, "from 1 to 3"),
         ("seed", -1, "from 0 to 2147483647"),
         ("seed", 2**31, "from 0 to 2147483647"),
         ("batch_size", 0, "at least 1"),
@@ -67,7 +76,7 @@ def test_differences_are_the_settings_that_differ(before, after):
     changed = {
         field.name
         for field in dataclasses.fields(SearchConfig)
-        if field.name != "trials" and getattr(before, field.name) != getattr(after, field.name)
+        if field.name not in ("trials", "total_epochs") and getattr(before, field.name) != getattr(after, field.name)
     }
     phrases = differences(before, after)
     assert {phrase.split()[0] for phrase in phrases} == {f"--{name.replace('_', '-')}" for name in changed}
@@ -77,8 +86,8 @@ def test_difference_says_both_values():
     assert differences(PLAIN, dataclasses.replace(PLAIN, max_epochs=9)) == ["--max-epochs is 3 in the study and 9 now"]
 
 
-def test_more_trials_are_no_difference():
-    assert differences(PLAIN, dataclasses.replace(PLAIN, trials=100)) == []
+def test_larger_totals_are_no_difference():
+    assert differences(PLAIN, dataclasses.replace(PLAIN, trials=100, total_epochs=1000)) == []
 
 
 def test_versions_name_what_decides_a_result():
@@ -90,6 +99,8 @@ def test_versions_name_what_decides_a_result():
 
 def test_configuration_of_an_older_program_trains_as_it_did():
     values = PLAIN.to_dict()
-    del values["images"], values["mixed_precision"]
+    for name in ("images", "mixed_precision", "total_epochs", "eta", "min_epochs", "enqueue", "warm_start"):
+        del values[name]
     assert SearchConfig.from_dict(values) == PLAIN
     assert (PLAIN.images, PLAIN.mixed_precision) == (None, False)
+    assert (PLAIN.total_epochs, PLAIN.eta, PLAIN.min_epochs, PLAIN.enqueue) == (None, 3, 1, ())

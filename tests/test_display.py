@@ -50,10 +50,10 @@ def _watch(display):
             display.trial_ended(record)
 
 
-def _shown(watch=_watch, *, terminal=False, **options):
+def _shown(watch=_watch, *, terminal=False, plan=PLAN, **options):
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=200, highlight=False)
-    watch(Display(PLAN, "val_accuracy", direction="max", console=console, **options))
+    watch(Display(plan, "val_accuracy", direction="max", console=console, **options))
     return text.getvalue()
 
 
@@ -73,6 +73,27 @@ def test_terminal_shows_a_bar_with_the_best_run():
     assert " 4/11 epochs, left" in plain  # of 3 * 1 + 1 * 2 + 2 * 3
     assert "trial 1/6  run 0  epochs 0->1" in plain
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_number_of_trials_is_about_that_of_a_plan_that_is_not_fixed():
+    plan = Plan([Rung(2, 0, 1)], PLAN.measurement, is_fixed=False)
+    assert [line.split("  ")[0] for line in _shown(plan=plan).splitlines()] == [
+        "trial 1 of about 2",
+        "trial 2 of about 2",
+        "trial 3",
+    ]
+
+
+def test_bar_ends_where_there_are_more_epochs_than_planned():
+    plan = Plan([Rung(2, 0, 1)], PLAN.measurement, is_fixed=False)
+    plain = _ESCAPE.sub("", _shown(terminal=True, plan=plan))
+    assert " 4/4 epochs, left" in plain
+    assert " 0/0 epochs, left" in _ESCAPE.sub("", _shown(_nothing, terminal=True, plan=Plan([], PLAN.measurement)))
+
+
+def _nothing(display):
+    with display:
+        display.resume([])
 
 
 def _last_lines(watch, count, **options):

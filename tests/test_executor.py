@@ -85,6 +85,34 @@ def test_hyperband_promotes_through_the_study(oracle, tmp_path):
     assert not [name for record in held for name in record.hyperparameters if name.startswith("tuner/")]
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, "the schedule is through"),
+        ({"trials": 3}, "the 3 trials are made"),
+        ({"algorithm": "asha", "total_epochs": 20}, "the 20 epochs are spent"),
+        ({"algorithm": "random"}, "the 72 epochs are spent"),
+        ({"algorithm": "random", "trials": 2, "total_epochs": 100}, "the 2 trials are made"),
+    ],
+)
+def test_reason_says_which_limit_ended_the_search(settings, reason, tmp_path):
+    search = Search(tmp_path / "search", dataclasses.replace(CONFIG, **settings))
+    search.run()
+    assert search.reason == reason
+
+
+@pytest.mark.parametrize("algorithm", ["asha", "hyperband", "random"])
+@pytest.mark.parametrize("before", [{}, {"trials": 5}, {"total_epochs": 40}])
+def test_study_whose_budget_is_spent_goes_on_with_a_larger_one(before, algorithm, tmp_path):
+    search = Search(tmp_path / "search", dataclasses.replace(CONFIG, algorithm=algorithm, **before))
+    first = search.run()
+    larger = {"total_epochs": 120} if "trials" not in before else {"trials": 9}
+    search.config = dataclasses.replace(search.config, **larger)
+    second = search.run()
+    assert second[: len(first)] == first
+    assert len(second) > len(first)
+
+
 def test_worker_gets_the_state_of_the_parent(complete):
     held, tasks = complete.study().records(), complete.worker.tasks
     for record, task in zip(held, tasks, strict=True):

@@ -26,6 +26,8 @@ LAYERS = {
         "card",
         "messages",
         "batches",
+        "enqueue",
+        "warm_start",
     ],
     2: ["program", "training", "networks", "callbacks", "hypermodel", "worker", "oracles", "preload", "trainer"],
     3: [
@@ -65,6 +67,8 @@ OPTUNA_COLUMN = [
     "order",
     "scoring",
     "budget",
+    "enqueue",
+    "warm_start",
 ]
 COMMANDS = ["tuner.search", "tuner.leaderboard", "tuner.select", "tuner.predict", "tuner.data"]
 

@@ -37,3 +37,20 @@ def test_disk_holds_a_state_of_each_trial_that_may_go_on_and_of_each_that_runs(w
 def test_plan_of_nothing_takes_no_time():
     plan = dataclasses.replace(PLAN, rungs=[])
     assert (plan.trials, plan.epochs, plan.disk_bytes) == (0, 0, 0)
+
+
+def test_plan_that_is_not_fixed_says_about():
+    lines = dataclasses.replace(PLAN, is_fixed=False).lines()
+    assert lines[0] == "Trials    about 6 trials of 5 configurations, 11 epochs in all"
+    assert lines[1] == "Rungs     about 3 x 0->1, 1 x 1->3, 2 x 0->3 (trials x epochs)"
+
+
+def test_plan_says_where_checkpoints_stay():
+    line = dataclasses.replace(PLAN, keeps_checkpoints=True).lines()[3]
+    assert line.endswith(" at most, and those of runs that can go on stay when it is done")
+
+
+def test_brackets_that_are_repeated_for_long_are_shown_once():
+    plan = dataclasses.replace(PLAN, rungs=[*PLAN.rungs] * 100)
+    assert plan.lines()[1] == "Rungs     300 x 0->1, 100 x 1->3, 200 x 0->3 (trials x epochs)"
+    assert plan.trials == 600

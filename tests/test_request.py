@@ -1,12 +1,14 @@
 """From flags to a configuration: defaults come from the space, a study keeps its settings."""
 
 import argparse
+import dataclasses
 import datetime
+import json
 
 import pytest
 
 from tuner.budget import Limits
-from tuner.config import SearchConfig
+from tuner.config import ALGORITHMS, DEFAULT_ALGORITHM, WITH_MIN_EPOCHS, WITH_RUNGS, WITH_WARM_START, SearchConfig
 from tuner.errors import SpaceError, StudyError, UsageError
 from tuner.request import (
     add_running_flags,
@@ -19,7 +21,9 @@ from tuner.request import (
 )
 from tuner.staff import Staffing
 
-STORED = SearchConfig(space="tiny", max_epochs=3, batch_size=32, trials=5, seed=4, image_size=(8, 9))
+STORED = SearchConfig(
+    space="tiny", algorithm="hyperband", max_epochs=3, batch_size=32, trials=5, seed=4, image_size=(8, 9)
+)
 
 
 def _flags(line=""):
@@ -42,7 +46,7 @@ def test_defaults_are_those_of_the_small_space():
     assert config == SearchConfig(space="small", max_epochs=9, batch_size=64)
     assert (config.dataset, config.algorithm, config.objective, config.seed) == (
         "digits",
-        "hyperband",
+        DEFAULT_ALGORITHM,
         "val_accuracy",
         0,
     )
@@ -60,6 +64,10 @@ def test_budget_and_batch_come_from_the_space(space, budget):
         ("--dataset folder:pets", "dataset", "folder:pets"),
         ("--algorithm random", "algorithm", "random"),
         ("--trials 7", "trials", 7),
+        ("--total-epochs 70", "total_epochs", 70),
+        ("--algorithm asha --eta 4", "eta", 4),
+        ("--algorithm hyperband --min-epochs 2", "min_epochs", 2),
+        ("--algorithm asha --warm-start earlier", "warm_start", "earlier"),
         ("--max-epochs 2", "max_epochs", 2),
         ("--objective val_loss", "objective", "val_loss"),
         ("--seed 0", "seed", 0),
@@ -105,6 +113,9 @@ def test_flag_sets_its_field(line, field, value):
         "--time-limit 0",
         "--trial-time-limit 1y",
         "--total-epochs 0",
+        "--eta 0",
+        "--min-epochs 0",
+        "--warm-start ../elsewhere",
         "--disk-budget 0",
     ],
 )
@@ -129,9 +140,51 @@ def test_continued_study_keeps_its_settings(line):
     assert resolve(_flags(line), STORED) == STORED
 
 
-@pytest.mark.parametrize("trials", [6, 500])
-def test_continued_study_may_grow(trials):
-    assert resolve(_flags(f"--trials {trials}"), STORED).trials == trials
+@pytest.mark.parametrize("total", [6, 500])
+def test_continued_study_may_grow(total):
+    assert resolve(_flags(f"--trials {total}"), STORED).trials == total
+    assert resolve(_flags(f"--total-epochs {total}"), STORED) == dataclasses.replace(STORED, total_epochs=total)
+
+
+@pytest.mark.parametrize(("line", "total"), [("", 200), ("--total-epochs 300", 300)])
+def test_study_of_so_many_epochs_goes_on_without_the_flag_and_with_more(line, total):
+    stored = dataclasses.replace(STORED, trials=None, total_epochs=200)
+    assert resolve(_flags(line), stored).total_epochs == total
+
+
+@pytest.mark.parametrize(
+    ("flag", "algorithm"),
+    [("--eta 3", name) for name in ALGORITHMS if name not in WITH_RUNGS]
+    + [("--min-epochs 1", name) for name in ALGORITHMS if name not in WITH_MIN_EPOCHS],
+)
+def test_flag_for_rungs_is_refused_where_there_are_none(flag, algorithm):
+    with pytest.raises(UsageError, match=rf"^{flag[:-2]} has no effect on --algorithm {algorithm}; .* asha"):
+        resolve(_flags(f"--algorithm {algorithm} {flag}"), None)
+    with pytest.raises(UsageError, match="has no effect"):
+        resolve(_flags(flag), dataclasses.replace(STORED, algorithm=algorithm))
+
+
+@pytest.mark.parametrize("algorithm", sorted(set(ALGORITHMS) - set(WITH_WARM_START)))
+def test_warm_start_is_refused_where_nothing_would_learn_from_it(algorithm):
+    with pytest.raises(UsageError, match=rf"^--warm-start has no effect on --algorithm {algorithm}; .* asha"):
+        resolve(_flags(f"--algorithm {algorithm} --warm-start earlier"), None)
+
+
+@pytest.mark.parametrize(("line", "allowed"), [("--eta 1", "at least 2"), ("--min-epochs 10", "from 1 to 9")])
+def test_rungs_that_cannot_be_are_wrong_usage(line, allowed):
+    with pytest.raises(UsageError, match=rf"^{line[:-2].strip()} is .*; allowed is {allowed}"):
+        resolve(_flags(f"--algorithm asha {line}"), None)
+
+
+def test_queue_is_read_into_the_configuration_and_kept(tmp_path):
+    for name, queue in {"mine": [{"width": 8}, {}], "same": [{"width": 8}, {}], "other": [{"width": 4}]}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(queue, indent=3))
+    config = resolve(_flags(f"--enqueue {tmp_path}/mine.json"), None)
+    assert config.enqueue == ({"width": 8}, {})
+    assert resolve(_flags(), config) == resolve(_flags(f"--enqueue {tmp_path}/same.json"), config) == config
+    for stored in (config, dataclasses.replace(config, enqueue=())):
+        with pytest.raises(StudyError, match="--enqueue has other configurations than those that the study keeps"):
+            resolve(_flags(f"--enqueue {tmp_path}/other.json"), stored)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +200,9 @@ def test_continued_study_may_grow(trials):
         ("--validation-fraction 0.3", "--validation-fraction is 0.2 in the study and 0.3 now"),
         ("--image-size 8", "--image-size is [8, 9] in the study and [8, 8] now"),
         ("--images 9", "--images is None in the study and 9 now"),
+        ("--eta 4", "--eta is 3 in the study and 4 now"),
+        ("--min-epochs 2", "--min-epochs is 1 in the study and 2 now"),
+        ("--warm-start earlier", "--warm-start is None in the study and earlier now"),
         ("--mixed-precision on", "--mixed-precision is False in the study and True now"),
     ],
 )
@@ -165,15 +221,16 @@ def test_all_changed_flags_are_named_at_once():
 @pytest.mark.parametrize(
     ("line", "name"),
     [
-        ("", "small-digits-hyperband-{today}"),
+        ("", "small-digits-{default}-{today}"),
         ("--space tiny --algorithm random", "tiny-digits-random-{today}"),
-        ("--space own/my_space.py --dataset folder:/data/my-pets/", "my_space-my-pets-hyperband-{today}"),
-        ("--dataset tfds:emnist/balanced:3.1.0", "small-balanced-3.1.0-hyperband-{today}"),
+        ("--space own/my_space.py --dataset folder:/data/my-pets/", "my_space-my-pets-{default}-{today}"),
+        ("--dataset tfds:emnist/balanced:3.1.0", "small-balanced-3.1.0-{default}-{today}"),
         ("--study mine", "mine"),
     ],
 )
 def test_study_is_named_after_what_it_searches(line, name):
-    assert study_name(_flags(line)) == name.format(today=datetime.date.today().isoformat())
+    today = datetime.date.today().isoformat()
+    assert study_name(_flags(line)) == name.format(today=today, default=DEFAULT_ALGORITHM)
 
 
 @pytest.mark.parametrize(
@@ -192,14 +249,14 @@ def test_continued_study_keeps_its_precision_on_another_machine(stored, fast_bfl
 
 
 def test_without_flags_nothing_is_limited_and_workers_are_measured():
-    assert limits_of(_flags()) == Limits()
+    assert limits_of(_flags(), resolve(_flags(), None)) == Limits()
     assert staffing_of(_flags()) == Staffing()
     assert not _flags().deterministic
 
 
 def test_limits_are_those_of_the_flags():
-    line = "--time-limit 1h30m --trial-time-limit 90 --total-epochs 50 --retries 0 --disk-budget 2G"
-    assert limits_of(_flags(line)) == Limits(
+    flags = _flags("--time-limit 1h30m --trial-time-limit 90 --total-epochs 50 --retries 0 --disk-budget 2G")
+    assert limits_of(flags, resolve(flags, None)) == Limits(
         seconds=5400, total_epochs=50, trial_seconds=90, retries=0, disk_bytes=2 * 10**9
     )
 
@@ -226,7 +283,7 @@ def _running(line):
     ("given", "repeated"),
     [
         ("", ""),
-        ("--workers auto --time-limit 30m --total-epochs 9", ""),
+        ("--workers auto --time-limit 30m", ""),
         ("--workers 0", "--workers 0"),
         ("--workers 2 --deterministic --retries 0", "--workers 2 --retries 0 --deterministic"),
         ("--disk-budget 2G --trial-time-limit 1m", "--trial-time-limit 60.0 --disk-budget 2000000000"),

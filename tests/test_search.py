@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tuner.storage import locked
 
 ROOT = Path(__file__).parents[1]
 ALONE = ["--workers", "0"]
-TINY = ["--space", "tiny", "--max-epochs", "3", *ALONE]
+TINY = ["--space", "tiny", "--algorithm", "hyperband", "--max-epochs", "3", *ALONE]
 DEADLINE_SECONDS = 240
 
 ONE_BLOCK = '''"""One block, for a test.
@@ -113,12 +114,14 @@ class TestInThisProcess:
     def test_budget_that_is_reached_is_named_and_a_later_search_goes_on(self, call, tmp_path, capsys):
         assert call("--trials", "3", "--total-epochs", "2") == 0
         out, _ = capsys.readouterr()
-        assert out.splitlines()[-1] == "Stopped   --total-epochs 2 is reached"
+        assert out.splitlines()[-1] == "Stopped   the 2 epochs are spent"
         rows = _rows(tmp_path, "mine")
         assert len(rows) == 2
         assert call("--trials", "3") == 0
+        assert "The study mine is finished: its 2 trials are all that it asked for. More: " in capsys.readouterr().out
+        assert call("--total-epochs", "9") == 0
         out, err = capsys.readouterr()
-        assert out.splitlines()[-1] == "Stopped   the schedule is through"
+        assert out.splitlines()[-1] == "Stopped   the 3 trials are made"
         assert "continuing: 2 trials are in the study" in err
         assert len(_rows(tmp_path, "mine")) == 3
 
@@ -132,7 +135,49 @@ class TestInThisProcess:
     def test_fixed_order_says_what_it_cost(self, call, capsys):
         assert call("--trials", "1", "--deterministic") == 0
         last = capsys.readouterr().out.splitlines()[-1]
-        assert last == "Stopped   the schedule is through; the fixed order cost 0.0 s of the workers' time"
+        assert last == "Stopped   the 1 trials are made; the fixed order cost 0.0 s of the workers' time"
+
+    def test_total_that_was_passed_is_refused(self, call, capsys):
+        assert call("--total-epochs", "2", "--quiet") == 0
+        capsys.readouterr()
+        assert call("--total-epochs", "1") == 1
+        assert "--total-epochs is 1, but the study mine has 2 epochs already" in capsys.readouterr().err
+
+    def test_queue_is_tried_after_the_default_and_kept(self, call, tmp_path, capsys):
+        queue = tmp_path / "queue.json"
+        queue.write_text('[{"learning_rate": 0.3}]')
+        assert call("--trials", "1", "--enqueue", str(queue), "--quiet") == 0
+        assert "Enqueued  1 configurations, to be tried after the default one" in capsys.readouterr().out
+        queue.unlink()
+        assert call("--trials", "2", "--quiet") == 0
+        rates = {row["run"]: row["hyperparameters"]["learning_rate"] for row in _rows(tmp_path, "mine")}
+        assert rates == {0: 0.1, 1: 0.3}
+
+    @pytest.mark.parametrize(
+        ("queue", "message"),
+        [
+            ('[{"learning_rat": 0.3}]', "Did you mean 'learning_rate'?"),
+            ('[{"learning_rate": 3}]', "allowed is a number from 0.05 to 0.5"),
+        ],
+    )
+    def test_queue_of_another_space_is_one_line_before_anything_is_trained(
+        self, queue, message, call, tmp_path, capsys
+    ):
+        (tmp_path / "queue.json").write_text(queue)
+        assert call("--enqueue", str(tmp_path / "queue.json")) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert message in err
+        assert not (tmp_path / "mine").exists()
+
+    def test_runs_of_another_study_are_known_and_kept(self, call, tmp_path, capsys):
+        assert call("--trials", "2", "--quiet") == 0
+        warm = ["--study", "warm", "--algorithm", "asha", "--quiet"]
+        assert call(*warm, "--warm-start", "mine", "--trials", "1") == 0
+        assert "Knows     2 trials of the study mine" in capsys.readouterr().out
+        shutil.rmtree(tmp_path / "mine")
+        assert call(*warm, "--trials", "2") == 0
+        assert "Knows     2 trials of the study mine" in capsys.readouterr().out
 
     def test_second_search_of_a_study_is_kept_away(self, call, tmp_path, capsys):
         with locked(tmp_path / "mine"):
@@ -147,6 +192,10 @@ class TestInThisProcess:
         (["--space", "smal"], 2, "Did you mean 'small'?"),
         (["--space", "absent.py"], 2, "absent.py is no file"),
         (["--algorithm", "bayes"], 2, "Did you mean 'bayesian'?"),
+        (["--algorithm", "random", "--eta", "3"], 2, "--eta has no effect on --algorithm random"),
+        (["--algorithm", "bayesian", "--warm-start", "mine"], 2, "--warm-start has no effect on --algorithm bayesian"),
+        (["--algorithm", "asha", "--warm-start", "earlier"], 1, "There is no study 'earlier' in "),
+        (["--enqueue", "absent.json"], 2, "--enqueue cannot read absent.json: No such file or directory."),
         (["--dataset", "digit"], 2, "The data set is 'digit'"),
         (["--objective", "val_loss", "--space", "medium"], 2, "label_smoothing"),
         (["--storage", "nonsense://user:secret@host/db"], 1, "cannot be opened"),

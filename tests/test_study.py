@@ -268,40 +268,82 @@ def test_file_is_written_ahead(study, url):
 @pytest.mark.parametrize(
     ("had", "asked", "concluded"),
     [
-        (None, None, True),
-        (None, 1, True),
-        (None, 2, False),
-        (2, 2, True),
-        (2, 1, True),
-        (2, 3, False),
-        (2, None, False),
+        ({}, {}, True),
+        ({}, {"trials": 1}, True),
+        ({}, {"trials": 2}, False),
+        ({}, {"total_epochs": 100}, False),
+        ({"trials": 2}, {"trials": 2}, True),
+        ({"trials": 2}, {"trials": 1}, True),
+        ({"trials": 2}, {"trials": 3}, False),
+        ({"trials": 2}, {}, False),
+        ({"total_epochs": 4}, {"total_epochs": 4}, True),
+        ({"total_epochs": 4}, {"total_epochs": 5}, False),
+        ({"total_epochs": 4}, {"total_epochs": 4, "trials": 9}, False),
     ],
 )
-def test_concluded_study_has_no_trial_left_for_its_total(had, asked, concluded, url):
-    study = _create(url, config=dataclasses.replace(CONFIG, trials=had))
+def test_concluded_study_has_no_trial_left_for_its_totals(had, asked, concluded, url):
+    study = _create(url, config=dataclasses.replace(CONFIG, **had))
     _written(study, BEGUN, ENDED)
+    asked = dataclasses.replace(CONFIG, **asked)
     assert not study.is_concluded(asked)
     study.conclude()
     assert Study.open(url, "mine").is_concluded(asked) is concluded
 
 
-def test_total_that_was_passed_is_refused(study):
-    for trial in range(3):
-        study.begin(dataclasses.replace(BEGUN, trial=trial), proposal={})
-    study.check_total(None)
-    study.check_total(3)
-    with pytest.raises(StudyError, match=r"--trials is 2, but the study mine has 3 trials already.*at least 3"):
-        study.check_total(2)
+def test_study_that_an_older_program_concluded_is_concluded(study, url):
+    study._storage.set_study_user_attr(study._id, "concluded", {"trials": None})
+    assert Study.open(url, "mine").is_concluded(CONFIG)
+    assert not Study.open(url, "mine").is_concluded(dataclasses.replace(CONFIG, total_epochs=100))
 
 
-def test_extended_study_goes_on_until_it_is_concluded_again(study, url):
+def _begin_three(study):
+    """Begins trials of 0->3, 3->9 and, where nothing is said, the full budget of 9 epochs."""
+    for trial, proposal in enumerate([{"tuner/epochs": 3}, {"tuner/initial_epoch": 3, "tuner/epochs": 9}, {}]):
+        study.begin(dataclasses.replace(BEGUN, trial=trial), proposal=proposal)
+
+
+def test_begun_epochs_are_those_that_were_proposed(study):
+    assert study.begun_epochs() == 0
+    _begin_three(study)
+    assert study.begun_epochs() == 3 + 6 + 9
+
+
+@pytest.mark.parametrize("enough", [{}, {"trials": 3}, {"total_epochs": 18}, {"trials": 4, "total_epochs": 200}])
+def test_totals_that_were_not_passed_go_on(enough, study):
+    _begin_three(study)
+    study.check_totals(dataclasses.replace(CONFIG, **enough))
+
+
+@pytest.mark.parametrize(
+    ("passed", "message"),
+    [
+        ({"trials": 2}, r"--trials is 2, but the study mine has 3 trials already.*at least 3"),
+        ({"total_epochs": 17}, r"--total-epochs is 17, but the study mine has 18 epochs already.*at least 18"),
+    ],
+)
+def test_total_that_was_passed_is_refused(passed, message, study):
+    _begin_three(study)
+    with pytest.raises(StudyError, match=message):
+        study.check_totals(dataclasses.replace(CONFIG, **passed))
+
+
+@pytest.mark.parametrize("totals", [{"trials": 20}, {"total_epochs": 200}])
+def test_extended_study_goes_on_until_it_is_concluded_again(totals, study, url):
+    larger = dataclasses.replace(CONFIG, **totals)
     study.conclude()
-    study.extend(20)
+    study.extend(larger)
     again = Study.open(url, "mine")
-    assert again.config == dataclasses.replace(CONFIG, trials=20)
-    assert not again.is_concluded(20)
+    assert again.config == larger
+    assert not again.is_concluded(larger)
     again.conclude()
-    assert again.is_concluded(20)
+    assert again.is_concluded(larger)
+
+
+def test_study_keeps_what_its_search_knew_from_another(url, study):
+    seen = [{"values": {"width": 8}, "epochs": 3, "goodness": 0.5}, {"values": {}, "epochs": 1, "goodness": None}]
+    assert study.seen == Study.open(url, "mine").seen == []
+    Study.create(url, "warm", config=CONFIG, space=_space(_plain), versions={}, seen=seen)
+    assert Study.open(url, "warm").seen == seen
 
 
 def _wider(hp):

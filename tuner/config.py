@@ -10,14 +10,31 @@ from typing import Any
 
 from tuner.errors import UsageError, did_you_mean
 
-__all__ = ["ALGORITHMS", "OBJECTIVES", "SearchConfig", "differences", "library_versions"]
+__all__ = [
+    "ALGORITHMS",
+    "DEFAULT_ALGORITHM",
+    "OBJECTIVES",
+    "WITH_MIN_EPOCHS",
+    "WITH_RUNGS",
+    "WITH_WARM_START",
+    "SearchConfig",
+    "differences",
+    "library_versions",
+]
 
 # Names here and not in `tuner.oracles`, because `--help` must not import Keras Tuner (3.5 s); a test keeps both equal.
 ALGORITHMS = (
     *("asha", "bohb", "priorband", "one-epoch", "hyperband"),
     *("tpe", "gp", "cmaes", "nsga2", "bayesian", "random", "grid"),
 )
+DEFAULT_ALGORITHM = "hyperband"
+WITH_RUNGS = ("asha", "bohb", "priorband", "hyperband")  # those that take --eta
+WITH_MIN_EPOCHS = (*WITH_RUNGS, "one-epoch")
+WITH_WARM_START = ("asha", "bohb", "priorband", "one-epoch", "tpe", "gp", "cmaes", "nsga2", "grid")
 OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
+
+# Totals of all trials in a study, which may grow when it goes on.
+_TOTALS = ("trials", "total_epochs")
 
 _LIBRARIES = (
     "tensorflow",
@@ -42,8 +59,12 @@ class SearchConfig:
         space: Name of a search space, or path of a Python file.
         dataset: `digits`, `tfds:NAME` or `folder:PATH`.
         algorithm: One of `ALGORITHMS`.
-        trials: Total number of trials in the study, >= 1; None means as many as the algorithm's schedule has.
+        trials: Total number of trials in the study, >= 1; None means no limit.
+        total_epochs: Epochs of all trials in the study together, >= 1; None means no limit. Where `trials` is None too,
+            the algorithm's default budget holds (`tuner.oracles.make_oracle`).
         max_epochs: Full budget of one configuration in epochs, >= 1.
+        eta: Ratio of the epochs of neighbouring rungs, >= 2, for the algorithms `WITH_RUNGS`.
+        min_epochs: Fewest epochs of the lowest rung, from 1 to `max_epochs`, for the algorithms `WITH_MIN_EPOCHS`.
         objective: One of `OBJECTIVES`.
         seed: Seed of the search, >= 0.
         batch_size: Images a training step, >= 1.
@@ -52,6 +73,9 @@ class SearchConfig:
         images: How many images of the training split are used, or None for all.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
         image_size: Height and width in pixels to which images are resized; None leaves them as they are.
+        enqueue: Configurations to try right after the default one; what one leaves out gets its default.
+        warm_start: Name of the study on the same space whose scores the algorithm knows from the beginning, or None.
+            The scores themselves are kept in the study.
 
     Raises:
         UsageError: If a value is outside its range.
@@ -59,9 +83,12 @@ class SearchConfig:
 
     space: str
     dataset: str = "digits"
-    algorithm: str = "hyperband"
+    algorithm: str = DEFAULT_ALGORITHM
     trials: int | None = None
+    total_epochs: int | None = None
     max_epochs: int
+    eta: int = 3
+    min_epochs: int = 1
     objective: str = "val_accuracy"
     seed: int = 0
     batch_size: int
@@ -69,12 +96,19 @@ class SearchConfig:
     image_size: tuple[int, int] | None = None
     images: int | None = None
     mixed_precision: bool = False
+    enqueue: tuple[dict[str, Any], ...] = ()
+    warm_start: str | None = None
 
     def __post_init__(self) -> None:
         _require_name("--algorithm", self.algorithm, ALGORITHMS)
         _require_name("--objective", self.objective, OBJECTIVES)
         _require(self.trials is None or self.trials >= 1, "--trials", self.trials, "at least 1")
+        total = self.total_epochs
+        _require(total is None or total >= 1, "--total-epochs", total, "at least 1")
         _require(self.max_epochs >= 1, "--max-epochs", self.max_epochs, "at least 1")
+        _require(self.eta >= 2, "--eta", self.eta, "at least 2")
+        allowed = f"from 1 to {self.max_epochs}, the epochs of a configuration"
+        _require(1 <= self.min_epochs <= self.max_epochs, "--min-epochs", self.min_epochs, allowed)
         _require(0 <= self.seed < 2**31, "--seed", self.seed, "from 0 to 2147483647")
         _require(self.batch_size >= 1, "--batch-size", self.batch_size, "at least 1")
         _require(self.images is None or self.images >= 1, "--images", self.images, "at least 1")
@@ -92,20 +126,18 @@ class SearchConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SearchConfig:
         """Returns the configuration that `to_dict` wrote."""
-        size = values["image_size"]
-        return cls(**{**values, "image_size": tuple(size) if size else None})
+        size, queue = values["image_size"], values.get("enqueue", ())
+        return cls(**{**values, "image_size": tuple(size) if size else None, "enqueue": tuple(queue)})
 
 
 def differences(stored: SearchConfig, asked: SearchConfig) -> list[str]:
     """Returns one phrase for each setting in which a request departs from the study it wants to continue.
 
-    The number of trials is no difference: it is the total in the study, and a study may grow.
+    The totals of trials and epochs are no difference: a study may grow.
     """
     before, after = stored.to_dict(), asked.to_dict()
     return [
-        f"--{key.replace('_', '-')} is {before[key]} in the study and {after[key]} now"
-        for key in before
-        if key != "trials" and before[key] != after[key]
+        _difference(key, before[key], after[key]) for key in before if key not in _TOTALS and before[key] != after[key]
     ]
 
 
@@ -118,6 +150,12 @@ def library_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def _difference(key: str, before: Any, after: Any) -> str:
+    if key == "enqueue":
+        return "--enqueue has other configurations than those that the study keeps"
+    return f"--{key.replace('_', '-')} is {before} in the study and {after} now"
 
 
 def _require(condition: bool, flag: str, received: object, allowed: str) -> None:

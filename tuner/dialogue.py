@@ -55,6 +55,14 @@ class Dialogue:
         self._trials: dict[int, Trial] = {}
         self._numbers: dict[str, int] = {}
 
+    @property
+    def ending(self) -> str:
+        """Why there are no more trials, for a person to read."""
+        most = self.oracle.max_trials
+        if most and len(self._trials) >= most:
+            return f"the {most} trials are made"
+        return getattr(self.oracle, "reason", "") or "the schedule is through"
+
     def ask(self, number: int) -> Proposal | None:
         """Returns the oracle's next trial.
 

@@ -50,7 +50,7 @@ class Display:
         console: Console | None = None,
     ) -> None:
         self._console = console if console and not quiet else Console(stderr=True, quiet=quiet, highlight=False)
-        self._trials = plan.trials
+        self._plan = plan
         self._objective = objective
         self._direction = direction
         self._budget = budget
@@ -96,7 +96,7 @@ class Display:
         for record in held:
             self._keep(record)
             if record.status != records.RUNNING:
-                self._bar.advance(self._task, record.epochs - record.initial_epoch)
+                self._advance(record.epochs - record.initial_epoch)
 
     def trial_began(self, record: Record) -> None:
         """Names the trial on its worker's line."""
@@ -105,7 +105,7 @@ class Display:
 
     def epoch_ended(self, record: Record, epoch: int, metrics: Mapping[str, float], rate: float | None) -> None:
         """Moves the bar."""
-        self._bar.advance(self._task)
+        self._advance(1)
         self._describe(record, epoch, metrics.get(self._objective), rate)
 
     def trial_ended(self, record: Record) -> None:
@@ -116,7 +116,7 @@ class Display:
         if record.status != records.COMPLETED:
             score = f"{record.status}: {record.cause}"
         self._print(
-            f"trial {record.trial + 1}/{max(self._trials, record.trial + 1)}  run {self._root[record.trial]}  "
+            f"{self._trial(record)}  run {self._root[record.trial]}  "
             f"epochs {record.initial_epoch}->{record.epochs}  {score}  {record.seconds:.1f} s  {self._best()}"
         )
 
@@ -131,12 +131,25 @@ class Display:
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)
 
+    def _trial(self, record: Record) -> str:
+        """Names a trial, and of how many it is one where that is known."""
+        number, planned = record.trial + 1, self._plan.trials
+        if self._plan.is_fixed:
+            return f"trial {number}/{max(planned, number)}"
+        return f"trial {number} of about {planned}" if number <= planned else f"trial {number}"
+
+    def _advance(self, epochs: int) -> None:
+        """Moves the bar; its end moves too where there are more epochs than were planned."""
+        self._bar.advance(self._task, epochs)
+        done = self._bar.tasks[0].completed
+        self._bar.update(self._task, total=max(self._plan.epochs, done))
+
     def _keep(self, record: Record) -> None:
         self._records[record.trial] = record
         self._root[record.trial] = record.trial if record.parent is None else self._root[record.parent]
 
     def _describe(self, record: Record, epoch: int, value: float | None = None, rate: float | None = None) -> None:
-        trial = f"trial {record.trial + 1}/{self._trials} run {self._root[record.trial]} epoch {epoch}/{record.epochs}"
+        trial = f"{self._trial(record)} run {self._root[record.trial]} epoch {epoch}/{record.epochs}"
         score = "" if value is None else f"  {self._objective} {value:.4f}"
         speed = "" if rate is None else f"  {rate:,.0f} images/s"
         self._workers[record.worker] = f"worker {record.worker}  {trial}{score}{speed}"

@@ -178,7 +178,7 @@ class Executor(keras_tuner.Tuner):
 
     def _without_proposal(self) -> None:
         if self.ledger.is_through:
-            self.reason = "the schedule is through"
+            self.reason = self.ledger.ending
         elif not self._flights and not self._waiting:
             raise TunerError("The oracle waits for a trial although none is running; it cannot be used here.")
 

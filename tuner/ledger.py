@@ -59,6 +59,11 @@ class Ledger:
         """Whether the oracle has no more trials."""
         return self._dialogue.is_through
 
+    @property
+    def ending(self) -> str:
+        """Why the oracle has no more trials, for a person to read."""
+        return self._dialogue.ending
+
     def replay(self) -> None:
         """Tells a new oracle what the study holds, event by event.
 

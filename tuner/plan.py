@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 
@@ -10,6 +11,9 @@ from tuner.oracles.base import Rung
 from tuner.quantities import describe_bytes, describe_seconds
 
 __all__ = ["Plan"]
+
+# More rungs than that are shown as one for all between the same two epochs: Hyperband may repeat its brackets for long.
+MOST_SHOWN = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +25,16 @@ class Plan:
         measurement: What the default configuration costs on a worker.
         workers: How many trials are trained at a time.
         state_bytes: Size of the largest training state that the space has.
+        is_fixed: Whether the trials are those of `rungs` whatever they score; else these say about how many.
+        keeps_checkpoints: Whether those of runs that can go on stay when the search is done.
     """
 
     rungs: Sequence[Rung]
     measurement: Measurement
     workers: int = 1
     state_bytes: int = 0
+    is_fixed: bool = True
+    keeps_checkpoints: bool = False
 
     @property
     def trials(self) -> int:
@@ -58,12 +66,24 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Returns the plan for a person to read."""
-        rungs = ", ".join(f"{rung.trials} x {rung.initial_epoch}->{rung.epochs}" for rung in self.rungs)
+        shown = self.rungs if len(self.rungs) <= MOST_SHOWN else _merged(self.rungs)
+        rungs = ", ".join(f"{rung.trials} x {rung.initial_epoch}->{rung.epochs}" for rung in shown)
+        about = "" if self.is_fixed else "about "
+        after = "those of runs that can go on stay" if self.keeps_checkpoints else "nothing"
         return [
-            f"Trials    {self.trials} trials of {self.configurations} configurations, {self.epochs} epochs in all",
-            f"Rungs     {rungs} (trials x epochs)",
+            f"Trials    {about}{self.trials} trials of {self.configurations} configurations, "
+            f"{self.epochs} epochs in all",
+            f"Rungs     {about}{rungs} (trials x epochs)",
             f"Time      about {describe_seconds(self.seconds)} on this machine (measured with the default "
             f"configuration: {self.measurement.start_seconds:.1f} s to start, "
             f"{self.measurement.epoch_seconds:.2f} s an epoch)",
-            f"Disk      checkpoints take {describe_bytes(self.disk_bytes)} at most, and nothing when it is done",
+            f"Disk      checkpoints take {describe_bytes(self.disk_bytes)} at most, and {after} when it is done",
         ]
+
+
+def _merged(rungs: Sequence[Rung]) -> list[Rung]:
+    """Returns one rung for all trials between the same two epochs."""
+    trials: collections.Counter[tuple[int, int]] = collections.Counter()
+    for rung in rungs:
+        trials[rung.initial_epoch, rung.epochs] += rung.trials
+    return [Rung(count, *epochs) for epochs, count in trials.items()]

@@ -11,8 +11,18 @@ from typing import Any
 
 from tuner.budget import Limits
 from tuner.command import nonnegative, positive
-from tuner.config import ALGORITHMS, OBJECTIVES, SearchConfig, differences
-from tuner.errors import StudyError
+from tuner.config import (
+    ALGORITHMS,
+    DEFAULT_ALGORITHM,
+    OBJECTIVES,
+    WITH_MIN_EPOCHS,
+    WITH_RUNGS,
+    WITH_WARM_START,
+    SearchConfig,
+    differences,
+)
+from tuner.enqueue import read_queue
+from tuner.errors import StudyError, UsageError
 from tuner.hardware import has_fast_bfloat16
 from tuner.quantities import byte_size, duration, share
 from tuner.space import load_space, space_names
@@ -35,14 +45,21 @@ _SETTINGS = (
     "dataset",
     "algorithm",
     "trials",
+    "total_epochs",
     "max_epochs",
+    "eta",
+    "min_epochs",
     "objective",
     "seed",
     "batch_size",
     "validation_fraction",
     "image_size",
     "images",
+    "warm_start",
 )
+
+# Flags that only some algorithms obey.
+_ONLY = {"eta": WITH_RUNGS, "min_epochs": WITH_MIN_EPOCHS, "warm_start": WITH_WARM_START}
 
 
 def add_search_flags(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +67,18 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     spaces = ", ".join(space_names())
     parser.add_argument("--space", metavar="NAME|FILE.py", help=f"search space: {spaces}, or a file (default: small)")
     parser.add_argument("--dataset", metavar="SOURCE", help="digits, tfds:NAME or folder:PATH (default: digits)")
-    parser.add_argument("--algorithm", metavar="NAME", help=f"{', '.join(ALGORITHMS)} (default: hyperband)")
+    parser.add_argument("--algorithm", metavar="NAME", help=f"{', '.join(ALGORITHMS)} (default: {DEFAULT_ALGORITHM})")
     parser.add_argument("--trials", type=positive, metavar="N", help="total number of trials in the study")
+    parser.add_argument("--total-epochs", type=positive, metavar="N", help="epochs of all trials in the study")
     parser.add_argument("--max-epochs", type=positive, metavar="N", help="full budget of one configuration")
+    parser.add_argument("--min-epochs", type=positive, metavar="N", help="epochs of the lowest rung (default: 1)")
+    parser.add_argument(
+        "--eta", type=positive, metavar="N", help="ratio of the epochs of neighbouring rungs (default: 3)"
+    )
+    parser.add_argument("--enqueue", metavar="FILE.json", help="configurations to try first: a list of objects")
+    parser.add_argument(
+        "--warm-start", type=_study_name, metavar="STUDY", help="know the runs of another study on the same space"
+    )
     parser.add_argument("--objective", metavar="NAME", help=f"{', '.join(OBJECTIVES)} (default: val_accuracy)")
     parser.add_argument("--seed", type=nonnegative, metavar="N", help="seed of the search; 0 is one (default: 0)")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
@@ -85,17 +111,18 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--deterministic", action="store_true", help="the same decisions in the same order with several workers too"
     )
-    group = parser.add_argument_group("budget", "whichever is reached first; the last line says which")
+    group = parser.add_argument_group(
+        "budget", "whichever is reached first, --trials and --total-epochs too; the last line says which"
+    )
     group.add_argument("--time-limit", type=duration, metavar="TIME", help="of this search, such as 30m or 1h30m")
     group.add_argument("--trial-time-limit", type=duration, metavar="TIME", help="of one trial")
-    group.add_argument("--total-epochs", type=positive, metavar="N", help="epochs of all trials in the study")
     group.add_argument("--disk-budget", type=byte_size, metavar="SIZE", help="for checkpoints, such as 2G")
 
 
 def running_flags(arguments: argparse.Namespace) -> list[str]:
     """Returns the flags of `add_running_flags` that were given, for a command that goes on in the same way.
 
-    The limits of time and epochs are left out: they may be what ended the search.
+    The limit of time is left out: it may be what ended the search.
     """
     names = ("cluster", "gpus_per_trial", "worker_memory", "retries", "trial_time_limit", "disk_budget")
     given = {"workers": arguments.workers, **{name: getattr(arguments, name) for name in names}}
@@ -115,11 +142,11 @@ def staffing_of(arguments: argparse.Namespace) -> Staffing:
     )
 
 
-def limits_of(arguments: argparse.Namespace) -> Limits:
-    """Returns the limits that the flags set."""
+def limits_of(arguments: argparse.Namespace, config: SearchConfig) -> Limits:
+    """Returns the limits that the flags set, and that of the epochs, which the study keeps."""
     return Limits(
         seconds=arguments.time_limit,
-        total_epochs=arguments.total_epochs,
+        total_epochs=config.total_epochs,
         trial_seconds=arguments.trial_time_limit,
         retries=arguments.retries,
         disk_bytes=arguments.disk_budget,
@@ -141,8 +168,31 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
     given = {name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None}
     if arguments.mixed_precision != "auto":
         given["mixed_precision"] = arguments.mixed_precision == "on"
-    if stored is None:
-        return _new_config(given)
+    if arguments.enqueue is not None:
+        given["enqueue"] = read_queue(arguments.enqueue)
+    config = _new_config(given) if stored is None else _continued(stored, given)
+    _refuse_without_effect(given, config.algorithm)
+    return config
+
+
+def study_name(arguments: argparse.Namespace) -> str:
+    """Returns the name of the study: the one given, or space, data set, algorithm and today's date."""
+    if arguments.study is not None:
+        return str(arguments.study)
+    dataset = (arguments.dataset or "digits").rstrip("/").partition(":")
+    source = Path(dataset[2] or dataset[0]).name
+    parts = [Path(arguments.space or "small").stem, source, arguments.algorithm or DEFAULT_ALGORITHM]
+    return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
+
+
+def _new_config(given: dict[str, Any]) -> SearchConfig:
+    space = load_space(given.get("space", "small"))
+    defaults = {"space": space.name, "max_epochs": space.max_epochs, "batch_size": space.batch_size}
+    defaults["mixed_precision"] = has_fast_bfloat16()
+    return SearchConfig(**{**defaults, **given})
+
+
+def _continued(stored: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     asked = SearchConfig.from_dict({**stored.to_dict(), **given})
     found = differences(stored, asked)
     if found:
@@ -153,21 +203,13 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
     return asked
 
 
-def study_name(arguments: argparse.Namespace) -> str:
-    """Returns the name of the study: the one given, or space, data set, algorithm and today's date."""
-    if arguments.study is not None:
-        return str(arguments.study)
-    dataset = (arguments.dataset or "digits").rstrip("/").partition(":")
-    source = Path(dataset[2] or dataset[0]).name
-    parts = [Path(arguments.space or "small").stem, source, arguments.algorithm or "hyperband"]
-    return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
-
-
-def _new_config(given: dict[str, Any]) -> SearchConfig:
-    space = load_space(given.get("space", "small"))
-    defaults = {"space": space.name, "max_epochs": space.max_epochs, "batch_size": space.batch_size}
-    defaults["mixed_precision"] = has_fast_bfloat16()
-    return SearchConfig(**{**defaults, **given})
+def _refuse_without_effect(given: dict[str, Any], algorithm: str) -> None:
+    for name, algorithms in _ONLY.items():
+        if name in given and algorithm not in algorithms:
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect on --algorithm {algorithm}; leave it out, or use "
+                f"{' or '.join(algorithms)}."
+            )
 
 
 def _workers(text: str) -> int | None:

@@ -40,12 +40,13 @@ __all__ = ["main", "search"]
 
 ROWS_SHOWN = 10
 
-_MORE = "More: another --study with another --seed; --trials N where the algorithm has no schedule of its own."
+_MORE = "More: a larger --total-epochs N or --trials N, or another --study with another --seed."
 
 _EXAMPLES = """examples:
   python -m tuner.search --space small
   python -m tuner.search --space small --dataset folder:photos --image-size 32 --trials 20
   python -m tuner.search --workers 2 --time-limit 30m     two processes, half an hour
+  python -m tuner.search --algorithm asha --total-epochs 200
   python -m tuner.search --study my-study                 continue it, or see that it is finished
   python -m tuner.search --space tiny --dry-run           the plan only
 
@@ -61,6 +62,7 @@ class _Prepared:
     hypermodel: SEResNetHyperModel
     plan: Plan
     declared: list[dict[str, Any]]
+    seen: list[dict[str, Any]]
 
 
 def search(arguments: argparse.Namespace) -> int:
@@ -74,6 +76,7 @@ def search(arguments: argparse.Namespace) -> int:
 
     from tuner.storage import locked, storage_url
     from tuner.study import Study
+    from tuner.warm_start import find_source
 
     name, results = study_name(arguments), Path(arguments.results_dir)
     url = storage_url(results, name, arguments.storage)
@@ -81,21 +84,27 @@ def search(arguments: argparse.Namespace) -> int:
     config = resolve(arguments, study.config if study else None)
     space = load_space(config.space)
     if study:
-        study.check_total(config.trials)
-    if study and study.is_concluded(config.trials):
+        study.check_totals(config)
+    if study and study.is_concluded(config):
         print(f"The study {name} is finished: its {len(study.records())} trials are all that it asked for. {_MORE}")
         return _print_results(study, arguments)
 
+    source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     session = Session.of(config, arguments.data_dir)
     with open_crew(staffing_of(arguments), session) as crew:  # they start while this process imports TensorFlow
-        prepared = _prepare(arguments, config, session, space=space, study=study, crew=crew)
+        prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew)
         if arguments.dry_run:
             return 0
         with locked(results / name):
             study = study or Study.create(
-                url, name, config=config, space=prepared.declared, versions=library_versions()
+                url,
+                name,
+                config=config,
+                space=prepared.declared,
+                versions=library_versions(),
+                seen=prepared.seen,
             )
-            study.extend(config.trials)
+            study.extend(config)
             reason = _run(arguments, prepared, study, crew=crew, began=began)
     _print_results(study, arguments)
     print(f"Stopped   {reason}")
@@ -109,6 +118,7 @@ def _prepare(
     *,
     space: Space,
     study: Study | None,
+    source: Study | None,
     crew: Crew,
 ) -> _Prepared:
     """Returns oracle and plan, and shows what is going to be done."""
@@ -117,19 +127,32 @@ def _prepare(
     from tuner.oracles import make_oracle
     from tuner.plan import Plan
     from tuner.staff import settle
+    from tuner.warm_start import seen_in
 
     hp = declare(space)
     declared = hp.get_config()["space"]
     check_objective(config.objective, hp)
     if study:
         study.check_space(declared)
-    oracle = make_oracle(config, hp)
+    seen = study.seen if study else seen_in(source, declared) if source else []
+    oracle = make_oracle(config, hp, seen=seen, begun_epochs=study.begun_epochs() if study else 0)
     hypermodel = SEResNetHyperModel.of(session, crew.facts)
     _print_request(config, space, crew.facts, Path(arguments.results_dir) / study_name(arguments))
+    if config.enqueue:
+        print(f"Enqueued  {len(config.enqueue)} configurations, to be tried after the default one")
+    if config.warm_start:
+        print(f"Knows     {len(seen)} trials of the study {config.warm_start}")
     measurement, workers = settle(staffing_of(arguments), crew, hp.values)
-    plan = Plan(oracle.schedule(), measurement, crew.size, largest_state(hypermodel, hp))
+    plan = Plan(
+        oracle.schedule(),
+        measurement,
+        crew.size,
+        largest_state(hypermodel, hp),
+        is_fixed=oracle.is_fixed,
+        keeps_checkpoints=config.total_epochs is not None,
+    )
     print(f"Workers   {workers}", *plan.lines(), sep="\n", flush=True)
-    return _Prepared(oracle, hypermodel, plan, declared)
+    return _Prepared(oracle, hypermodel, plan, declared, seen)
 
 
 def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, crew: Crew, began: float) -> str:
@@ -140,7 +163,7 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
     from tuner.order import FixedOrder
 
     folder, config, plan = Path(arguments.results_dir) / study.name, study.config, prepared.plan
-    budget = Budget(limits_of(arguments), began=began, measured=plan.measurement)
+    budget = Budget(limits_of(arguments, config), began=began, measured=plan.measurement)
     order = FixedOrder() if arguments.deterministic else None
     with Display(plan, config.objective, direction=config.direction, quiet=arguments.quiet, budget=budget) as display:
         executor = Executor(
@@ -157,6 +180,7 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
         executor.search()
     if executor.is_through:
         study.conclude()
+    if executor.is_through and not plan.keeps_checkpoints:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     waited = f"; the fixed order cost {order.waited:.1f} s of the workers' time" if order else ""
     return executor.reason + waited

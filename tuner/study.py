@@ -22,7 +22,7 @@ from tuner.errors import StudyError, did_you_mean
 from tuner.records import Record
 from tuner.storage import open_storage, storage_url
 
-__all__ = ["Study", "find_study"]
+__all__ = ["Study", "changed_names", "find_study"]
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
@@ -46,10 +46,18 @@ class Study:
         self.config = SearchConfig.from_dict(facts["config"])
         self.space: list[dict[str, Any]] = facts["space"]
         self.versions: dict[str, str] = facts["versions"]
+        self.seen: list[dict[str, Any]] = facts.get("seen", [])
 
     @classmethod
     def create(
-        cls, url: str, name: str, *, config: SearchConfig, space: Sequence[dict[str, Any]], versions: Mapping[str, str]
+        cls,
+        url: str,
+        name: str,
+        *,
+        config: SearchConfig,
+        space: Sequence[dict[str, Any]],
+        versions: Mapping[str, str],
+        seen: Sequence[dict[str, Any]] = (),
     ) -> Study:
         """Makes a new study.
 
@@ -59,6 +67,7 @@ class Study:
             config: What the search was asked to do.
             space: The declared hyperparameters, as `keras_tuner.HyperParameters.get_config()["space"]` gives them.
             versions: Versions of the libraries.
+            seen: What the search knows from another study, as `tuner.warm_start.seen_in` gives it.
 
         Raises:
             StudyError: If the storage cannot be opened, or has got such a study meanwhile.
@@ -69,7 +78,8 @@ class Study:
         except optuna.exceptions.DuplicatedStudyError as error:
             raise StudyError(f"Another search has just made the study {name}; choose another --study.") from error
         storage.set_study_system_attr(identifier, "study:metric_names", [config.objective])
-        for key, value in {"space": list(space), "versions": dict(versions), "config": config.to_dict()}.items():
+        facts = {"space": list(space), "versions": dict(versions), "seen": list(seen), "config": config.to_dict()}
+        for key, value in facts.items():
             storage.set_study_user_attr(identifier, key, value)
         return cls(storage, identifier, name)
 
@@ -95,40 +105,50 @@ class Study:
         Raises:
             StudyError: Naming the first one that differs.
         """
-        now, then = ({entry["config"]["name"]: entry for entry in entries} for entries in (space, self.space))
-        changed = sorted(name for name in now | then if now.get(name) != then.get(name))
+        changed = changed_names(self.space, space)
         if changed:
             raise StudyError(
                 f"The search space {self.config.space} has changed since the study {self.name} was made: "
                 f"{changed[0]} is declared otherwise. Undo the change, or start another study with --study NAME."
             )
 
-    def check_total(self, trials: int | None) -> None:
-        """Refuses a total number of trials that the study has passed already.
+    def check_totals(self, config: SearchConfig) -> None:
+        """Refuses totals of trials or epochs that the study has passed already.
 
         Raises:
-            StudyError: Naming the number of trials that there are.
+            StudyError: Naming how many there are.
         """
-        held = len(self._trials())
-        if trials is not None and trials < held:
-            raise StudyError(
-                f"--trials is {trials}, but the study {self.name} has {held} trials already; it is the total in the "
-                f"study, so give at least {held}, or leave it out."
-            )
+        trials = ("--trials", config.trials, len(self._trials()), "trials")
+        epochs = ("--total-epochs", config.total_epochs, self.begun_epochs(), "epochs")
+        for flag, total, begun, things in (trials, epochs):
+            if total is not None and total < begun:
+                raise StudyError(
+                    f"{flag} is {total}, but the study {self.name} has {begun} {things} already; it is the total in "
+                    f"the study, so give at least {begun}, or leave it out."
+                )
 
-    def extend(self, trials: int | None) -> None:
-        """Changes the total number of trials: a study may grow."""
-        self.config = SearchConfig.from_dict({**self.config.to_dict(), "trials": trials})
-        self._storage.set_study_user_attr(self._id, "config", self.config.to_dict())
+    def begun_epochs(self) -> int:
+        """Returns the epochs for which all trials so far were begun, those that ended early included."""
+        last = self.config.max_epochs
+        return sum(p.get("tuner/epochs", last) - p.get("tuner/initial_epoch", 0) for p in self.proposals())
+
+    def extend(self, config: SearchConfig) -> None:
+        """Takes over a configuration with other totals of trials and epochs: a study may grow."""
+        self.config = config
+        self._storage.set_study_user_attr(self._id, "config", config.to_dict())
 
     def conclude(self) -> None:
         """Writes that the oracle has no more trials for the study's configuration."""
-        self._storage.set_study_user_attr(self._id, "concluded", {"trials": self.config.trials})
+        totals = {"trials": self.config.trials, "total_epochs": self.config.total_epochs}
+        self._storage.set_study_user_attr(self._id, "concluded", totals)
 
-    def is_concluded(self, trials: int | None) -> bool:
-        """Whether a search for so many trials in all (None: as many as the schedule has) has nothing left to do."""
+    def is_concluded(self, config: SearchConfig) -> bool:
+        """Whether a search for the totals of a configuration (None: as much as is default) has nothing left to do."""
         concluded = self._storage.get_study_user_attrs(self._id).get("concluded")
-        return concluded is not None and (concluded["trials"] == trials or trials == len(self._trials()))
+        if concluded is None:
+            return False
+        same = (concluded["trials"], concluded.get("total_epochs")) == (config.trials, config.total_epochs)
+        return same or config.trials == len(self._trials())
 
     def begin(self, record: Record, *, proposal: Mapping[str, Any]) -> None:
         """Writes a trial that is about to be trained.
@@ -224,6 +244,12 @@ def find_study(results: Path, name: str | None, storage: str | None = None) -> S
         there = f"the newest are {', '.join(names[-5:])}" if names else "it holds none yet"
         raise StudyError(f"There is no study {name!r} in {results}; {there}.{did_you_mean(name, names)}")
     return study
+
+
+def changed_names(then: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns the names of the hyperparameters that two spaces declare otherwise."""
+    before, after = ({entry["config"]["name"]: entry for entry in entries} for entries in (then, now))
+    return sorted(name for name in before | after if before.get(name) != after.get(name))
 
 
 def _close(storage: optuna.storages.RDBStorage) -> None:

@@ -6,11 +6,14 @@ one configuration), `seed`, and a budget: `max_trials`, `max_total_epochs`, both
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
 
 from tuner.config import SearchConfig
+from tuner.enqueue import completed
 from tuner.oracles.asha import Asha
 from tuner.oracles.base import StudyOracle
 from tuner.oracles.bayesian import Bayesian
@@ -18,6 +21,7 @@ from tuner.oracles.bohb import Bohb
 from tuner.oracles.cmaes import CmaEs
 from tuner.oracles.gp import Gp
 from tuner.oracles.grid import Grid
+from tuner.oracles.history import WORST, Seen
 from tuner.oracles.hyperband import Hyperband
 from tuner.oracles.nsga2 import Nsga2
 from tuner.oracles.one_epoch import OneEpoch
@@ -42,6 +46,7 @@ __all__ = [
     "StudyOracle",
     "Tpe",
     "make_oracle",
+    "takes",
 ]
 
 ORACLES: dict[str, type[StudyOracle]] = {
@@ -63,20 +68,59 @@ ORACLES: dict[str, type[StudyOracle]] = {
 DEFAULT_BUDGETS = 8
 
 
-def make_oracle(config: SearchConfig, hyperparameters: keras_tuner.HyperParameters) -> StudyOracle:
+def make_oracle(
+    config: SearchConfig,
+    hyperparameters: keras_tuner.HyperParameters,
+    *,
+    seen: Sequence[Mapping[str, Any]] = (),
+    begun_epochs: int = 0,
+) -> StudyOracle:
     """Returns the oracle that a configuration asks for, over declared hyperparameters.
 
     Where no budget is asked for, Hyperband goes once through its brackets, and all others spend `DEFAULT_BUDGETS` times
     the full budget.
+
+    Args:
+        config: What the search was asked to do.
+        hyperparameters: The declared space.
+        seen: What another study saw, as `tuner.warm_start.seen_in` gives it; for oracles that take `warm_start`.
+        begun_epochs: Epochs that a continued study has begun; a default budget is no smaller.
+
+    Raises:
+        UsageError: If a configuration of `config.enqueue` is none of the space.
     """
-    options: dict[str, Any] = {"max_trials": config.trials}
-    if config.trials is None:
-        is_hyperband = config.algorithm == "hyperband"
-        options |= {"iterations": 1} if is_hyperband else {"max_total_epochs": DEFAULT_BUDGETS * config.max_epochs}
-    return ORACLES[config.algorithm](
+    oracle = ORACLES[config.algorithm]
+    options: dict[str, Any] = {
+        "eta": config.eta,
+        "min_epochs": config.min_epochs,
+        "warm_start": [_seen(known) for known in seen],
+    }
+    return oracle(
         objective=keras_tuner.Objective(config.objective, config.direction),
         hyperparameters=hyperparameters,
         max_epochs=config.max_epochs,
         seed=config.seed,
-        **options,
+        enqueue=completed(config.enqueue, hyperparameters),
+        **_limits(config, begun_epochs),
+        **{name: value for name, value in options.items() if takes(oracle, name)},
     )
+
+
+def takes(oracle: type[StudyOracle], name: str) -> bool:
+    """Whether an oracle has an argument of its own for a setting that not all have, such as `eta`."""
+    return name not in oracle.takes_no and any(
+        name in inspect.signature(part).parameters for part in oracle.__mro__ if "__init__" in vars(part)
+    )
+
+
+def _limits(config: SearchConfig, begun_epochs: int) -> dict[str, Any]:
+    if config.trials is not None or config.total_epochs is not None:
+        return {"max_trials": config.trials, "max_total_epochs": config.total_epochs}
+    if config.algorithm == "hyperband":
+        return {"iterations": 1}
+    return {"max_total_epochs": max(DEFAULT_BUDGETS * config.max_epochs, begun_epochs)}
+
+
+def _seen(known: Mapping[str, Any]) -> Seen:
+    goodness = WORST if known["goodness"] is None else known["goodness"]
+    return Seen(known["values"], known["epochs"], goodness)

@@ -69,9 +69,13 @@ class StudyOracle(keras_tuner.Oracle):
 
     Attributes:
         reason: Why there are no more trials; empty while there are, or where the algorithm is through.
+        is_fixed: Whether the trials are those of `schedule` whatever they score; else it says about how many.
+        takes_no: Arguments of a base that mean nothing here.
     """
 
     reason = ""
+    is_fixed = True
+    takes_no: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -101,6 +105,8 @@ class StudyOracle(keras_tuner.Oracle):
         """Returns Keras Tuner's response: what the algorithm proposes, with the planned values in its first runs."""
         response = super().populate_space(trial_id)
         values = response.get("values")
+        if response["status"] == "STOPPED" and len(self.trials) < sum(rung.trials for rung in self.schedule()):
+            self.reason = f"no new configuration was found, {len(self._tried())} tried"
         if response["status"] != "RUNNING" or values is None:
             return response
         if "tuner/trial_id" not in values:
@@ -180,8 +186,16 @@ class StudyOracle(keras_tuner.Oracle):
 
     def _affordable(self, epochs: int, most_epochs: int | None) -> int:
         """Returns how many trials of so many epochs the limits allow."""
-        limits = [self.max_trials, *(most // epochs for most in (self.max_total_epochs, most_epochs) if most)]
+        limits = [
+            self.max_trials,
+            self._size(),
+            *(most // epochs for most in (self.max_total_epochs, most_epochs) if most),
+        ]
         return min((limit for limit in limits if limit is not None), default=0)
+
+    def _size(self) -> int | None:
+        """Returns how many configurations the space has; None where there is no end of them or too many to count."""
+        return Encoding(self.hyperparameters).size()
 
     def _worst_score(self) -> float:
         found = [trial.score for trial in self.trials.values() if trial.score is not None]

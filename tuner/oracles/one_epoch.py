@@ -27,6 +27,8 @@ class OneEpoch(RungOracle):
     Reference: Bohdal et al., 2023, https://arxiv.org/abs/2307.15422.
     """
 
+    takes_no = ("eta",)
+
     def __init__(self, *, min_epochs: int = 1, **options: Any) -> None:
         super().__init__(min_epochs=min_epochs, **options)
         self.rungs = sorted({min_epochs, self.max_epochs})

@@ -28,6 +28,8 @@ class RungOracle(HistoryOracle, abc.ABC):
         rungs: Epochs of each rung, the lowest first; the last one is the full budget.
     """
 
+    is_fixed = False
+
     def __init__(self, *, eta: int = 3, min_epochs: int = 1, **options: Any) -> None:
         super().__init__(**options)
         self.eta = eta
@@ -35,8 +37,8 @@ class RungOracle(HistoryOracle, abc.ABC):
 
     def schedule(self, most_epochs: int | None = None) -> list[Rung]:
         """Returns the most trials of each rung that the limits allow, where 1/eta of each rung are promoted."""
-        trials = 0
-        while trials < MOST_PLANNED and self._fits(self._planned_rungs(trials + 1), most_epochs):
+        trials, most = 0, min(MOST_PLANNED, self._size() or MOST_PLANNED)
+        while trials < most and self._fits(self._planned_rungs(trials + 1), most_epochs):
             trials += 1
         return self._planned_rungs(trials)
 

@@ -1,0 +1,150 @@
+"""Configurations that a person wants to be tried: read from a file, and checked against the space.
+
+The file is JSON, a list of objects such as `[{"width": 16, "se_ratio": 4}]`. The hyperparameters object is handed in,
+so nothing here imports Keras Tuner.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tuner.errors import UsageError, did_you_mean
+
+__all__ = ["completed", "read_queue"]
+
+# Values on a grid of floating-point steps differ from what a person writes by so much at most, relatively.
+TOLERANCE = 1e-9
+
+# So many values of a grid are named in an error; of more, the ends and the step.
+MOST_NAMED = 12
+
+
+def read_queue(path: str) -> tuple[dict[str, Any], ...]:
+    """Returns the configurations of a file.
+
+    Raises:
+        UsageError: If there is no such file, it is no JSON, or something else than a list of objects.
+    """
+    try:
+        queue = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--enqueue cannot read {path}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise UsageError(f"--enqueue is {path}, which is no JSON: {error}.") from error
+    if not isinstance(queue, list):
+        raise UsageError(f"--enqueue is {path}, which holds {_kind(queue)}; {_FORM}")
+    wrong = next((number for number, values in enumerate(queue, 1) if not isinstance(values, dict)), None)
+    if wrong is not None:
+        raise UsageError(f"Configuration {wrong} of --enqueue {path} is {_kind(queue[wrong - 1])}; {_FORM}")
+    return tuple(queue)
+
+
+def completed(queue: Sequence[Mapping[str, Any]], space: Any) -> list[dict[str, Any]]:
+    """Returns the configurations with defaults for what they leave out.
+
+    Args:
+        queue: Values by name.
+        space: The declared `keras_tuner.HyperParameters`; a parent stands before what depends on it.
+
+    Raises:
+        UsageError: If one has a name that the space does not declare, a value that it does not allow, or a value that
+            has no effect because of another one.
+    """
+    return [_completed(values, list(space.space), number) for number, values in enumerate(queue, 1)]
+
+
+_FORM = 'allowed is a list of objects, such as [{"width": 16, "se_ratio": 4}].'
+
+
+def _completed(given: Mapping[str, Any], entries: Sequence[Any], number: int) -> dict[str, Any]:
+    names = [entry.name for entry in entries]
+    unknown = next((name for name in given if name not in names), None)
+    if unknown is not None:
+        raise UsageError(
+            f"Configuration {number} of --enqueue has {unknown!r}; the space declares {', '.join(names)}."
+            f"{did_you_mean(unknown, names)}"
+        )
+    values: dict[str, Any] = {}
+    for entry in entries:
+        unmet = next((c for c in entry.conditions if values.get(c.name, _ABSENT) not in c.values), None)
+        if unmet is None:
+            values[entry.name] = _value(entry, given[entry.name], number) if entry.name in given else entry.default
+        elif entry.name in given:
+            raise UsageError(_without_effect(entry.name, unmet, values, number))
+    return values
+
+
+_ABSENT = object()
+
+
+def _without_effect(name: str, condition: Any, values: Mapping[str, Any], number: int) -> str:
+    needed = " or ".join(f"{value!r}" for value in condition.values)
+    return (
+        f"Configuration {number} of --enqueue sets {name!r}, which has no effect there: it depends on {condition.name} "
+        f"being {needed}, and that is {values.get(condition.name)!r}; leave it out, or change {condition.name}."
+    )
+
+
+def _value(entry: Any, received: Any, number: int) -> Any:
+    """Returns the value of a hyperparameter that is meant by one in JSON, which tells 1 and 1.0 apart and we do not."""
+    kind = type(entry).__name__
+    if _is_range(entry):
+        within = _is_number(received) and entry.min_value <= received <= entry.max_value
+        if within and (kind == "Float" or received == int(received)):
+            return float(received) if kind == "Float" else int(received)
+    else:
+        match = next((value for value in _listed(entry) if _is_same(value, received)), _ABSENT)
+        if match is not _ABSENT:
+            return match
+    raise UsageError(
+        f"{entry.name} is {received!r} in configuration {number} of --enqueue; allowed is {_allowed(entry)}."
+    )
+
+
+def _is_range(entry: Any) -> bool:
+    """Whether a hyperparameter takes every value between two ends."""
+    kind = type(entry).__name__
+    return kind in ("Int", "Float") and (entry.step is None or (kind, entry.sampling, entry.step) == _EVERY_INTEGER)
+
+
+_EVERY_INTEGER = ("Int", "linear", 1)
+
+
+def _listed(entry: Any) -> list[Any]:
+    """Returns the values of a hyperparameter that has a list of them."""
+    kind = type(entry).__name__
+    if kind == "Fixed":
+        return [entry.value]
+    return [False, True] if kind == "Boolean" else list(entry.values)
+
+
+def _is_same(value: Any, received: Any) -> bool:
+    if _is_number(value) and _is_number(received):
+        return math.isclose(value, received, rel_tol=TOLERANCE)
+    return type(value) is type(received) and bool(value == received)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _allowed(entry: Any) -> str:
+    kind = type(entry).__name__
+    if kind in ("Int", "Float"):
+        span = f"from {entry.min_value} to {entry.max_value}"
+        if _is_range(entry):
+            return f"a whole number {span}" if kind == "Int" else f"a number {span}"
+        values = _listed(entry)
+        if len(values) > MOST_NAMED:
+            return f"a value {span} in steps of {entry.step}"
+        return f"one of {', '.join(f'{value:.10g}' for value in values)}"
+    return f"one of {', '.join(json.dumps(value) for value in _listed(entry))}"
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
