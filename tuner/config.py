@@ -24,13 +24,25 @@ __all__ = [
 
 # Names here and not in `tuner.oracles`, because `--help` must not import Keras Tuner (3.5 s); a test keeps both equal.
 ALGORITHMS = (
-    *("asha", "bohb", "priorband", "one-epoch", "hyperband"),
+    *("auto", "freeze-thaw", "asha", "bohb", "priorband", "one-epoch", "hyperband"),
     *("tpe", "gp", "cmaes", "nsga2", "bayesian", "random", "grid"),
 )
 DEFAULT_ALGORITHM = "hyperband"
-WITH_RUNGS = ("asha", "bohb", "priorband", "hyperband")  # those that take --eta
+WITH_RUNGS = ("auto", "freeze-thaw", "asha", "bohb", "priorband", "hyperband")  # those that take --eta
 WITH_MIN_EPOCHS = (*WITH_RUNGS, "one-epoch")
-WITH_WARM_START = ("asha", "bohb", "priorband", "one-epoch", "tpe", "gp", "cmaes", "nsga2", "grid")
+WITH_WARM_START = (
+    "auto",
+    "freeze-thaw",
+    "asha",
+    "bohb",
+    "priorband",
+    "one-epoch",
+    "tpe",
+    "gp",
+    "cmaes",
+    "nsga2",
+    "grid",
+)
 OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
 
 # Totals of all trials in a study, which may grow when it goes on.

@@ -19,6 +19,7 @@ from tuner.oracles.base import StudyOracle
 from tuner.oracles.bayesian import Bayesian
 from tuner.oracles.bohb import Bohb
 from tuner.oracles.cmaes import CmaEs
+from tuner.oracles.freeze_thaw import FreezeThaw
 from tuner.oracles.gp import Gp
 from tuner.oracles.grid import Grid
 from tuner.oracles.history import WORST, Seen
@@ -36,6 +37,7 @@ __all__ = [
     "Bayesian",
     "Bohb",
     "CmaEs",
+    "FreezeThaw",
     "Gp",
     "Grid",
     "Hyperband",
@@ -50,6 +52,8 @@ __all__ = [
 ]
 
 ORACLES: dict[str, type[StudyOracle]] = {
+    "auto": FreezeThaw,
+    "freeze-thaw": FreezeThaw,
     "asha": Asha,
     "bohb": Bohb,
     "priorband": Priorband,

@@ -93,15 +93,41 @@ class Encoding:
         What is not active is put to `INACTIVE`, so that equal configurations have equal points.
         """
         snapped = np.array(points, dtype=float)
-        for number, entry in enumerate(self.free):
-            count = self._counts[id(entry)]
+        active: dict[int, np.ndarray] = {}
+        column_of = {id(entry): column for entry, column in zip(self.free, snapped.T, strict=True)}
+        for entry in self.entries:
+            active[id(entry)] = self._active_rows(entry, active, column_of, len(snapped))
+            column, count = column_of.get(id(entry)), self._counts[id(entry)]
+            if column is None:
+                continue
             if count and is_even(entry):
-                index = np.minimum((snapped[:, number] * count).astype(int), count - 1)
-                snapped[:, number] = (index + 0.5) / count
-        if any(entry.conditions for entry in self.free):
-            for row in snapped:
-                row[:] = self.point(self.values(row))
+                column[:] = (np.minimum((column * count).astype(int), count - 1) + 0.5) / count
+            column[~active[id(entry)]] = INACTIVE
         return snapped
+
+    def _active_rows(
+        self, entry: Any, active: Mapping[int, np.ndarray], column_of: Mapping[int, np.ndarray], rows: int
+    ) -> np.ndarray:
+        """Returns in which rows a hyperparameter is active, `(rows,)`; `active` holds those declared before it."""
+        found = np.ones(rows, dtype=bool)
+        for condition in entry.conditions:
+            holds = np.zeros(rows, dtype=bool)
+            for parent in self.entries:
+                if parent.name == condition.name and id(parent) in active:
+                    holds |= active[id(parent)] & self._has_value(parent, condition.values, column_of)
+            found &= holds
+        return found
+
+    def _has_value(self, entry: Any, wanted: Sequence[Any], column_of: Mapping[int, np.ndarray]) -> np.ndarray | bool:
+        """Returns in which rows a hyperparameter has one of some values."""
+        column = column_of.get(id(entry))
+        if column is None:
+            return any(value in wanted for value in grid_values(entry))
+        if self._counts[id(entry)] and is_even(entry):
+            grid = grid_values(entry)
+            allowed = [place for place, value in enumerate(grid) if value in wanted]
+            return np.isin(np.minimum((column * len(grid)).astype(int), len(grid) - 1), allowed)
+        return np.array([entry.prob_to_value(min(float(p), 1.0 - 1e-12)) in wanted for p in column])
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yields the active values of all configurations; of what has no steps, ten values each."""

@@ -62,9 +62,12 @@ class RungOracle(HistoryOracle, abc.ABC):
         run = self._promoted()
         if run is not None:
             return Move(self._next_rung(run.epochs), run=run)
-        values = self._new_values(rng)
+        return self._begun(self._new_values(rng), self._first_epochs())
+
+    def _begun(self, values: dict[str, Any] | None, epochs: int) -> Move | None:
+        """Returns the beginning of a run; where there are no values, the best run that can go on."""
         if values is not None:
-            return Move(self._first_epochs(), values=values)
+            return Move(epochs, values=values)
         run = self._farthest()
         if run is not None or any(each.target != self.max_epochs for each in self.history.in_progress):
             self.reason = ""

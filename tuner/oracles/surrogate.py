@@ -1,0 +1,193 @@
+"""A Gaussian process over configurations and how far they were trained. It chooses nothing.
+
+    score(x, u) = level + a(x) + w(u) (b(x, u) + m(u)) + run(u) + noise
+
+`u` is what is left of the training: 0 at the full budget, 1 after the fewest epochs, even in the logarithm of epochs;
+`w` is `u ** AMPLITUDE`. `a` is where a configuration ends, `b` how far it is from that before, `m` what is common to
+all curves, and `run` what is peculiar to one training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+__all__ = ["Points", "Surrogate"]
+
+# All found by trial on the problems of benchmarks/oracles.py, 4 to 6 seeds each.
+LEVEL = 4.0  # variance of the common level
+BEND = 0.5  # distance in u over which a curve may turn
+AMPLITUDE = 0.3
+LIMIT = 5.0  # how far the logarithm of a scale may leave its prior's middle
+JITTER = 1e-6
+
+# Middle and deviation of the normal priors of the logarithms of all scales; scores have variance 1, features length 1.
+LENGTH_PRIOR = (math.log(0.6), 0.7)
+SCALE_PRIORS = {
+    "end": (math.log(1.0), 0.5),
+    "early": (math.log(1.2), 0.4),
+    "common": (math.log(1.0), 0.7),
+    "run": (math.log(0.1), 0.7),
+    "run_early": (math.log(0.2), 0.7),
+    "noise": (math.log(0.07), 0.4),
+}
+SCALES = tuple(SCALE_PRIORS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """Where something was or may be seen.
+
+    Args:
+        features: `(n, features)`, distances up to 1.
+        left: What is left of each training, `(n,)`, from 0 to 1.
+        runs: Number of each run, `(n,)`; -1 for a configuration as such, without what is peculiar to a training.
+    """
+
+    features: np.ndarray
+    left: np.ndarray
+    runs: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def __add__(self, other: Points) -> Points:
+        pairs = ((self.features, other.features), (self.left, other.left), (self.runs, other.runs))
+        return Points(*(np.concatenate(pair) for pair in pairs))
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The function `w` of what is left, `(n,)`."""
+        return self.left**AMPLITUDE
+
+
+# Squared distances by hyperparameter, `(groups, n, m)`; closeness in `u`, weighted, and whether runs agree, `(n, m)`.
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class Surrogate:
+    """The process, with scales fitted to what was seen.
+
+    Args:
+        groups: For each feature, the number of the hyperparameter that it belongs to: those share a length.
+    """
+
+    def __init__(self, groups: np.ndarray) -> None:
+        self._groups = groups
+        self._count = int(groups.max(initial=-1)) + 1
+        lengths = [LENGTH_PRIOR] * self._count
+        self._middle, self._deviation = np.array([*lengths, *SCALE_PRIORS.values()]).T
+        self.scales = self._middle.copy()
+
+    def fit(self, points: Points, scores: np.ndarray, *, steps: int) -> None:
+        """Moves the scales to where what was seen is most likely, their priors considered.
+
+        Args:
+            points: Where.
+            scores: Standardised scores, `(n,)`.
+            steps: Most iterations.
+        """
+        parts = self._parts(points, points)
+        bounds = [(middle - LIMIT, middle + LIMIT) for middle in self._middle]
+        options = {"maxiter": steps}
+        found = minimize(self.loss, self.scales, args=(parts, scores), jac=True, bounds=bounds, options=options)
+        self.scales = found.x
+
+    def condition(self, points: Points, scores: np.ndarray) -> None:
+        """Takes in what was seen, for `predict` and `effects`."""
+        self._seen = points
+        covariance = self._covariance(self._parts(points, points), self.scales)
+        covariance[np.diag_indices_from(covariance)] += self._noise()
+        self._factor = cholesky(covariance, lower=True)
+        self._solved = cho_solve((self._factor, True), scores)
+
+    def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and standard deviation of the noise-free scores, each `(n,)`."""
+        across = self._covariance(self._parts(self._seen, points), self.scales)
+        reduced = solve_triangular(self._factor, across, lower=True)
+        variance = self._covariance(self._paired(points, points), self.scales) - np.sum(reduced**2, axis=0)
+        return across.T @ self._solved, np.sqrt(np.maximum(variance, 1e-10))
+
+    def effects(self, ends: Points, looks: Points, best: Points) -> np.ndarray:
+        """Returns by how much a look is going to move what is thought of an end, against that of the best: `(n,)`.
+
+        It is the standard deviation of the change of the difference of the two means.
+
+        Args:
+            ends: Finished trainings, `left` 0.
+            looks: Where they would be seen, row for row.
+            best: The one that they are compared with, `(1,)`.
+        """
+        of_ends, of_looks, of_best = (self._reduced(points) for points in (ends, looks, best))
+        shared = self._covariance(self._paired(ends, looks), self.scales) - np.sum(of_ends * of_looks, axis=0)
+        of_other = self._covariance(self._parts(best, looks), self.scales)[0] - of_best[:, 0] @ of_looks
+        own = self._covariance(self._paired(looks, looks), self.scales) - np.sum(of_looks**2, axis=0)
+        return np.abs(shared - of_other) / np.sqrt(np.maximum(own, 0.0) + self._noise())
+
+    def loss(self, scales: np.ndarray, parts: Parts, scores: np.ndarray) -> tuple[float, np.ndarray]:
+        """Returns the negative logarithm of the posterior density of the scales, and its gradient.
+
+        Reference: Rasmussen and Williams, 2006, http://gaussianprocess.org/gpml/, eq. 5.8 and 5.9.
+        """
+        distances, early, same = parts
+        end, at_start, common, run, run_early, noise = np.exp(2 * scales[self._count :])
+        inverse_lengths = np.exp(-2 * scales[: self._count])
+        similar, slope = _matern(np.tensordot(inverse_lengths, distances, axes=1))
+        covariance = self._covariance(parts, scales)
+        covariance[np.diag_indices_from(covariance)] += noise + JITTER
+        factor = cholesky(covariance, lower=True)
+        solved = cho_solve((factor, True), scores)
+        off = (scales - self._middle) / self._deviation
+        loss = scores @ solved / 2 + np.log(np.diag(factor)).sum() + off @ off / 2
+        outer = cho_solve((factor, True), np.eye(len(scores))) - np.multiply.outer(solved, solved)
+        of_lengths = inverse_lengths * np.tensordot(distances, outer * (end + at_start * early) * slope, axes=2) / 2
+        pieces = (end * similar, at_start * similar * early, common * early, run * same, run_early * same * early)
+        of_scales = [np.vdot(outer, piece) for piece in pieces] + [noise * np.trace(outer)]
+        return float(loss), np.concatenate([of_lengths, of_scales]) + off / self._deviation
+
+    def _noise(self) -> float:
+        return math.exp(2 * self.scales[self._count + SCALES.index("noise")]) + JITTER
+
+    def _reduced(self, points: Points) -> np.ndarray:
+        across = self._covariance(self._parts(self._seen, points), self.scales)
+        return solve_triangular(self._factor, across, lower=True)
+
+    def _covariance(self, parts: Parts, scales: np.ndarray) -> np.ndarray:
+        distances, early, same = parts
+        end, at_start, common, run, run_early, _ = np.exp(2 * scales[self._count :])
+        similar, _ = _matern(np.tensordot(np.exp(-2 * scales[: self._count]), distances, axes=1))
+        return LEVEL + similar * (end + at_start * early) + common * early + same * (run + run_early * early)
+
+    def _parts(self, rows: Points, columns: Points) -> Parts:
+        """Returns the parts for all pairs of rows and columns."""
+        distances = np.zeros((self._count, len(rows), len(columns)))
+        for feature, group in enumerate(self._groups):
+            distances[group] += np.subtract.outer(rows.features[:, feature], columns.features[:, feature]) ** 2
+        apart = np.subtract.outer(rows.left, columns.left)
+        early = np.multiply.outer(rows.weights, columns.weights) * _closeness(apart)
+        same = (rows.runs[:, None] == columns.runs) & (rows.runs[:, None] >= 0)
+        return distances, early, same.astype(float)
+
+    def _paired(self, first: Points, second: Points) -> Parts:
+        """Returns the parts for rows of the same configurations alone: `(groups, n)` and `(n,)` twice."""
+        early = first.weights * second.weights * _closeness(first.left - second.left)
+        same = (first.runs == second.runs) & (first.runs >= 0)
+        return np.zeros((self._count, len(first))), early, same.astype(float)
+
+
+def _closeness(apart: np.ndarray) -> np.ndarray:
+    return np.exp(-((apart / BEND) ** 2) / 2)
+
+
+def _matern(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the Matern-5/2 correlation at squared distances, and its derivative by -log(length), over the square.
+
+    Reference: Rasmussen and Williams, 2006, http://gaussianprocess.org/gpml/, eq. 4.17.
+    """
+    root = np.sqrt(5 * squared)
+    decay = np.exp(-root)
+    return (1 + root + root**2 / 3) * decay, 5 / 3 * (1 + root) * decay
