@@ -18,7 +18,8 @@ from tuner.oracles.surrogate import Points, Surrogate
 
 __all__ = ["FreezeThaw"]
 
-# All found by trial on the problems of benchmarks/oracles.py, 4 to 6 seeds each.
+# Chosen on the problems of benchmarks/oracles.py. FIRST_RUNS, SHARE, RANDOM_SHARE, STEPS and CANDIDATES were tried at 2
+# to 4 values with 3 to 6 seeds each (benchmarks/README.md); the others are guesses.
 FIRST_RUNS = 10  # that have a score before the model is asked
 SHARE = 0.5  # of the epochs that go to the runs that are thought the best
 RANDOM_SHARE = 0.1  # of the other moves, so that the model learns of its errors
@@ -27,7 +28,7 @@ CANDIDATES, PARENTS, CHILDREN, NARROWED = 400, 5, 20, 60
 STEPS = (0.1, 0.3)  # of children, in the unit cube
 SHRINKAGE, PRIOR_RUNS = 0.7, 4  # how scores draw together from rung to rung, and how many runs outweigh that
 
-MOST_POINTS = 250  # keeps a move under 50 ms
+MOST_POINTS = 250  # a move takes 60 to 67 ms at 1,000 trials (benchmarks/oracles.py --timing, medians of 5, 2 cores)
 REFIT, FIT_STEPS = 1.2, 15  # scales are fitted again when there is a fifth more to fit to
 
 
@@ -62,9 +63,9 @@ class FreezeThaw(RungOracle):
     new configuration may begin at any rung, and a run may go on to any: what counts is the knowledge gradient of its
     final score, divided by the epochs.
 
-    It is `auto`: over five problems and budgets of 4 to 32 R its mean rank was the best (10 seeds; table and constants'
-    tuning in `benchmarks/README.md`), before DEHB (5.15), Keras Tuner's Hyperband (6.5), Optuna's TPE with successive
-    halving (6.6) and PriorBand (7.2) with 4.75.
+    It is `auto`: its mean rank over five problems and budgets of 4 to 32 R is 4.95, before DEHB (5.47), Keras Tuner's
+    Hyperband (6.70), PriorBand (7.15) and ASHA (7.30), 10 seeds each. At 4 and 8 R, DEHB and Hyperband are better.
+    The table, and on what its constants were chosen, stand in `benchmarks/README.md`.
 
     Args:
         options: See `RungOracle`.

@@ -18,7 +18,8 @@ from scipy.optimize import minimize
 
 __all__ = ["Points", "Surrogate"]
 
-# All found by trial on the problems of benchmarks/oracles.py, 4 to 6 seeds each.
+# AMPLITUDE and the prior of "early" were tried at a few values on the problems of benchmarks/oracles.py, 3 to 6 seeds
+# each; the others are guesses.
 LEVEL = 4.0  # variance of the common level
 BEND = 0.5  # distance in u over which a curve may turn
 AMPLITUDE = 0.3
