@@ -131,7 +131,7 @@ class TestSameResults:
         assert process.returncode == 0, "".join(lines)
         assert len(killed) == 2
         assert sum("died, the trial goes on from its last checkpoint (1. time)" in line for line in lines) == 1
-        assert _last(out) == "Stopped   the schedule is through"
+        assert _last(out) == "Stopped   the 4 trials are made"
         assert _rows(results, "bereft") == alone
 
     def test_fixed_order_is_the_same_again(self, ordered, results):
@@ -158,13 +158,19 @@ class TestBudgets:
     """A search that stops early says why, shows what it has, and can be finished."""
 
     @pytest.mark.parametrize(
-        ("flags", "reason", "trials"),
+        ("flags", "reason", "trials", "more", "end"),
         [
-            (["--total-epochs", "6"], "--total-epochs 6 is reached", 4),
-            (["--time-limit", "1s"], "--time-limit is reached: the next trial, 1 epochs, would not end in time", 0),
+            (["--total-epochs", "6"], "the 6 epochs are spent", 4, ["--total-epochs", "11"], "the 11 epochs are spent"),
+            (
+                ["--time-limit", "1s"],
+                "--time-limit is reached: the next trial, 1 epochs, would not end in time",
+                0,
+                [],
+                "the schedule is through",
+            ),
         ],
     )
-    def test_limit_is_told_and_the_rest_can_follow(self, flags, reason, trials, results):
+    def test_limit_is_told_and_the_rest_can_follow(self, flags, reason, trials, more, end, results):
         study = [*TINY, "--workers", "2", "--study", f"limited{trials}", "--results-dir", results]
         status, out, err = _run(*study, *flags)
         assert status == 0, err
@@ -172,12 +178,12 @@ class TestBudgets:
         kept = _kept(results, f"limited{trials}")
         assert [record["status"] for record in kept] == ["completed"] * trials
         assert sum(len(record["curve"]["epoch"]) for record in kept) <= 6
-        status, out, err = _run(*study)
+        status, out, err = _run(*study, *more)
         assert status == 0, err
-        assert _last(out) == "Stopped   the schedule is through"
+        assert _last(out) == f"Stopped   {end}"
         assert [row["status"] for row in _rows(results, f"limited{trials}")] == ["completed"] * 5
         assert len(_kept(results, f"limited{trials}")) == 6
-        assert not (results / f"limited{trials}" / "checkpoints").exists()
+        assert (results / f"limited{trials}" / "checkpoints").exists() == bool(more)  # more epochs may follow
 
     def test_trial_that_takes_too_long_ends_and_the_search_goes_on(self, results):
         flags = ["--space", "tiny", "--algorithm", "random", "--trials", "3", "--max-epochs", "9999"]
@@ -188,7 +194,7 @@ class TestBudgets:
         rows = _rows(results, "slow")
         assert [row["status"] for row in rows] == ["timed out"] * 3
         assert all(1.0 <= record.seconds < 10 for record in _records(results, "slow"))
-        assert _last(out) == "Stopped   the schedule is through"
+        assert _last(out) == "Stopped   the 3 trials are made"
 
     def test_checkpoints_stay_within_their_budget(self, results):
         """What two workers are writing at the moment comes on top."""
@@ -235,7 +241,7 @@ class TestCallbacks:
         assert {row["status"] for row in rows if row["hyperparameters"]["width"] == 4} == {"completed"}
         assert "worker died: Its worker died at every attempt; --retries is 0." in err
         assert "worker died" in out
-        assert _last(out) == "Stopped   the schedule is through"
+        assert _last(out) == "Stopped   the 5 trials are made"
 
     def test_early_stopping_and_batch_callbacks_work(self, tmp_path, digits):
         rows, _, _ = self._search(tmp_path, STOPPING, "--trials", "2")

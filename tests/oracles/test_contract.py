@@ -8,7 +8,7 @@ import keras_tuner
 import pytest
 import threadpoolctl
 
-from tests.oracles.driving import MAX_EPOCHS, SITUATIONS, SPACES, Drive, Situation, flat, own, score_of, six_values
+from oracles.driving import MAX_EPOCHS, SITUATIONS, SPACES, Drive, Situation, flat, own, score_of, six_values
 from tuner.config import ALGORITHMS, SearchConfig
 from tuner.oracles import ORACLES, make_oracle
 from tuner.oracles.base import HistoryOracle

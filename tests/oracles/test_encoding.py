@@ -1,7 +1,7 @@
 import keras_tuner
 import pytest
 
-from tests.oracles.driving import SPACES, six_values
+from oracles.driving import SPACES, six_values
 from tuner.oracles.encoding import Encoding, grid_values, probability_of
 
 

@@ -1,7 +1,7 @@
 import keras_tuner
 import pytest
 
-from tests.oracles.driving import Drive, conditional
+from oracles.driving import Drive, conditional
 from tuner.oracles import Bayesian, Gp
 from tuner.oracles.encoding import values_key
 

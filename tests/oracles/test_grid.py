@@ -1,6 +1,6 @@
 import keras_tuner
 
-from tests.oracles.driving import Drive, conditional, own, six_values
+from oracles.driving import Drive, conditional, own, six_values
 from tuner.oracles import Grid
 
 SCORE = keras_tuner.Objective("score", "max")

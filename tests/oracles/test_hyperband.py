@@ -1,6 +1,6 @@
 import pytest
 
-from tests.oracles.driving import Drive, flat, own
+from oracles.driving import Drive, flat, own
 from tuner.config import SearchConfig
 from tuner.oracles import make_oracle
 from tuner.oracles.base import Rung

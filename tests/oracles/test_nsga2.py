@@ -5,7 +5,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from tests.oracles.driving import flat, own
+from oracles.driving import flat, own
 from tuner.oracles import Nsga2
 from tuner.oracles.encoding import default_values
 from tuner.oracles.nsga2 import crowding_distances, survivors

@@ -2,7 +2,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from tests.oracles.driving import Drive, Situation, flat, own
+from oracles.driving import Drive, Situation, flat, own
 from tuner.oracles import ORACLES, Asha, Bohb, OneEpoch, Priorband
 from tuner.oracles.base import Rung
 from tuner.oracles.encoding import default_values

@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 import pytest
 
-from tests.oracles.driving import MAX_EPOCHS, SPACES, Drive, conditional, flat, own
+from oracles.driving import MAX_EPOCHS, SPACES, Drive, conditional, flat, own
 from tuner.errors import UsageError
 from tuner.oracles import ORACLES
 from tuner.oracles.encoding import Encoding, values_key
