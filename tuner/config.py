@@ -24,14 +24,15 @@ __all__ = [
 
 # Names here and not in `tuner.oracles`, because `--help` must not import Keras Tuner (3.5 s); a test keeps both equal.
 ALGORITHMS = (
-    *("auto", "freeze-thaw", "asha", "bohb", "priorband", "one-epoch", "hyperband"),
+    *("auto", "mobster", "freeze-thaw", "asha", "bohb", "priorband", "one-epoch", "hyperband"),
     *("tpe", "gp", "cmaes", "nsga2", "bayesian", "random", "grid"),
 )
 DEFAULT_ALGORITHM = "hyperband"
-WITH_RUNGS = ("auto", "freeze-thaw", "asha", "bohb", "priorband", "hyperband")  # those that take --eta
+WITH_RUNGS = ("auto", "mobster", "freeze-thaw", "asha", "bohb", "priorband", "hyperband")  # those that take --eta
 WITH_MIN_EPOCHS = (*WITH_RUNGS, "one-epoch")
 WITH_WARM_START = (
     "auto",
+    "mobster",
     "freeze-thaw",
     "asha",
     "bohb",

@@ -24,6 +24,7 @@ from tuner.oracles.gp import Gp
 from tuner.oracles.grid import Grid
 from tuner.oracles.history import WORST, Seen
 from tuner.oracles.hyperband import Hyperband
+from tuner.oracles.mobster import Mobster
 from tuner.oracles.nsga2 import Nsga2
 from tuner.oracles.one_epoch import OneEpoch
 from tuner.oracles.priorband import Priorband
@@ -41,6 +42,7 @@ __all__ = [
     "Gp",
     "Grid",
     "Hyperband",
+    "Mobster",
     "Nsga2",
     "OneEpoch",
     "Priorband",
@@ -52,7 +54,8 @@ __all__ = [
 ]
 
 ORACLES: dict[str, type[StudyOracle]] = {
-    "auto": FreezeThaw,
+    "auto": Mobster,
+    "mobster": Mobster,
     "freeze-thaw": FreezeThaw,
     "asha": Asha,
     "bohb": Bohb,

@@ -1,0 +1,77 @@
+"""Asynchronous successive halving whose new runs come from a model of all learning curves, or at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tuner.oracles.base import Move, Rung
+from tuner.oracles.encoding import values_key
+from tuner.oracles.history import Run
+from tuner.oracles.learning import LearningOracle, ends_of, expected_gain
+
+__all__ = ["Mobster"]
+
+# Chosen on the problems of benchmarks/oracles.py, 8 to 14 seeds each (benchmarks/README.md).
+RUNGS = 3  # of new runs: the lowest is a ninth of the full budget, since fewer epochs often mislead
+RANDOM_SHARE = 0.5  # of new runs, so that a model that errs costs no more than half of them
+FIRST_RUNS = 10  # that have a score before the model is asked
+
+
+class Mobster(LearningOracle):
+    """Promotes from the best 1/eta of a rung, else begins a configuration: one of the model's, or a random one.
+
+    A Gaussian process over configuration and epochs (`tuner/oracles/surrogate.py`) learns from all scores; its
+    configuration is the one with the largest expected improvement at the full budget. New runs begin with R/eta^2
+    epochs. The default and what is enqueued begin with the fewest epochs, and go on as all others do when a first run
+    is through.
+
+    It is `auto`: of what was tried on five problems it is the one that is bad on none (`benchmarks/README.md`).
+
+    Args:
+        options: See `RungOracle`.
+
+    Reference: Klein et al., 2020, https://arxiv.org/abs/2003.10865; Li et al., 2020, https://arxiv.org/abs/1810.05934,
+    algorithm 2 (promotion).
+    """
+
+    @property
+    def start_epochs(self) -> int:
+        """Epochs of a new run's first trial."""
+        return self.rungs[max(0, len(self.rungs) - RUNGS)]
+
+    def _move(self, rng: np.random.Generator) -> Move | None:
+        run = self._promoted() or self._left_behind()
+        if run is not None:
+            return Move(self._next_rung(run.epochs), run=run)
+        return self._begun(self._new_values(rng), self.start_epochs)
+
+    def _left_behind(self) -> Run | None:
+        """Returns a run below the first rung of the others, once a run is through."""
+        if not any(run.epochs >= self.max_epochs for run in self.history):
+            return None
+        waiting = [run for run in self.history if run.target is None and 0 < run.epochs < self.start_epochs]
+        return next((run for run in waiting if not run.has_failed), None)
+
+    def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
+        ended = len(self.warm_start) + sum(bool(run.scores) and not run.has_failed for run in self.history)
+        if not self.encoding.dimensions or ended < FIRST_RUNS or rng.random() < RANDOM_SHARE:
+            return self._random_values(rng)
+        belief = self._learn()
+        assert self._surrogate is not None, "the belief comes from it"
+        points = self._candidates(belief, rng)
+        means, deviations = self._surrogate.predict(ends_of(self.encoding.features(points)))
+        best = belief.means.max(initial=means.min())
+        for place in np.argsort(-expected_gain(means - best, deviations), kind="stable"):
+            values = self.encoding.values(points[place])
+            if values_key(values) not in self.history.keys:
+                return values
+        return self._random_values(rng)
+
+    def _planned_rungs(self, trials: int) -> list[Rung]:
+        ladder = self.rungs[max(0, len(self.rungs) - RUNGS) :]
+        before = [0, *ladder[:-1]]
+        planned = [Rung(trials // self.eta**k, a, b) for k, (a, b) in enumerate(zip(before, ladder, strict=True))]
+        first = [Rung(min(trials, 1), 0, self.rungs[0])] if self.start_epochs > self.rungs[0] else []
+        return [rung for rung in first + planned if rung.trials]
