@@ -116,6 +116,8 @@ class FreezeThaw(RungOracle):
         """Returns the move with the largest knowledge gradient for an epoch."""
         assert self._surrogate is not None, "the belief comes from it"
         points = self._candidates(belief, rng)
+        if not len(points):
+            return self._begun(self._new_values(rng), self._first_epochs())
         features = self.encoding.features(points)
         means, deviations = self._surrogate.predict(_ends(features))
         best = belief.means[belief.best]
@@ -185,7 +187,7 @@ class FreezeThaw(RungOracle):
         return _Belief(live, *self._surrogate.predict(ends))
 
     def _candidates(self, belief: _Belief, rng: np.random.Generator) -> np.ndarray:
-        """Returns random points and changes of the best runs', `(n, dimensions)`."""
+        """Returns random points and changes of the best runs', those that are allowed, `(n, dimensions)`."""
         dimensions = self.encoding.dimensions
         points = [rng.random((CANDIDATES, dimensions))]
         is_choice = np.array([not is_ordered(entry) or hasattr(entry, "ordered") for entry in self.encoding.free])
@@ -195,7 +197,10 @@ class FreezeThaw(RungOracle):
             moved = np.clip(parent + step * rng.standard_normal(parent.shape), 0.0, 1.0)
             moved = np.where(is_choice, rng.random(parent.shape), moved)
             points.append(np.where(rng.random(parent.shape) < max(0.4, 1 / dimensions), moved, parent))
-        return self.encoding.snapped(np.concatenate(points))
+        found = self.encoding.snapped(np.concatenate(points))
+        if self.is_allowed is None:
+            return found
+        return found[[self.is_allowed(self.encoding.values(point)) for point in found]]
 
     def _left(self, epochs: int) -> float:
         """Returns what is left of a training: 1 at the lowest rung, 0 at the full budget."""

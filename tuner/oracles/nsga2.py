@@ -11,7 +11,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.base import HistoryOracle, Move
-from tuner.oracles.encoding import is_active, is_ordered, values_key
+from tuner.oracles.encoding import is_active, is_ordered
 
 __all__ = ["Nsga2", "crowding_distances", "survivors"]
 
@@ -83,7 +83,7 @@ class Nsga2(HistoryOracle):
             mother, father = (self._genes(known[self._winner(kept, rng)][0], rng) for _ in range(2))
             child = np.where(rng.random(len(mother)) < 0.5, mother, father)
             values = self.encoding.values(self._mutated(child, rng))
-            if values_key(values) not in self.history.keys:
+            if self._is_new(values):
                 return values
         return None
 
