@@ -40,10 +40,11 @@ LAYERS = {
         "preload",
         "trainer",
         "latency",
+        "sizes",
     ],
     3: [
         *("executor", "ledger", "dialogue", "order", "scoring", "budget"),
-        *("crew", "cluster", "launch", "staff", "plan", "request"),
+        *("crew", "cluster", "launch", "staff", "plan", "request", "constraints"),
     ],
     4: ["exporter", "reopen", "selector", "leaderboard", "display"],
     5: ["search", "select", "predict", "data.__main__", "__main__"],

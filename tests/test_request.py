@@ -72,6 +72,9 @@ def test_budget_and_batch_come_from_the_space(space, budget):
         ("--objective val_loss", "objective", "val_loss"),
         ("--seed 0", "seed", 0),
         ("--seed 12", "seed", 12),
+        ("--max-params 1M", "max_params", 10**6),
+        ("--max-macs 1.5k", "max_macs", 1500),
+        ("--max-latency-ms 2.5", "max_latency_ms", 2.5),
         ("--batch-size 5", "batch_size", 5),
         ("--validation-fraction 0.5", "validation_fraction", 0.5),
         ("--image-size 32", "image_size", (32, 32)),
@@ -117,6 +120,9 @@ def test_flag_sets_its_field(line, field, value):
         "--min-epochs 0",
         "--warm-start ../elsewhere",
         "--disk-budget 0",
+        "--max-params 0",
+        "--max-macs many",
+        "--max-latency-ms 0",
     ],
 )
 def test_wrong_flag_exits_with_2(line, capsys):

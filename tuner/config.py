@@ -12,6 +12,7 @@ from tuner.errors import UsageError, did_you_mean
 
 __all__ = [
     "ALGORITHMS",
+    "COSTS",
     "DEFAULT_ALGORITHM",
     "OBJECTIVES",
     "WITH_MIN_EPOCHS",
@@ -20,6 +21,7 @@ __all__ = [
     "SearchConfig",
     "differences",
     "library_versions",
+    "limit_flag",
 ]
 
 # Names here and not in `tuner.oracles`, because `--help` must not import Keras Tuner (3.5 s); a test keeps both equal.
@@ -44,6 +46,9 @@ WITH_WARM_START = (
     "grid",
 )
 OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
+
+# What a network costs by name, and the setting that limits it. What is measured stands behind what is computed.
+COSTS = {"params": "max_params", "macs": "max_macs", "latency": "max_latency_ms"}
 
 # Totals of all trials in a study, which may grow when it goes on.
 _TOTALS = ("trials", "total_epochs")
@@ -78,6 +83,9 @@ class SearchConfig:
         eta: Ratio of the epochs of neighbouring rungs, >= 2, for the algorithms `WITH_RUNGS`.
         min_epochs: Fewest epochs of the lowest rung, from 1 to `max_epochs`, for the algorithms `WITH_MIN_EPOCHS`.
         objective: One of `OBJECTIVES`.
+        max_params: Most weights of a network, as Keras counts them, >= 1; None means no limit.
+        max_macs: Most multiply-accumulates of a network for one image, >= 1; None means no limit.
+        max_latency_ms: Most milliseconds of a network for one image on this machine, > 0; None means no limit.
         seed: Seed of the search, >= 0.
         batch_size: Images a training step, >= 1.
         validation_fraction: Share of the training images kept for validation where the data set has no validation
@@ -102,6 +110,9 @@ class SearchConfig:
     eta: int = 3
     min_epochs: int = 1
     objective: str = "val_accuracy"
+    max_params: int | None = None
+    max_macs: int | None = None
+    max_latency_ms: float | None = None
     seed: int = 0
     batch_size: int
     validation_fraction: float = 0.2
@@ -125,6 +136,12 @@ class SearchConfig:
         _require(self.batch_size >= 1, "--batch-size", self.batch_size, "at least 1")
         _require(self.images is None or self.images >= 1, "--images", self.images, "at least 1")
         _require(0 < self.validation_fraction < 1, "--validation-fraction", self.validation_fraction, "between 0 and 1")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The most that a network may cost, by the names of `COSTS`; what has no limit is left out."""
+        limits = {name: getattr(self, setting) for name, setting in COSTS.items()}
+        return {name: most for name, most in limits.items() if most is not None}
 
     @property
     def direction(self) -> str:
@@ -151,6 +168,11 @@ def differences(stored: SearchConfig, asked: SearchConfig) -> list[str]:
     return [
         _difference(key, before[key], after[key]) for key in before if key not in _TOTALS and before[key] != after[key]
     ]
+
+
+def limit_flag(name: str) -> str:
+    """Returns the flag that limits a cost."""
+    return f"--{COSTS[name].replace('_', '-')}"
 
 
 def library_versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from tuner import command
 from tuner.errors import TunerError
+from tuner.quantities import describe_count
 from tuner.records import Record, rank, runs_of
 
 __all__ = ["FORMATS", "Row", "main", "number", "rows_of", "to_csv", "to_json", "to_markdown", "to_table", "write_files"]
@@ -171,8 +172,8 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             _score(row.best_score),
             number(row.best_epoch),
             str(row.epochs),
-            _count(row.params),
-            _count(row.macs),
+            describe_count(row.params),
+            describe_count(row.macs),
             f"{row.seconds:.1f}",
             row.status,
             *(number(row.hyperparameters.get(name)) for name in names),
@@ -189,14 +190,6 @@ def number(value: Any) -> str:
 
 def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _count(value: float) -> str:
-    for unit in ("", "k", "M", "G"):
-        if value < 1000 or unit == "G":
-            return f"{value:.3g}{unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from tuner.config import (
 from tuner.enqueue import read_queue
 from tuner.errors import StudyError, UsageError
 from tuner.hardware import has_fast_bfloat16
-from tuner.quantities import byte_size, duration, share
+from tuner.quantities import byte_size, count, duration, milliseconds, share
 from tuner.space import load_space, space_names
 from tuner.staff import Staffing
 
@@ -50,6 +50,9 @@ _SETTINGS = (
     "eta",
     "min_epochs",
     "objective",
+    "max_params",
+    "max_macs",
+    "max_latency_ms",
     "seed",
     "batch_size",
     "validation_fraction",
@@ -80,6 +83,11 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         "--warm-start", type=_study_name, metavar="STUDY", help="know the runs of another study on the same space"
     )
     parser.add_argument("--objective", metavar="NAME", help=f"{', '.join(OBJECTIVES)} (default: val_accuracy)")
+    parser.add_argument("--max-params", type=count, metavar="N", help="try no network of more weights, such as 1M")
+    parser.add_argument("--max-macs", type=count, metavar="N", help="of more multiply-accumulates for one image")
+    parser.add_argument(
+        "--max-latency-ms", type=milliseconds, metavar="MS", help="or slower for one image, measured on this machine"
+    )
     parser.add_argument("--seed", type=nonnegative, metavar="N", help="seed of the search; 0 is one (default: 0)")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
     parser.add_argument(

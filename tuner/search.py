@@ -123,9 +123,11 @@ def _prepare(
 ) -> _Prepared:
     """Returns oracle and plan, and shows what is going to be done."""
     command.import_tensorflow()
+    from tuner.constraints import Constraints
     from tuner.hypermodel import SEResNetHyperModel, check_objective, declare, largest_state
     from tuner.oracles import make_oracle
     from tuner.plan import Plan
+    from tuner.sizes import Sizes
     from tuner.staff import settle
     from tuner.warm_start import seen_in
 
@@ -135,11 +137,21 @@ def _prepare(
     if study:
         study.check_space(declared)
     seen = study.seen if study else seen_in(source, declared) if source else []
-    oracle = make_oracle(config, hp, seen=seen, begun_epochs=study.begun_epochs() if study else 0)
     hypermodel = SEResNetHyperModel.of(session, crew.facts)
+    constraints = Constraints(config.limits, Sizes(hypermodel))
+    oracle = make_oracle(
+        config,
+        hp,
+        seen=seen,
+        begun_epochs=study.begun_epochs() if study else 0,
+        is_allowed=constraints.predicate,
+    )
+    limited = constraints.settle(hp, oracle.enqueue)
     _print_request(config, space, crew.facts, Path(arguments.results_dir) / study_name(arguments))
     if config.enqueue:
         print(f"Enqueued  {len(config.enqueue)} configurations, to be tried after the default one")
+    if limited:
+        print(*limited, sep="\n")
     if config.warm_start:
         print(f"Knows     {len(seen)} trials of the study {config.warm_start}")
     measurement, workers = settle(staffing_of(arguments), crew, hp.values)

@@ -19,6 +19,7 @@ from tuner.oracles.base import StudyOracle
 from tuner.oracles.bayesian import Bayesian
 from tuner.oracles.bohb import Bohb
 from tuner.oracles.cmaes import CmaEs
+from tuner.oracles.drawing import Predicate
 from tuner.oracles.freeze_thaw import FreezeThaw
 from tuner.oracles.gp import Gp
 from tuner.oracles.grid import Grid
@@ -78,6 +79,7 @@ def make_oracle(
     *,
     seen: Sequence[Mapping[str, Any]] = (),
     begun_epochs: int = 0,
+    is_allowed: Predicate | None = None,
 ) -> StudyOracle:
     """Returns the oracle that a configuration asks for, over declared hyperparameters.
 
@@ -89,6 +91,7 @@ def make_oracle(
         hyperparameters: The declared space.
         seen: What another study saw, as `tuner.warm_start.seen_in` gives it; for oracles that take `warm_start`.
         begun_epochs: Epochs that a continued study has begun; a default budget is no smaller.
+        is_allowed: Whether a configuration may be tried; None means that all may.
 
     Raises:
         UsageError: If a configuration of `config.enqueue` is none of the space.
@@ -105,6 +108,7 @@ def make_oracle(
         max_epochs=config.max_epochs,
         seed=config.seed,
         enqueue=completed(config.enqueue, hyperparameters),
+        is_allowed=is_allowed,
         **_limits(config, begun_epochs),
         **{name: value for name, value in options.items() if takes(oracle, name)},
     )
