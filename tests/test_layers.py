@@ -28,6 +28,7 @@ LAYERS = {
         "batches",
         "enqueue",
         "warm_start",
+        "pareto",
     ],
     2: [
         "program",

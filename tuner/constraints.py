@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,6 +81,25 @@ class Constraints:
         broken = self.broken(default_values(hp))
         skipped = [f"Default   not tried: it {broken}"] if broken else []
         return [f"Feasible  {networks.line(self.limits)}", *skipped]
+
+    def reference(
+        self, hp: keras_tuner.HyperParameters, objectives: Mapping[str, str], *, classes: int
+    ) -> dict[str, float]:
+        """Returns the value of each of several objectives that counts for nothing; of a single one, nothing.
+
+        It is an accuracy of 0 or the loss of a guess, and the most that a network of the space and its limits costs.
+
+        Args:
+            hp: The declared space.
+            objectives: `max` or `min` by name; the first is the score, the others are costs.
+            classes: Number of classes.
+        """
+        (score, better), *costs = objectives.items()
+        if not costs:
+            return {}
+        networks = survey(hp, self._sizes)
+        largest = {name: min(networks.largest(name), self.limits.get(name, math.inf)) for name, _ in costs}
+        return {score: 0.0 if better == "max" else math.log(classes), **largest}
 
 
 @dataclasses.dataclass(frozen=True)

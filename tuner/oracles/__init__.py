@@ -97,13 +97,14 @@ def make_oracle(
         UsageError: If a configuration of `config.enqueue` is none of the space.
     """
     oracle = ORACLES[config.algorithm]
+    objectives = [keras_tuner.Objective(*each) for each in config.objectives.items()]
     options: dict[str, Any] = {
         "eta": config.eta,
         "min_epochs": config.min_epochs,
         "warm_start": [_seen(known) for known in seen],
     }
     return oracle(
-        objective=keras_tuner.Objective(config.objective, config.direction),
+        objective=objectives if config.costs else objectives[0],
         hyperparameters=hyperparameters,
         max_epochs=config.max_epochs,
         seed=config.seed,
