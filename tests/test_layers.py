@@ -47,7 +47,7 @@ LAYERS = {
         *("executor", "ledger", "dialogue", "order", "scoring", "budget"),
         *("crew", "cluster", "launch", "staff", "plan", "request", "constraints"),
     ],
-    4: ["exporter", "reopen", "selector", "leaderboard", "display"],
+    4: ["exporter", "reopen", "selector", "retest", "leaderboard", "display"],
     5: ["search", "select", "predict", "data.__main__", "__main__"],
 }
 LAYER = {module: number for number, modules in LAYERS.items() for module in modules}
