@@ -1,6 +1,7 @@
 """Searches for several objectives on made-up curves, whose front is known from trying everything."""
 
 import dataclasses
+import json
 
 import fakes
 import keras_tuner
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from fakes import CONFIG, FakeWorker, Search, without_times
 
+from tuner import search, select
 from tuner.leaderboard import rows_of
 from tuner.oracles import make_oracle
 from tuner.oracles.encoding import Encoding
@@ -137,3 +139,20 @@ def test_study_holds_all_objectives(tmp_path):
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     trials = search._memory.get_all_trials(study._study_id)
     assert [trial.values for trial in trials] == [[record.score, record.params] for record in found]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("digits")
+def test_front_of_a_search_on_digits_is_exported_run_by_run(tmp_path, capsys):
+    where = ["--results-dir", str(tmp_path), "--quiet"]
+    line = "--space tiny --objective val_accuracy --objective -params --max-epochs 1 --trials 4 --study two --workers 0"
+    assert search.main([*line.split(), *where]) == 0
+    out = capsys.readouterr().out
+    assert "Search    nsga2, objectives val_accuracy, -params, seed 0" in out
+    assert " of 4 runs; hypervolume 0." in out
+    rows = json.loads((tmp_path / "two" / "leaderboard.json").read_text())
+    front = {f"run-{row['run']}" for row in rows if row["front"] == 1}
+    assert {row["hypervolume_reference"]["params"] for row in rows} == {5460.0}
+    assert select.main(["two", "--rule", "pareto", *where]) == 0
+    assert {folder.name for folder in (tmp_path / "two" / "front").iterdir()} == front
+    assert all((tmp_path / "two" / "front" / name / "model.keras").exists() for name in front)

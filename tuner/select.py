@@ -131,7 +131,7 @@ def _make(
         folder,
         labels=labels,
         probe_images=next(worker.dataset.validation.chunks(PROBE_IMAGES)),
-        card=_card(study, winner, worker, test=figures, seconds=seconds, rule=arguments.rule),
+        card=_card(study, winner, worker, test=figures, seconds=seconds, flags=_flags(arguments)),
     )
     _print_outcome(figures, report)
 
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(lambda: select(arguments), debug=arguments.debug)
 
 
-def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, seconds: float, rule: str) -> Card:
+def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, seconds: float, flags: list[str]) -> Card:
     from tuner.card import Card, DataSummary, ValidationScore
 
     data, config = worker.dataset, study.config
@@ -153,7 +153,7 @@ def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, se
     counts = {"train": len(data.train), "validation": len(data.validation), "test": test.num_images if test else 0}
     return Card(
         study=study.name,
-        command=shlex.join(["python", "-m", "tuner.select", study.name, *([] if rule == "best" else ["--rule", rule])]),
+        command=shlex.join(["python", "-m", "tuner.select", study.name, *flags]),
         data=DataSummary(config.dataset, data.input_shape, counts, data.labels),
         algorithm=config.algorithm,
         hyperparameters=winner.last.hyperparameters,
@@ -168,6 +168,12 @@ def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, se
         training_seconds=seconds,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def _flags(arguments: argparse.Namespace) -> list[str]:
+    """Returns the flags that decide who wins."""
+    rule = [] if arguments.rule == "best" else ["--rule", arguments.rule]
+    return rule + (["--cost", arguments.cost] if arguments.cost else [])
 
 
 def _print_winner(study: Study, winner: Run) -> None:
