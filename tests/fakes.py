@@ -257,17 +257,19 @@ class Search:
         folder: Where checkpoints go, and the study when it is on disk.
         config: What to search.
         oracle: Makes the oracle of a configuration.
+        declared: The space of the study; that of the oracle is the oracle's.
         on_disk: Whether the study is in SQLite, which takes 40 times longer than memory.
     """
 
-    def __init__(self, folder, config=CONFIG, *, oracle=our_oracle, on_disk=False):
+    def __init__(self, folder, config=CONFIG, *, oracle=our_oracle, declared=None, on_disk=False):
         folder.mkdir(exist_ok=True)
         self.checkpoints = folder / "checkpoints"
         self.config, self.make_oracle = config, oracle
         self._url = f"sqlite:///{folder / 'study.db'}" if on_disk else "memory://"
         self._memory = None if on_disk else optuna.storages.InMemoryStorage()
+        declared = (declared or space()).get_config()["space"]
         with self._storage():
-            Study.create(self._url, "s", config=config, space=space().get_config()["space"], versions={"keras": "3.1"})
+            Study.create(self._url, "s", config=config, space=declared, versions={"keras": "3.1"})
 
     @contextlib.contextmanager
     def _storage(self):

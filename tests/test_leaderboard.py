@@ -37,6 +37,8 @@ def _record(trial, *, parent=None, epochs=(0, 3), score=None, status=COMPLETED, 
     )
 
 
+ACCURACY = {"val_accuracy": "max"}
+
 RECORDS = [
     _record(0, score=0.5, learning_rate=0.0375),
     _record(1, score=0.9, width=16, learning_rate=0.123456),
@@ -140,7 +142,7 @@ def test_top_keeps_the_best(form, results, capsys):
 
 @pytest.mark.parametrize("direction", ["max", "min"])
 def test_rows_are_ranked_by_the_better_end(direction):
-    rows = rows_of([_record(0, score=0.5), _record(1, score=0.6)], direction)
+    rows = rows_of([_record(0, score=0.5), _record(1, score=0.6)], {"val_loss": direction})
     assert [row.run for row in rows] == ([1, 0] if direction == "max" else [0, 1])
 
 
@@ -148,21 +150,22 @@ def test_rows_are_ranked_by_the_better_end(direction):
     ("count", "text"), [(0, "0"), (999, "999"), (1000, "1k"), (18_234, "18.2k"), (3.9e9, "3.9G"), (1.5e13, "1.5e+04G")]
 )
 def test_counts_are_short(count, text):
-    (row,) = rows_of([dataclasses.replace(_record(0, score=0.5), params=count)], "max")
+    (row,) = rows_of([dataclasses.replace(_record(0, score=0.5), params=count)], ACCURACY)
     assert FORMATS["table"]([row]).splitlines()[1].split()[6] == text
 
 
 def test_files_replace_the_old_ones_and_leave_nothing_else(tmp_path):
     for records in (RECORDS[:1], RECORDS):
-        rows = rows_of(records, "max")
+        rows = rows_of(records, ACCURACY)
         write_files(rows, tmp_path)
         assert (tmp_path / "leaderboard.csv").read_text() == FORMATS["csv"](rows)
+        assert (tmp_path / "leaderboard.json").read_text() == FORMATS["json"](rows)
         assert (tmp_path / "leaderboard.md").read_text() == FORMATS["md"](rows)
-    assert {path.name for path in tmp_path.iterdir()} == {"leaderboard.csv", "leaderboard.md"}
+    assert {path.name for path in tmp_path.iterdir()} == {"leaderboard.csv", "leaderboard.json", "leaderboard.md"}
 
 
 def test_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
-    rows = rows_of(RECORDS, "max")
+    rows = rows_of(RECORDS, ACCURACY)
     write_files(rows, tmp_path)
 
     def fail(*_):
@@ -203,3 +206,55 @@ def test_reading_a_study_needs_no_tensorflow(results):
     )
     out = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert out.splitlines()[-1] == "0 set()"
+
+
+SEVERAL = {"val_accuracy": "max", "params": "min"}
+REFERENCE = {"val_accuracy": 0.0, "params": 1000.0}
+
+
+def _sized(trial, score, params, *, order=None, **changes):
+    order = trial if order is None else order
+    return dataclasses.replace(_record(trial, score=score), params=params, order=order, **changes)
+
+
+FRONT = [
+    _sized(0, 0.5, 500),
+    _sized(1, 0.9, 800),
+    _sized(2, 0.4, 600),  # beaten by 0
+    _sized(3, 0.3, 700),  # beaten by 2 as well
+    _sized(4, 0.0, 100, status=DIVERGED),
+    _record(5, status=RUNNING),
+]
+
+
+def test_with_several_objectives_runs_rank_by_their_front():
+    rows = rows_of(FRONT, SEVERAL, reference=REFERENCE)
+    assert [(row.run, row.front) for row in rows] == [(1, 1), (0, 1), (2, 2), (3, 3), (4, None), (5, None)]
+    assert [row.rank for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
+def test_hypervolume_is_that_of_all_runs_up_to_the_end_of_one():
+    by_run = {row.run: row.hypervolume for row in rows_of(FRONT, SEVERAL, reference=REFERENCE)}
+    both = 0.5 * 0.5 + 0.4 * 0.2
+    assert by_run == {0: 0.25, 1: pytest.approx(both), 2: by_run[1], 3: by_run[1], 4: None, 5: None}
+    swapped = [dataclasses.replace(FRONT[0], order=1), dataclasses.replace(FRONT[1], order=0)]
+    by_run = {row.run: row.hypervolume for row in rows_of(swapped, SEVERAL, reference=REFERENCE)}
+    assert by_run == {1: pytest.approx(0.9 * 0.2), 0: pytest.approx(both)}
+
+
+def test_front_is_summed_up_with_its_reference():
+    text = leaderboard.describe_front(rows_of(FRONT, SEVERAL, reference=REFERENCE))
+    ideal = "1 is val_accuracy 1 at no cost, 0 is val_accuracy 0 or 1k params"
+    assert text == f"2 of 4 runs; hypervolume 0.3300 ({ideal})"
+    assert leaderboard.describe_front(rows_of(RECORDS, ACCURACY)) == ""
+
+
+def test_files_have_front_and_hypervolume_of_several_objectives_only():
+    rows = rows_of([*FRONT, _sized(6, 0.1, 900, latency_ms=1.5)], SEVERAL, reference=REFERENCE)
+    first = json.loads(FORMATS["json"](rows))[0]
+    assert (first["front"], first["hypervolume_reference"]) == (1, REFERENCE)
+    assert next(csv.DictReader(io.StringIO(FORMATS["csv"](rows))))["front"] == "1"
+    header = FORMATS["md"](rows).splitlines()[0]
+    assert header.startswith("| rank | run | front | score | best | at | epochs | params | macs | latency_ms |")
+    for form in ("json", "csv", "md"):
+        assert "front" not in FORMATS[form](rows_of(RECORDS, ACCURACY))

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.quantities import byte_size, describe_bytes, describe_seconds, duration, share
+from tuner.quantities import (
+    byte_size,
+    count,
+    describe_bytes,
+    describe_cost,
+    describe_seconds,
+    duration,
+    milliseconds,
+    share,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +62,45 @@ def test_text_that_is_no_size_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is no size; write 500M or 2G") as refused:
         byte_size(text)
     assert repr(text) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("500", 500), ("163k", 163_000), ("1.5M", 1_500_000), ("2g", 2 * 10**9), ("0.1k", 100)]
+)
+def test_number_of_things_is_read_in_any_unit(text, number):
+    assert count(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "0", "0M", "0.5", "-1", "1MB", "M", "1,5M", "nan"])
+def test_text_that_is_no_number_of_things_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is no number of things; write 500, 163k or 1\.5M"):
+        count(text)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "fast", "nan", "inf", "5ms"])
+def test_text_that_is_no_time_in_milliseconds_is_refused(text):
+    assert milliseconds("2.5") == 2.5
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time in milliseconds"):
+        milliseconds(text)
+
+
+@given(st.floats(1e-3, 1e6), st.integers(1, 10**12))
+def test_exact_cost_is_a_limit_that_admits_it(latency, params):
+    assert milliseconds(describe_cost(latency, "latency", exact=True).split()[0]) >= latency
+    assert count(describe_cost(params, "params", exact=True).split()[0]) == params
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "text"),
+    [
+        (999, "params", "999 params"),
+        (18_234, "macs", "18.2k macs"),
+        (3.9e9, "macs", "3.9G macs"),
+        (0.5, "latency", "0.5 ms"),
+    ],
+)
+def test_cost_is_short(number, name, text):
+    assert describe_cost(number, name) == text
 
 
 @pytest.mark.parametrize(("text", "number"), [("0.5", 0.5), ("1", 1.0), ("1e-3", 0.001)])

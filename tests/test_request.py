@@ -18,6 +18,7 @@ from tuner.request import (
     running_flags,
     staffing_of,
     study_name,
+    with_joined_objectives,
 )
 from tuner.staff import Staffing
 
@@ -30,7 +31,7 @@ def _flags(line=""):
     parser = argparse.ArgumentParser()
     add_search_flags(parser)
     add_running_flags(parser)
-    return parser.parse_args(line.split())
+    return parser.parse_args(with_joined_objectives(line.split()))
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,9 @@ def test_budget_and_batch_come_from_the_space(space, budget):
         ("--objective val_loss", "objective", "val_loss"),
         ("--seed 0", "seed", 0),
         ("--seed 12", "seed", 12),
+        ("--max-params 1M", "max_params", 10**6),
+        ("--max-macs 1.5k", "max_macs", 1500),
+        ("--max-latency-ms 2.5", "max_latency_ms", 2.5),
         ("--batch-size 5", "batch_size", 5),
         ("--validation-fraction 0.5", "validation_fraction", 0.5),
         ("--image-size 32", "image_size", (32, 32)),
@@ -83,6 +87,59 @@ def test_budget_and_batch_come_from_the_space(space, budget):
 )
 def test_flag_sets_its_field(line, field, value):
     assert getattr(resolve(_flags(line), None), field) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "objective", "costs"),
+    [
+        ("", "val_accuracy", ()),
+        ("--objective val_loss", "val_loss", ()),
+        ("--objective val_accuracy --objective -params", "val_accuracy", ("params",)),
+        ("--objective=-params --objective=val_loss", "val_loss", ("params",)),
+        ("--objective -macs --objective val_accuracy --objective -latency", "val_accuracy", ("macs", "latency")),
+        ("--objective val_accuracy --objective -macs --objective -macs", "val_accuracy", ("macs",)),
+    ],
+)
+def test_objectives_are_a_score_and_costs(line, objective, costs):
+    config = resolve(_flags(line), None)
+    assert (config.objective, config.costs) == (objective, costs)
+    assert config.algorithm == ("nsga2" if costs else DEFAULT_ALGORITHM)
+    assert config.algorithm in study_name(_flags(line))
+    assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "--objective -params",
+            "--objective is -params; allowed is one of val_accuracy, val_loss and, besides, any of",
+        ),
+        ("--objective val_accuracy --objective val_loss", "--objective is val_accuracy, val_loss; allowed is one of"),
+        ("--objective val_accuracy --objective params", "Did you mean '-params'"),
+        ("--objective val_accuracy --objective -param", "Did you mean '-params'"),
+        ("--objective val_loss --objective -params --algorithm tpe", "takes one objective, and there are 2; .* nsga2"),
+        ("--objective val_loss --objective -params --warm-start old", "--warm-start brings one score a run"),
+    ],
+)
+def test_objectives_that_cannot_be_searched_are_one_sentence(line, message):
+    with pytest.raises(UsageError, match=message):
+        resolve(_flags(line), None)
+
+
+def test_objective_without_a_value_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit):
+        _flags("--objective --seed 1")
+    assert "--objective: expected one argument" in capsys.readouterr().err
+
+
+def test_study_keeps_its_objectives():
+    stored = resolve(_flags("--objective val_accuracy --objective -params"), None)
+    assert (
+        resolve(_flags(""), stored) == resolve(_flags("--objective -params --objective val_accuracy"), stored) == stored
+    )
+    with pytest.raises(StudyError, match="--objective is val_accuracy, -params in the study and val_accuracy now"):
+        resolve(_flags("--objective val_accuracy"), stored)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +174,9 @@ def test_flag_sets_its_field(line, field, value):
         "--min-epochs 0",
         "--warm-start ../elsewhere",
         "--disk-budget 0",
+        "--max-params 0",
+        "--max-macs many",
+        "--max-latency-ms 0",
     ],
 )
 def test_wrong_flag_exits_with_2(line, capsys):

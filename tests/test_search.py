@@ -170,6 +170,20 @@ class TestInThisProcess:
         assert message in err
         assert not (tmp_path / "mine").exists()
 
+    def test_limit_is_told_and_kept(self, call, tmp_path, capsys):
+        # The space has one network.
+        assert call("--trials", "1", "--max-params", "1k", "--quiet") == 0
+        assert "Feasible  1 of 1 networks (100.0%) keep --max-params 1k\n" in capsys.readouterr().out
+        assert call("--trials", "2", "--max-params", "2k") == 1
+        assert "--max-params is 1000 in the study and 2000 now" in capsys.readouterr().err
+
+    def test_limit_that_nothing_keeps_is_one_line_before_anything_is_trained(self, call, tmp_path, capsys):
+        assert call("--max-params", "100") == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert re.search(r"--max-params 100 admits no network of the space: the smallest of all 1 has \d+ params", err)
+        assert not (tmp_path / "mine").exists()
+
     def test_runs_of_another_study_are_known_and_kept(self, call, tmp_path, capsys):
         assert call("--trials", "2", "--quiet") == 0
         warm = ["--study", "warm", "--algorithm", "asha", "--quiet"]

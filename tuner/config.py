@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from tuner.errors import UsageError, did_you_mean
 
 __all__ = [
     "ALGORITHMS",
+    "COSTS",
     "DEFAULT_ALGORITHM",
     "OBJECTIVES",
+    "WITH_COSTS",
     "WITH_MIN_EPOCHS",
     "WITH_RUNGS",
     "WITH_WARM_START",
     "SearchConfig",
     "differences",
     "library_versions",
+    "limit_flag",
+    "parse_objectives",
 ]
 
 # Names here and not in `tuner.oracles`, because `--help` must not import Keras Tuner (3.5 s); a test keeps both equal.
@@ -44,7 +48,11 @@ WITH_WARM_START = (
     "nsga2",
     "grid",
 )
+WITH_COSTS = ("nsga2",)  # those that take several objectives; the first is their default
 OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
+
+# What a network costs by name, and the setting that limits it. What is measured stands behind what is computed.
+COSTS = {"params": "max_params", "macs": "max_macs", "latency": "max_latency_ms"}
 
 # Totals of all trials in a study, which may grow when it goes on.
 _TOTALS = ("trials", "total_epochs")
@@ -78,7 +86,11 @@ class SearchConfig:
         max_epochs: Full budget of one configuration in epochs, >= 1.
         eta: Ratio of the epochs of neighbouring rungs, >= 2, for the algorithms `WITH_RUNGS`.
         min_epochs: Fewest epochs of the lowest rung, from 1 to `max_epochs`, for the algorithms `WITH_MIN_EPOCHS`.
-        objective: One of `OBJECTIVES`.
+        objective: One of `OBJECTIVES`; a trial's score.
+        costs: What is to be small besides, names of `COSTS`, for the algorithms `WITH_COSTS`.
+        max_params: Most weights of a network, as Keras counts them, >= 1; None means no limit.
+        max_macs: Most multiply-accumulates of a network for one image, >= 1; None means no limit.
+        max_latency_ms: Most milliseconds of a network for one image on this machine, > 0; None means no limit.
         seed: Seed of the search, >= 0.
         batch_size: Images a training step, >= 1.
         validation_fraction: Share of the training images kept for validation where the data set has no validation
@@ -103,6 +115,10 @@ class SearchConfig:
     eta: int = 3
     min_epochs: int = 1
     objective: str = "val_accuracy"
+    costs: tuple[str, ...] = ()
+    max_params: int | None = None
+    max_macs: int | None = None
+    max_latency_ms: float | None = None
     seed: int = 0
     batch_size: int
     validation_fraction: float = 0.2
@@ -115,6 +131,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         _require_name("--algorithm", self.algorithm, ALGORITHMS)
         _require_name("--objective", self.objective, OBJECTIVES)
+        self._check_costs()
         _require(self.trials is None or self.trials >= 1, "--trials", self.trials, "at least 1")
         total = self.total_epochs
         _require(total is None or total >= 1, "--total-epochs", total, "at least 1")
@@ -126,6 +143,31 @@ class SearchConfig:
         _require(self.batch_size >= 1, "--batch-size", self.batch_size, "at least 1")
         _require(self.images is None or self.images >= 1, "--images", self.images, "at least 1")
         _require(0 < self.validation_fraction < 1, "--validation-fraction", self.validation_fraction, "between 0 and 1")
+
+    def _check_costs(self) -> None:
+        if self.costs and self.algorithm not in WITH_COSTS:
+            raise UsageError(
+                f"--algorithm {self.algorithm} takes one objective, and there are {1 + len(self.costs)}; for several, "
+                f"allowed is {' or '.join(WITH_COSTS)}."
+            )
+        if self.costs and self.warm_start:
+            raise UsageError("--warm-start brings one score a run, so it has no use with several objectives.")
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        """The better end, `max` or `min`, of all that is searched for, by name; the score comes first."""
+        return {self.objective: self.direction, **dict.fromkeys(self.costs, "min")}
+
+    @property
+    def sought(self) -> str:
+        """The objectives as `--objective` takes them."""
+        return ", ".join([self.objective, *(f"-{name}" for name in self.costs)])
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The most that a network may cost, by the names of `COSTS`; what has no limit is left out."""
+        limits = {name: getattr(self, setting) for name, setting in COSTS.items()}
+        return {name: most for name, most in limits.items() if most is not None}
 
     @property
     def direction(self) -> str:
@@ -139,8 +181,9 @@ class SearchConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SearchConfig:
         """Returns the configuration that `to_dict` wrote."""
-        size, queue = values["image_size"], values.get("enqueue", ())
-        return cls(**{**values, "image_size": tuple(size) if size else None, "enqueue": tuple(queue)})
+        size = values["image_size"]
+        lists = {name: tuple(values.get(name, ())) for name in ("enqueue", "costs")}
+        return cls(**{**values, **lists, "image_size": tuple(size) if size else None})
 
 
 def differences(stored: SearchConfig, asked: SearchConfig) -> list[str]:
@@ -148,10 +191,34 @@ def differences(stored: SearchConfig, asked: SearchConfig) -> list[str]:
 
     The totals of trials and epochs are no difference: a study may grow.
     """
-    before, after = stored.to_dict(), asked.to_dict()
+    before, after = ({**each.to_dict(), "objective": each.sought, "costs": None} for each in (stored, asked))
     return [
         _difference(key, before[key], after[key]) for key in before if key not in _TOTALS and before[key] != after[key]
     ]
+
+
+def parse_objectives(texts: Sequence[str]) -> dict[str, Any]:
+    """Returns the settings `objective` and `costs` that the values of `--objective` ask for.
+
+    Raises:
+        UsageError: If one is unknown, or there is not exactly one that training reaches.
+    """
+    costs = [text for text in texts if text.removeprefix("-") in COSTS and text.startswith("-")]
+    scores = list(dict.fromkeys(text for text in texts if text not in costs))
+    for text in scores:
+        _require_name("--objective", text, [*OBJECTIVES, *(f"-{name}" for name in COSTS)])
+    if len(scores) != 1:
+        received = ", ".join(texts)
+        raise UsageError(
+            f"--objective is {received}; allowed is one of {', '.join(OBJECTIVES)} and, besides, any of "
+            f"{', '.join(f'-{name}' for name in COSTS)}."
+        )
+    return {"objective": scores[0], "costs": tuple(dict.fromkeys(text.removeprefix("-") for text in costs))}
+
+
+def limit_flag(name: str) -> str:
+    """Returns the flag that limits a cost."""
+    return f"--{COSTS[name].replace('_', '-')}"
 
 
 def library_versions() -> dict[str, str]:

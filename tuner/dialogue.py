@@ -14,7 +14,7 @@ from keras_tuner.engine.trial import Trial
 
 from tuner.errors import TunerError
 from tuner.hypermodel import active_values
-from tuner.records import Record
+from tuner.records import COMPLETED, Record
 
 __all__ = ["Dialogue", "Proposal"]
 
@@ -46,11 +46,17 @@ class Dialogue:
 
     Args:
         oracle: Proposes trials and hears their scores.
+
+    Attributes:
+        objective: Name of the oracle's objective; of several, the first, which training reaches.
+        costs: Names of the others, which are costs of the network (`Record.cost`).
     """
 
     def __init__(self, oracle: keras_tuner.Oracle) -> None:
         self.oracle = oracle
-        self.objective: str = oracle.objective.name
+        names = [each.name for each in getattr(oracle.objective, "objectives", [oracle.objective])]
+        self.objective: str = names[0]
+        self.costs: list[str] = names[1:]
         self.is_through = False
         self._trials: dict[int, Trial] = {}
         self._numbers: dict[str, int] = {}
@@ -83,10 +89,10 @@ class Dialogue:
         name = trial.hyperparameters.values.get("tuner/trial_id")
         return Proposal(trial, None if name is None else self._numbers[name])
 
-    def report(self, number: int, *, epoch: int, value: float) -> bool:
+    def report(self, record: Record, *, epoch: int, value: float) -> bool:
         """Tells the objective after an epoch, and returns whether the oracle wants the trial to stop."""
-        trial = self.oracle.update_trial(self._trials[number].trial_id, {self.objective: value}, epoch)
-        return trial.status == "STOPPED"
+        trial = self.oracle.update_trial(self._trials[record.trial].trial_id, self._metrics(record, value), epoch)
+        return bool(trial.status == "STOPPED")
 
     def end(self, record: Record) -> None:
         """Ends a trial with the score of its record in place of what was reported on the way.
@@ -97,14 +103,18 @@ class Dialogue:
         trial = self.oracle.get_trial(self._trials[record.trial].trial_id)
         trial.metrics = type(trial.metrics)()
         trial.status, trial.message = "FAILED", record.message
-        if record.score is not None:
-            self.oracle.update_trial(trial.trial_id, {self.objective: record.score}, record.epochs)
+        # Where small networks are sought, one that diverged must not count as a small one.
+        if record.score is not None and (record.status == COMPLETED or not self.costs):
+            self.oracle.update_trial(trial.trial_id, self._metrics(record, record.score), record.epochs)
             trial.status = "COMPLETED"
         try:
             self.oracle.end_trial(trial)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise TunerError(f"The oracle gave up: {reason} The last trial failed with {record.cause}") from error
+
+    def _metrics(self, record: Record, value: float) -> dict[str, float]:
+        return {self.objective: value, **{name: record.cost(name) for name in self.costs}}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

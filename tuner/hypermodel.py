@@ -25,7 +25,7 @@ from tuner.models import ModelConfig, build_model, cost
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, compile_model, norm_momentum
 from tuner.space import Space, load_space
 
-__all__ = ["SEResNetHyperModel", "active_values", "check_objective", "declare", "largest_state"]
+__all__ = ["RECIPE_NAMES", "SEResNetHyperModel", "active_values", "check_objective", "declare", "largest_state"]
 
 DEFAULT_STAGES = 3
 DEFAULT_BLOCKS = 2
@@ -35,7 +35,8 @@ BYTES_PER_WEIGHT = 4
 MOST_COMBINATIONS = 2048
 
 _MODEL_NAMES = ("block", "stem", "stages", "width", "se_ratio")
-_RECIPE_NAMES = (
+# What a network does not depend on.
+RECIPE_NAMES = (
     "optimizer",
     "learning_rate",
     "sgd_learning_rate",
@@ -154,7 +155,7 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     except Exception as error:
         where = inspect.getsourcefile(space.declare) or space.name
         raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {error}.") from error
-    known = (*_MODEL_NAMES, *_RECIPE_NAMES)
+    known = (*_MODEL_NAMES, *RECIPE_NAMES)
     names = [entry.name for entry in hp.space]
     if not names:
         raise SpaceError(f"The search space {space.name} declares nothing; it may declare {', '.join(known)}.")

@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +18,22 @@ from typing import Any
 
 from tuner import command
 from tuner.errors import TunerError
-from tuner.records import Record, rank, runs_of
+from tuner.quantities import describe_cost, describe_count
+from tuner.records import COMPLETED, Record, Run, rank, runs_of
 
-__all__ = ["FORMATS", "Row", "main", "number", "rows_of", "to_csv", "to_json", "to_markdown", "to_table", "write_files"]
+__all__ = [
+    "FORMATS",
+    "Row",
+    "describe_front",
+    "main",
+    "number",
+    "rows_of",
+    "to_csv",
+    "to_json",
+    "to_markdown",
+    "to_table",
+    "write_files",
+]
 
 _EXAMPLES = """examples:
   python -m tuner.leaderboard                      the newest study in results/
@@ -30,7 +44,11 @@ _EXAMPLES = """examples:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One run. Scores are values of the study's objective; None where a run has none."""
+    """One run. Scores are values of the study's objective; None where a run has none.
+
+    The last four stand in files only where a run has one: a latency where the search asked for it, and, with several
+    objectives, the front of the run, the hypervolume of all runs up to its end, and the point that this begins at.
+    """
 
     rank: int
     run: int
@@ -44,18 +62,33 @@ class Row:
     status: str
     seed: int
     hyperparameters: Mapping[str, Any]
+    latency_ms: float | None = None
+    front: int | None = None
+    hypervolume: float | None = None
+    hypervolume_reference: Mapping[str, float] | None = None
 
 
-def rows_of(records: Iterable[Record], direction: str) -> list[Row]:
-    """Returns the runs of some trials, the best first; a run ranks by its highest rung first.
+def rows_of(
+    records: Iterable[Record], objectives: Mapping[str, str], *, reference: Mapping[str, float] | None = None
+) -> list[Row]:
+    """Returns the runs of some trials, the best first.
+
+    With one objective, a run ranks by its highest rung first, then by its score. With several, it ranks by its front
+    (1: no other run beats it in all objectives; 2: only runs of front 1 do; and so on), then by its score.
 
     Args:
         records: Trials of one study.
-        direction: `max` or `min`: the better end of the objective.
+        objectives: `max` or `min` by the name of the objective; the first is the score.
+        reference: With several objectives, the value of each that counts for nothing in the hypervolume.
     """
+    direction = next(iter(objectives.values()))
+    runs = rank(runs_of(records), direction)
+    places = _places(runs, objectives, reference or {}) if len(objectives) > 1 else {}
+    runs.sort(key=lambda run: places[run.number][0] if run.number in places else math.inf)
     rows = []
-    for place, run in enumerate(rank(runs_of(records), direction), start=1):
+    for place, run in enumerate(runs, start=1):
         best_score, best_epoch = run.best(direction)
+        front, volume = places.get(run.number, (None, None))
         rows.append(
             Row(
                 rank=place,
@@ -70,20 +103,56 @@ def rows_of(records: Iterable[Record], direction: str) -> list[Row]:
                 status=run.status,
                 seed=run.last.seed,
                 hyperparameters=run.last.hyperparameters,
+                latency_ms=run.last.latency_ms,
+                front=front,
+                hypervolume=volume,
+                hypervolume_reference=None if front is None else reference,
             )
         )
     return rows
 
 
+def _places(
+    runs: Sequence[Run], objectives: Mapping[str, str], reference: Mapping[str, float]
+) -> dict[int, tuple[int, float]]:
+    """Returns, by the number of each run that completed, its front and the hypervolume of all up to its end."""
+    from tuner import pareto  # NumPy, which --help must not wait for
+
+    names = list(objectives)[1:]
+    ended = [run for run in runs if run.last.status == COMPLETED and run.score is not None]
+    ended.sort(key=lambda run: run.last.order or 0)
+    values = [[run.score or 0.0, *(run.last.cost(name) for name in names)] for run in ended]
+    points = pareto.unit_points(values, objectives, reference)
+    front_of = {place: number for number, front in enumerate(pareto.fronts(points), 1) for place in front}
+    volumes = pareto.hypervolumes(points)
+    return {run.number: (front_of[place], volumes[place]) for place, run in enumerate(ended)}
+
+
+def describe_front(rows: Sequence[Row]) -> str:
+    """Returns how many runs the front has and what it covers, for a person to read; nothing with one objective."""
+    placed = [row for row in rows if row.hypervolume is not None]
+    if not placed:
+        return ""
+    front = sum(row.front == 1 for row in placed)
+    score, *costs = (placed[0].hypervolume_reference or {}).items()
+    ideal = f"{score[0]} {0 if score[1] else 1} at no cost"
+    nothing = " or ".join([f"{score[0]} {score[1]:.3g}", *(describe_cost(most, name) for name, most in costs)])
+    volume = max(row.hypervolume or 0.0 for row in placed)
+    return f"{front} of {len(placed)} runs; hypervolume {volume:.4f} (1 is {ideal}, 0 is {nothing})"
+
+
 def to_json(rows: Sequence[Row]) -> str:
     """Returns a JSON array with one object a run."""
-    return json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n"
+    left_out = _left_out(rows)
+    plain = [{name: value for name, value in vars(row).items() if name not in left_out} for row in rows]
+    return json.dumps(plain, indent=2) + "\n"
 
 
 def to_csv(rows: Sequence[Row]) -> str:
     """Returns CSV with one line a run and one column a hyperparameter; an inactive one is empty."""
     names = _hyperparameter_names(rows)
-    columns = [field.name for field in dataclasses.fields(Row) if field.name != "hyperparameters"]
+    left_out = {"hyperparameters", "hypervolume_reference", *_left_out(rows)}
+    columns = [field.name for field in dataclasses.fields(Row) if field.name not in left_out]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns + names)
@@ -118,8 +187,9 @@ FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {
 
 
 def write_files(rows: Sequence[Row], folder: Path) -> None:
-    """Writes `leaderboard.csv` and `leaderboard.md`, each under a temporary name that is then renamed."""
-    for name, text in (("leaderboard.csv", to_csv(rows)), ("leaderboard.md", to_markdown(rows))):
+    """Writes `leaderboard.csv`, `.json` and `.md`, each under a temporary name that is then renamed."""
+    for name, text in (("csv", to_csv(rows)), ("json", to_json(rows)), ("md", to_markdown(rows))):
+        name = f"leaderboard.{name}"
         temporary = folder / f".{name}.{os.getpid()}.tmp"
         temporary.write_text(text)
         temporary.replace(folder / name)
@@ -135,7 +205,7 @@ def _print(arguments: argparse.Namespace) -> None:
     from tuner.study import find_study  # Optuna takes 0.8 s, which --help must not wait for
 
     study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)
-    rows = rows_of(study.records(), study.config.direction)
+    rows = rows_of(study.records(), study.config.objectives, reference=study.reference)
     if not rows:
         raise TunerError(f"The study {study.name} has no trial yet; continue it with --study {study.name}.")
     print(FORMATS[arguments.format](rows[: arguments.top]), end="")
@@ -155,6 +225,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _left_out(rows: Sequence[Row]) -> set[str]:
+    """Returns the names of the fields that may be missing and that no row has."""
+    optional = [field.name for field in dataclasses.fields(Row) if field.default is None]
+    return {name for name in optional if all(getattr(row, name) is None for row in rows)}
+
+
 def _hyperparameter_names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.hyperparameters))
 
@@ -162,21 +238,25 @@ def _hyperparameter_names(rows: Sequence[Row]) -> list[str]:
 def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Returns the header and the cells of a table for people; hyperparameters that never vary are left out."""
     names = [n for n in _hyperparameter_names(rows) if len({str(row.hyperparameters.get(n)) for row in rows}) > 1]
-    header = ["rank", "run", "score", "best", "at", "epochs", "params", "macs", "seconds", "status", *names]
+    left_out = _left_out(rows)
+    columns = {
+        "rank": lambda row: str(row.rank),
+        "run": lambda row: str(row.run),
+        "front": lambda row: number(row.front),
+        "score": lambda row: _score(row.score),
+        "best": lambda row: _score(row.best_score),
+        "at": lambda row: number(row.best_epoch),
+        "epochs": lambda row: str(row.epochs),
+        "params": lambda row: describe_count(row.params),
+        "macs": lambda row: describe_count(row.macs),
+        "latency_ms": lambda row: number(row.latency_ms),
+        "seconds": lambda row: f"{row.seconds:.1f}",
+        "status": lambda row: row.status,
+    }
+    shown = {name: cell for name, cell in columns.items() if name not in left_out}
+    header = [*shown, *names]
     body = [
-        [
-            str(row.rank),
-            str(row.run),
-            _score(row.score),
-            _score(row.best_score),
-            number(row.best_epoch),
-            str(row.epochs),
-            _count(row.params),
-            _count(row.macs),
-            f"{row.seconds:.1f}",
-            row.status,
-            *(number(row.hyperparameters.get(name)) for name in names),
-        ]
+        [*(cell(row) for cell in shown.values()), *(number(row.hyperparameters.get(name)) for name in names)]
         for row in rows
     ]
     return header, body
@@ -189,14 +269,6 @@ def number(value: Any) -> str:
 
 def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _count(value: float) -> str:
-    for unit in ("", "k", "M", "G"):
-        if value < 1000 or unit == "G":
-            return f"{value:.3g}{unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
 
 
 if __name__ == "__main__":

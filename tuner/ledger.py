@@ -19,10 +19,10 @@ from tuner.dialogue import Dialogue, Proposal
 from tuner.errors import StudyError, TunerError
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Progress
-from tuner.models import cost
 from tuner.order import FixedOrder
 from tuner.records import Record
 from tuner.scoring import judged, worst_score
+from tuner.sizes import Sizes
 from tuner.study import Study
 from tuner.training import derived_seed
 
@@ -48,11 +48,16 @@ class Ledger:
     ) -> None:
         self.study = study
         self.held: list[Record] = []
-        self.objective: str = oracle.objective.name
         self._model = hypermodel
         self._order = order
         self._dialogue = Dialogue(oracle)
+        self._sizes = Sizes(hypermodel)
         self._curves: dict[int, dict[str, list[float]]] = collections.defaultdict(dict)
+
+    @property
+    def objective(self) -> str:
+        """Name of the metric that is a trial's score."""
+        return self._dialogue.objective
 
     @property
     def is_through(self) -> bool:
@@ -121,7 +126,7 @@ class Ledger:
             curve.setdefault(name, []).append(value)
         value = metrics[self.objective]
         self.study.report(trial, epoch=epoch, value=value)
-        return self._dialogue.report(trial, epoch=epoch, value=value)
+        return self._dialogue.report(self.held[trial], epoch=epoch, value=value)
 
     def judge(self, record: Record, progress: Progress) -> Record:
         """Writes how a trial ended, and returns it with its score; the oracle is told by `conclude`."""
@@ -155,18 +160,20 @@ class Ledger:
     def record_of(self, proposal: Proposal) -> Record:
         """Returns the next trial as it will be when it begins."""
         initial_epoch, epochs = proposal.epochs(self._model.max_epochs)
-        size = cost(self._model.model_config(proposal.hyperparameters))
-        identity = json.dumps(proposal.hyperparameters, sort_keys=True)
+        values, config = proposal.hyperparameters, self.study.config
+        is_timed = "latency" in config.costs or "latency" in config.limits
+        identity = json.dumps(values, sort_keys=True)
         return Record(
             trial=len(self.held),
             parent=proposal.parent,
-            hyperparameters=proposal.hyperparameters,
+            hyperparameters=values,
             initial_epoch=initial_epoch,
             epochs=epochs,
             status=records.RUNNING,
             seed=derived_seed(self.study.config.seed, identity),
-            params=size.params,
-            macs=size.macs,
+            params=int(self._sizes.of(values, "params")),
+            macs=int(self._sizes.of(values, "macs")),
+            latency_ms=self._sizes.of(values, "latency") if is_timed else None,
             after=self._ended(),
         )
 
@@ -175,7 +182,7 @@ class Ledger:
         values = record.curve.get(self.objective, [])
         for epoch, value in zip(record.curve.get("epoch", []), values, strict=True):
             if math.isfinite(value):
-                self._dialogue.report(record.trial, epoch=int(epoch), value=value)
+                self._dialogue.report(record, epoch=int(epoch), value=value)
         self._dialogue.end(record)
         if self._order:
             self._order.end(record)

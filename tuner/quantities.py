@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 
-__all__ = ["byte_size", "describe_bytes", "describe_seconds", "duration", "share"]
+__all__ = [
+    "byte_size",
+    "count",
+    "describe_bytes",
+    "describe_cost",
+    "describe_count",
+    "describe_seconds",
+    "duration",
+    "milliseconds",
+    "share",
+]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -26,6 +37,25 @@ def byte_size(text: str) -> int:
     if not match or not float(match[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 500M or 2G")
     return int(float(match[1]) * _BYTES[match[2]])
+
+
+def count(text: str) -> int:
+    """Returns a number of things from `500`, `163k`, `1.5M` or `2G`, for argparse."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)", text.lower())
+    if not match or float(match[1]) * _BYTES[match[2]] < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of things; write 500, 163k or 1.5M")
+    return round(float(match[1]) * _BYTES[match[2]])
+
+
+def milliseconds(text: str) -> float:
+    """Returns a number above 0, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in milliseconds; write a number above 0, such as 2.5")
+    return number
 
 
 def share(text: str) -> float:
@@ -55,3 +85,25 @@ def describe_bytes(size: float) -> str:
             return f"{size:.0f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def describe_count(number: float) -> str:
+    """Returns a number of things with three significant digits: `999`, `18.2k`, `1.5M`."""
+    for unit in ("", "k", "M"):
+        if number < 1000:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g}G"
+
+
+def describe_cost(number: float, name: str, *, exact: bool = False) -> str:
+    """Returns what a network costs for a person to read.
+
+    Args:
+        number: How much.
+        name: `params`, `macs` or `latency` (in milliseconds).
+        exact: Whether it is to be given as a limit that admits the network: whole, or rounded up.
+    """
+    if name == "latency":
+        return f"{math.ceil(number * 1000) / 1000:.12g} ms" if exact else f"{number:.3g} ms"
+    return f"{number:.0f} {name}" if exact else f"{describe_count(number)} {name}"

@@ -50,6 +50,7 @@ class Record:
         seed: Seed of the training (weights and order of the images).
         params: Weights of the network, those of batch normalisation's statistics included.
         macs: Multiply-accumulates of one image's forward pass.
+        latency_ms: Milliseconds of the network for one image where the search asks for it, else None.
         score: The objective at the last epoch; None while there is none.
         best_score: The best objective of the trial's epochs.
         best_epoch: The epoch of `best_score`, from 1.
@@ -71,6 +72,7 @@ class Record:
     seed: int
     params: int
     macs: int
+    latency_ms: float | None = None
     score: float | None = None
     best_score: float | None = None
     best_epoch: int | None = None
@@ -81,6 +83,12 @@ class Record:
     message: str = ""
     after: int = 0
     order: int | None = None
+
+    def cost(self, name: str) -> float:
+        """Returns what the network costs: `params`, `macs` or `latency` (not a number where it was not measured)."""
+        if name == "latency":
+            return math.nan if self.latency_ms is None else self.latency_ms
+        return float({"params": self.params, "macs": self.macs}[name])
 
     @property
     def cause(self) -> str:

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,21 @@ from tuner.budget import Limits
 from tuner.command import nonnegative, positive
 from tuner.config import (
     ALGORITHMS,
+    COSTS,
     DEFAULT_ALGORITHM,
     OBJECTIVES,
+    WITH_COSTS,
     WITH_MIN_EPOCHS,
     WITH_RUNGS,
     WITH_WARM_START,
     SearchConfig,
     differences,
+    parse_objectives,
 )
 from tuner.enqueue import read_queue
 from tuner.errors import StudyError, UsageError
 from tuner.hardware import has_fast_bfloat16
-from tuner.quantities import byte_size, duration, share
+from tuner.quantities import byte_size, count, duration, milliseconds, share
 from tuner.space import load_space, space_names
 from tuner.staff import Staffing
 
@@ -36,6 +40,7 @@ __all__ = [
     "running_flags",
     "staffing_of",
     "study_name",
+    "with_joined_objectives",
 ]
 
 DEFAULT_RETRIES = 2
@@ -49,7 +54,9 @@ _SETTINGS = (
     "max_epochs",
     "eta",
     "min_epochs",
-    "objective",
+    "max_params",
+    "max_macs",
+    "max_latency_ms",
     "seed",
     "batch_size",
     "validation_fraction",
@@ -79,7 +86,18 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--warm-start", type=_study_name, metavar="STUDY", help="know the runs of another study on the same space"
     )
-    parser.add_argument("--objective", metavar="NAME", help=f"{', '.join(OBJECTIVES)} (default: val_accuracy)")
+    parser.add_argument(
+        "--objective",
+        action="append",
+        metavar="NAME",
+        help=f"{', '.join(OBJECTIVES)} (default: val_accuracy); again for what is to be small besides: "
+        f"{', '.join(f'-{name}' for name in COSTS)}",
+    )
+    parser.add_argument("--max-params", type=count, metavar="N", help="try no network of more weights, such as 1M")
+    parser.add_argument("--max-macs", type=count, metavar="N", help="of more multiply-accumulates for one image")
+    parser.add_argument(
+        "--max-latency-ms", type=milliseconds, metavar="MS", help="or slower for one image, measured on this machine"
+    )
     parser.add_argument("--seed", type=nonnegative, metavar="N", help="seed of the search; 0 is one (default: 0)")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
     parser.add_argument(
@@ -166,6 +184,8 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
         StudyError: If a flag departs from the study.
     """
     given = {name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None}
+    if arguments.objective:
+        given |= parse_objectives(arguments.objective)
     if arguments.mixed_precision != "auto":
         given["mixed_precision"] = arguments.mixed_precision == "on"
     if arguments.enqueue is not None:
@@ -175,13 +195,25 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
     return config
 
 
+def with_joined_objectives(argv: Sequence[str]) -> list[str]:
+    """Returns command-line arguments in which argparse does not take `-params` behind `--objective` for a flag."""
+    joined: list[str] = []
+    for argument in argv:
+        if joined and joined[-1] == "--objective" and re.match("-[^-]", argument):
+            joined[-1] = f"--objective={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 def study_name(arguments: argparse.Namespace) -> str:
     """Returns the name of the study: the one given, or space, data set, algorithm and today's date."""
     if arguments.study is not None:
         return str(arguments.study)
     dataset = (arguments.dataset or "digits").rstrip("/").partition(":")
     source = Path(dataset[2] or dataset[0]).name
-    parts = [Path(arguments.space or "small").stem, source, arguments.algorithm or DEFAULT_ALGORITHM]
+    algorithm = arguments.algorithm or _algorithm(arguments.objective or ())
+    parts = [Path(arguments.space or "small").stem, source, algorithm]
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
 
 
@@ -189,6 +221,7 @@ def _new_config(given: dict[str, Any]) -> SearchConfig:
     space = load_space(given.get("space", "small"))
     defaults = {"space": space.name, "max_epochs": space.max_epochs, "batch_size": space.batch_size}
     defaults["mixed_precision"] = has_fast_bfloat16()
+    defaults["algorithm"] = _algorithm([f"-{name}" for name in given.get("costs", ())])
     return SearchConfig(**{**defaults, **given})
 
 
@@ -210,6 +243,11 @@ def _refuse_without_effect(given: dict[str, Any], algorithm: str) -> None:
                 f"--{name.replace('_', '-')} has no effect on --algorithm {algorithm}; leave it out, or use "
                 f"{' or '.join(algorithms)}."
             )
+
+
+def _algorithm(objectives: Sequence[str]) -> str:
+    """Returns the default algorithm for the values of `--objective`."""
+    return WITH_COSTS[0] if any(text.startswith("-") for text in objectives) else DEFAULT_ALGORITHM
 
 
 def _workers(text: str) -> int | None:

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from tuner.request import (
     running_flags,
     staffing_of,
     study_name,
+    with_joined_objectives,
 )
 from tuner.space import Space, load_space
 
@@ -63,6 +65,7 @@ class _Prepared:
     plan: Plan
     declared: list[dict[str, Any]]
     seen: list[dict[str, Any]]
+    reference: dict[str, float]
 
 
 def search(arguments: argparse.Namespace) -> int:
@@ -103,6 +106,7 @@ def search(arguments: argparse.Namespace) -> int:
                 space=prepared.declared,
                 versions=library_versions(),
                 seen=prepared.seen,
+                reference=prepared.reference,
             )
             study.extend(config)
             reason = _run(arguments, prepared, study, crew=crew, began=began)
@@ -123,9 +127,11 @@ def _prepare(
 ) -> _Prepared:
     """Returns oracle and plan, and shows what is going to be done."""
     command.import_tensorflow()
+    from tuner.constraints import Constraints
     from tuner.hypermodel import SEResNetHyperModel, check_objective, declare, largest_state
     from tuner.oracles import make_oracle
     from tuner.plan import Plan
+    from tuner.sizes import Sizes
     from tuner.staff import settle
     from tuner.warm_start import seen_in
 
@@ -135,13 +141,18 @@ def _prepare(
     if study:
         study.check_space(declared)
     seen = study.seen if study else seen_in(source, declared) if source else []
-    oracle = make_oracle(config, hp, seen=seen, begun_epochs=study.begun_epochs() if study else 0)
     hypermodel = SEResNetHyperModel.of(session, crew.facts)
+    constraints = Constraints(config.limits, Sizes(hypermodel))
+    oracle = make_oracle(
+        config,
+        hp,
+        seen=seen,
+        begun_epochs=study.begun_epochs() if study else 0,
+        is_allowed=constraints.predicate,
+    )
+    limited = constraints.settle(hp, oracle.enqueue)
     _print_request(config, space, crew.facts, Path(arguments.results_dir) / study_name(arguments))
-    if config.enqueue:
-        print(f"Enqueued  {len(config.enqueue)} configurations, to be tried after the default one")
-    if config.warm_start:
-        print(f"Knows     {len(seen)} trials of the study {config.warm_start}")
+    _print_given(config, limited, num_seen=len(seen))
     measurement, workers = settle(staffing_of(arguments), crew, hp.values)
     plan = Plan(
         oracle.schedule(),
@@ -152,7 +163,8 @@ def _prepare(
         keeps_checkpoints=config.total_epochs is not None,
     )
     print(f"Workers   {workers}", *plan.lines(), sep="\n", flush=True)
-    return _Prepared(oracle, hypermodel, plan, declared, seen)
+    reference = study.reference if study else constraints.reference(hp, config.objectives, classes=crew.facts.classes)
+    return _Prepared(oracle, hypermodel, plan, declared, seen, reference)
 
 
 def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, crew: Crew, began: float) -> str:
@@ -175,7 +187,9 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
             budget=budget,
             order=order,
             observer=display,
-            on_trial_end=lambda held: leaderboard.write_files(leaderboard.rows_of(held, config.direction), folder),
+            on_trial_end=lambda held: leaderboard.write_files(
+                leaderboard.rows_of(held, config.objectives, reference=study.reference), folder
+            ),
         )
         executor.search()
     if executor.is_through:
@@ -188,7 +202,7 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(with_joined_objectives(sys.argv[1:] if argv is None else argv))
     parts = ["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments)]
     parts += running_flags(arguments) + (["--data-dir", arguments.data_dir] if arguments.data_dir else [])
     resume = shlex.join(parts)
@@ -201,12 +215,18 @@ def _print_request(config: SearchConfig, space: Space, data: Facts, folder: Path
     precision = "bfloat16 feature maps" if config.mixed_precision else "float32"
     print(f"Space     {config.space}: {space.title}")
     print(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
-    print(
-        f"Search    {config.algorithm}, objective {config.objective}, seed {config.seed}, batch {config.batch_size}",
-        end="",
-    )
-    print(f", {precision}")
+    sought = f"objective{'s' if config.costs else ''} {config.sought}"
+    print(f"Search    {config.algorithm}, {sought}, seed {config.seed}, batch {config.batch_size}, {precision}")
     print(f"Study     {folder}", flush=True)
+
+
+def _print_given(config: SearchConfig, limited: Sequence[str], *, num_seen: int) -> None:
+    if config.enqueue:
+        print(f"Enqueued  {len(config.enqueue)} configurations, to be tried after the default one")
+    if limited:
+        print(*limited, sep="\n")
+    if config.warm_start:
+        print(f"Knows     {num_seen} trials of the study {config.warm_start}")
 
 
 def _print_results(study: Study, arguments: argparse.Namespace) -> int:
@@ -214,12 +234,15 @@ def _print_results(study: Study, arguments: argparse.Namespace) -> int:
 
     results = Path(arguments.results_dir)
     folder = results / study.name
-    rows = leaderboard.rows_of(study.records(), study.config.direction)
+    rows = leaderboard.rows_of(study.records(), study.config.objectives, reference=study.reference)
     print()
     print(leaderboard.to_table(rows[:ROWS_SHOWN]), end="")
     if len(rows) > ROWS_SHOWN:
         print(f"... and {len(rows) - ROWS_SHOWN} more runs")
-    print(f"\nFiles     {folder / 'leaderboard.csv'}, {folder / 'leaderboard.md'}")
+    print()
+    if study.config.costs:
+        print(f"Front     {leaderboard.describe_front(rows)}")
+    print(f"Files     {', '.join(str(folder / f'leaderboard.{ending}') for ending in ('csv', 'json', 'md'))}")
     print(f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}")
     print(f"Next      {shlex.join(['python', '-m', 'tuner.select', study.name, *_where(arguments)])}")
     return 0

@@ -15,14 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner import command, leaderboard
-from tuner.config import library_versions
-from tuner.selector import best_run
+from tuner.config import COSTS, library_versions
+from tuner.quantities import describe_cost
+from tuner.selector import RULES, best_run, front_runs, knee_run, within_one_standard_error
 
 if TYPE_CHECKING:
     from tuner.card import Card
+    from tuner.data import Split
+    from tuner.data.streaming import StreamedSplit
     from tuner.exporter import ExportReport
     from tuner.figures import Figures
     from tuner.records import Run
+    from tuner.selector import Retest
     from tuner.study import Study
     from tuner.worker import Worker
 
@@ -31,32 +35,84 @@ __all__ = ["main", "select"]
 PROBE_IMAGES = 64
 CHUNK_IMAGES = 1024  # test images in memory at a time
 
+# Runs that one-standard-error trains again, and how often each: a guess, 15 trainings in all.
+MOST_RETESTED, RETESTS = 5, 3
+
 _EXAMPLES = """examples:
   python -m tuner.select                 the newest study in results/
   python -m tuner.select my-study
+  python -m tuner.select --rule one-standard-error   the cheapest that is as good as the best
+  python -m tuner.select --rule pareto               all that no other beats in score and size
 
-writes results/<study>/model/: model.keras, saved_model/, labels.json, card.json, card.md
+writes results/<study>/model/: model.keras, saved_model/, labels.json, card.json, card.md;
+with --rule pareto results/<study>/front/run-N/ for each
 """
 
 
 def select(arguments: argparse.Namespace) -> None:
-    """Study -> best run -> training on train + validation -> one look at the test split -> verified export."""
+    """Study -> winners -> training on train + validation -> one look at the test split -> verified exports."""
     # Here and not above, because --help must not wait for TensorFlow and Optuna.
     command.import_tensorflow()
-    import numpy as np
-
     from tuner.data import load_test
-    from tuner.exporter import export
-    from tuner.figures import test_figures
     from tuner.messages import Session
     from tuner.study import find_study
     from tuner.worker import Worker
 
     study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)
-    winner = best_run(study.records(), study.config.direction)
-    _print_winner(study, winner)
-
+    cost = arguments.cost or next(iter(study.config.costs), "params")
+    winners = _picked(study, rule=arguments.rule, cost=cost)
     worker = Worker(Session.of(study.config, arguments.data_dir))
+    if arguments.rule == "one-standard-error":
+        winners = [_retested(study, winners, worker, cost=cost)]
+    test = load_test(worker.session.data)  # not before the winners are fixed
+    for winner in winners:
+        _print_winner(study, winner)
+        folder = Path(arguments.results_dir) / study.name
+        folder = folder / "front" / f"run-{winner.number}" if arguments.rule == "pareto" else folder / "model"
+        _make(study, winner, worker, test=test, folder=folder, arguments=arguments)
+
+
+def _picked(study: Study, *, rule: str, cost: str) -> list[Run]:
+    """Returns the runs that a rule picks by their scores; one-standard-error those that are to be trained again."""
+    records, direction = study.records(), study.config.direction
+    if rule == "best":
+        return [best_run(records, direction)]
+    front = front_runs(records, direction, cost=cost)
+    if rule == "knee":
+        return [knee_run(front, direction, cost=cost)]
+    return front if rule == "pareto" else front[:MOST_RETESTED]
+
+
+def _retested(study: Study, runs: Sequence[Run], worker: Worker, *, cost: str) -> Run:
+    """Trains runs again and returns the cheapest of those that are as good as the best."""
+    from tuner.retest import retested
+
+    images = worker.facts.validation
+    retests = retested(
+        runs,
+        worker,
+        seed=study.config.seed,
+        times=RETESTS,
+        report=lambda retest: _print_retest(retest, cost=cost, images=images),
+    )
+    return within_one_standard_error(retests, cost=cost, images=images).run
+
+
+def _make(
+    study: Study,
+    winner: Run,
+    worker: Worker,
+    *,
+    test: Split | StreamedSplit | None,
+    folder: Path,
+    arguments: argparse.Namespace,
+) -> None:
+    """Trains a winner once more, tests and exports it."""
+    import numpy as np
+
+    from tuner.exporter import export
+    from tuner.figures import test_figures
+
     began = time.perf_counter()
     network = worker.retrain(
         winner.last.hyperparameters,
@@ -66,16 +122,16 @@ def select(arguments: argparse.Namespace) -> None:
     )
     seconds = time.perf_counter() - began
 
-    test, labels, figures = load_test(worker.session.data), worker.dataset.labels, None
+    labels, figures = worker.dataset.labels, None
     if test is not None:
         probabilities = np.concatenate([network.predict(images) for images in test.chunks(CHUNK_IMAGES)])
         figures = test_figures(probabilities, test.labels, classes=len(labels))
     report = export(
         network.to_keras(),
-        Path(arguments.results_dir) / study.name / "model",
+        folder,
         labels=labels,
         probe_images=next(worker.dataset.validation.chunks(PROBE_IMAGES)),
-        card=_card(study, winner, worker, test=figures, seconds=seconds),
+        card=_card(study, winner, worker, test=figures, seconds=seconds, flags=_flags(arguments)),
     )
     _print_outcome(figures, report)
 
@@ -86,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(lambda: select(arguments), debug=arguments.debug)
 
 
-def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, seconds: float) -> Card:
+def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, seconds: float, flags: list[str]) -> Card:
     from tuner.card import Card, DataSummary, ValidationScore
 
     data, config = worker.dataset, study.config
@@ -97,7 +153,7 @@ def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, se
     counts = {"train": len(data.train), "validation": len(data.validation), "test": test.num_images if test else 0}
     return Card(
         study=study.name,
-        command=shlex.join(["python", "-m", "tuner.select", study.name]),
+        command=shlex.join(["python", "-m", "tuner.select", study.name, *flags]),
         data=DataSummary(config.dataset, data.input_shape, counts, data.labels),
         algorithm=config.algorithm,
         hyperparameters=winner.last.hyperparameters,
@@ -114,10 +170,25 @@ def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, se
     )
 
 
+def _flags(arguments: argparse.Namespace) -> list[str]:
+    """Returns the flags that decide who wins."""
+    rule = [] if arguments.rule == "best" else ["--rule", arguments.rule]
+    return rule + (["--cost", arguments.cost] if arguments.cost else [])
+
+
 def _print_winner(study: Study, winner: Run) -> None:
     print(f"Winner    run {winner.number}: {study.config.objective} {winner.score:.4f} after {winner.epochs} epochs")
     values = (f"{name} {leaderboard.number(value)}" for name, value in winner.last.hyperparameters.items())
     print(f"          {', '.join(values)}", flush=True)
+
+
+def _print_retest(retest: Retest, *, cost: str, images: int) -> None:
+    error = retest.standard_error(images)
+    print(
+        f"Retested  run {retest.run.number}: val_accuracy {retest.accuracy:.4f} in {len(retest.accuracies)} new "
+        f"trainings (standard error {error:.4f}), {describe_cost(retest.run.last.cost(cost), cost)}",
+        flush=True,
+    )
 
 
 def _print_outcome(figures: Figures | None, report: ExportReport) -> None:
@@ -146,6 +217,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_study_argument(parser)
+    parser.add_argument("--rule", choices=RULES, default="best", help="which run wins (default: %(default)s)")
+    parser.add_argument(
+        "--cost",
+        choices=COSTS,
+        help="what a cheap network has little of, for the other rules (default: the study's first, else params)",
+    )
     command.add_training_flags(parser)
     command.add_study_flags(parser)
     return parser

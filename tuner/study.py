@@ -47,6 +47,7 @@ class Study:
         self.space: list[dict[str, Any]] = facts["space"]
         self.versions: dict[str, str] = facts["versions"]
         self.seen: list[dict[str, Any]] = facts.get("seen", [])
+        self.reference: dict[str, float] = facts.get("reference", {})
 
     @classmethod
     def create(
@@ -58,6 +59,7 @@ class Study:
         space: Sequence[dict[str, Any]],
         versions: Mapping[str, str],
         seen: Sequence[dict[str, Any]] = (),
+        reference: Mapping[str, float] | None = None,
     ) -> Study:
         """Makes a new study.
 
@@ -68,17 +70,19 @@ class Study:
             space: The declared hyperparameters, as `keras_tuner.HyperParameters.get_config()["space"]` gives them.
             versions: Versions of the libraries.
             seen: What the search knows from another study, as `tuner.warm_start.seen_in` gives it.
+            reference: Of several objectives, the worst value of each by name, from which hypervolumes are measured.
 
         Raises:
             StudyError: If the storage cannot be opened, or has got such a study meanwhile.
         """
         storage = open_storage(url)
         try:
-            identifier = storage.create_new_study([_DIRECTIONS[config.direction]], name)
+            identifier = storage.create_new_study([_DIRECTIONS[each] for each in config.objectives.values()], name)
         except optuna.exceptions.DuplicatedStudyError as error:
             raise StudyError(f"Another search has just made the study {name}; choose another --study.") from error
-        storage.set_study_system_attr(identifier, "study:metric_names", [config.objective])
+        storage.set_study_system_attr(identifier, "study:metric_names", [*config.objectives])
         facts = {"space": list(space), "versions": dict(versions), "seen": list(seen), "config": config.to_dict()}
+        facts["reference"] = dict(reference or {})
         for key, value in facts.items():
             storage.set_study_user_attr(identifier, key, value)
         return cls(storage, identifier, name)
@@ -169,6 +173,7 @@ class Study:
                 "seed": record.seed,
                 "params": record.params,
                 "macs": record.macs,
+                "latency_ms": record.latency_ms,
                 "after": record.after,
             },
         )
@@ -201,7 +206,8 @@ class Study:
         }
         self._storage.set_trial_user_attr(identifier, "result", result)
         if record.status == records.COMPLETED and record.score is not None:
-            self._storage.set_trial_state_values(identifier, TrialState.COMPLETE, [record.score])
+            values = [record.score, *(record.cost(name) for name in self.config.costs)]
+            self._storage.set_trial_state_values(identifier, TrialState.COMPLETE, values)
         else:
             self._storage.set_trial_state_values(identifier, TrialState.FAIL)
 
@@ -270,6 +276,7 @@ def _record(trial: FrozenTrial) -> Record:
         seed=facts["seed"],
         params=facts["params"],
         macs=facts["macs"],
+        latency_ms=facts.get("latency_ms"),
         after=facts["after"],
         **ending,
     )

@@ -72,6 +72,16 @@ def six_values():
 SPACES = {"flat": flat, "conditional": conditional, "stepped": stepped, "log": log, "one-value": one_value}
 
 
+def narrow(values):
+    """A constraint that a tenth to a quarter of a space meets, and its default does not."""
+    return values["width"] <= 9
+
+
+def rare(values):
+    """A constraint that 1 in 1,000 of the flat space meets."""
+    return values["width"] == 4 and values["dropout"] < 0.03
+
+
 def score_of(values, epochs=MAX_EPOCHS):
     """A score that follows from the values and the epochs alone."""
     mixed = sum((index + 1) * _number(value) for index, (_, value) in enumerate(sorted(own(values).items())))

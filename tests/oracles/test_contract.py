@@ -3,12 +3,25 @@
 import importlib.util
 import json
 import math
+import re
 
 import keras_tuner
 import pytest
 import threadpoolctl
 
-from oracles.driving import MAX_EPOCHS, SITUATIONS, SPACES, Drive, Situation, flat, own, score_of, six_values
+from oracles.driving import (
+    MAX_EPOCHS,
+    SITUATIONS,
+    SPACES,
+    Drive,
+    Situation,
+    flat,
+    narrow,
+    own,
+    rare,
+    score_of,
+    six_values,
+)
 from tuner.config import ALGORITHMS, SearchConfig
 from tuner.oracles import ORACLES, make_oracle
 from tuner.oracles.base import HistoryOracle
@@ -57,10 +70,10 @@ def _is_legal(entry, value):
     return value in getattr(entry, "values", [getattr(entry, "value", None)])
 
 
-def _check_proposals(drive, hp):
-    """Asserts what holds for any sequence of proposals."""
+def _check_proposals(drive, hp, *, first=None):
+    """Asserts what holds for any sequence of proposals that begins with the default, or with what is `first`."""
     new = [own(values) for values in drive.proposals if "tuner/trial_id" not in values]
-    assert new[0] == default_values(hp)
+    assert new[0] == (first or default_values(hp))
     keys = [values_key(values) for values in new]
     assert len(set(keys)) == len(keys), "a configuration was proposed twice"
     for values in new:
@@ -160,6 +173,50 @@ class TestContract:
         drive = Drive(_oracle(algorithm, enqueue=planned), 3)
         default = default_values(flat())
         assert [own(values) for values in drive.proposals] == [default, *({**default, **each} for each in planned)]
+
+    @pytest.mark.parametrize("in_flight", [1, 4])
+    @pytest.mark.parametrize("space", ["flat", "conditional", "stepped", "log"])
+    def test_what_breaks_a_constraint_is_not_proposed(self, algorithm, space, in_flight):
+        trials = TRIALS.get(algorithm, 14)
+        oracle = _oracle(algorithm, SPACES[space](), is_allowed=narrow)
+        drive = Drive(oracle, trials, Situation(in_flight=in_flight))
+        _check_proposals(drive, SPACES[space](), first=own(drive.proposals[0]))
+        assert all(map(narrow, drive.proposals))
+        assert len(drive.proposals) == trials or oracle.reason
+
+    def test_constrained_search_goes_on_as_if_it_had_not_ended(self, algorithm):
+        trials = TRIALS.get(algorithm, 14)
+        whole = Drive(_oracle(algorithm, seed=3, is_allowed=narrow), trials)
+        replayed = Drive(_oracle(algorithm, seed=3, is_allowed=narrow), trials // 2)
+        assert replayed.proposals == whole.proposals[: trials // 2]
+        replayed.go_on(trials)
+        assert replayed.proposals == whole.proposals
+
+    def test_one_in_a_thousand_is_found(self, algorithm):
+        drive = Drive(_oracle(algorithm, is_allowed=rare), 3, Situation(in_flight=2))
+        assert len(drive.proposals) == 3
+        assert all(map(rare, drive.proposals))
+
+    @pytest.mark.parametrize("in_flight", [1, 3])
+    def test_where_nothing_is_allowed_it_says_so_and_ends(self, algorithm, in_flight):
+        oracle = _oracle(algorithm, is_allowed=lambda values: False)
+        drive = Drive(oracle, 5, Situation(in_flight=in_flight))
+        assert (drive.proposals, drive.status) == ([], "STOPPED")
+        assert re.fullmatch(r"no new configuration within the constraints was found in [\d,]+ tries", oracle.reason)
+
+    def test_space_is_exhausted_when_all_that_is_allowed_was_tried(self, algorithm):
+        oracle = _oracle(algorithm, six_values(), is_allowed=lambda values: values["bias"])
+        drive = Drive(oracle, 100)
+        assert {values["optimizer"] for values in drive.proposals} == {"sgd", "adam", "lion"}
+        assert all(values["bias"] for values in drive.proposals)
+        assert oracle.schedule(1000)[0].trials <= 3 or algorithm == "hyperband"
+        if algorithm in OWN:
+            assert oracle.reason == "the space is exhausted within the constraints, 3 of 3 tried"
+
+    def test_queue_is_tried_first_where_the_default_is_not_allowed(self, algorithm):
+        queue = [{"width": 8}, {"width": 5, "dropout": 0.1}]
+        drive = Drive(_oracle(algorithm, enqueue=queue, is_allowed=narrow), 2)
+        assert [own(values) for values in drive.proposals] == [{**default_values(flat()), **each} for each in queue]
 
     def test_plan_holds_as_many_trials_as_allowed(self, algorithm):
         if algorithm in NEEDS:

@@ -25,10 +25,12 @@ class Recorder(optuna.samplers.RandomSampler):
         self.shown[:] = [each for each in study.get_trials() if each.number != trial.number]
 
 
-def _new_values(sampling, space, observations, *, running=(), tried=frozenset(), seed=0):
+def _new_values(sampling, space, observations, *, running=(), tried=frozenset(), seed=0, is_allowed=None):
     rng = np.random.default_rng(seed)
     encoding = space if isinstance(space, Encoding) else Encoding(space)
-    return sampling.new_values(encoding, observations, running=running, tried=set(tried), rng=rng)
+    return sampling.new_values(
+        encoding, observations, running=running, tried=set(tried), rng=rng, is_allowed=is_allowed
+    )
 
 
 def _observations(space, number):
@@ -66,6 +68,27 @@ def test_study_that_is_kept_gives_what_a_new_one_would():
         new = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed))
         values = [_new_values(each, encoding, observations[:number], running=running) for each in (kept, new)]
         assert values[0] == values[1]
+
+
+def test_what_is_not_allowed_is_shown_as_the_worst_until_the_call_is_over():
+    shown, asked = [], []
+    sampling, encoding = Sampling(lambda seed: Recorder(seed, shown)), Encoding(flat())
+    observations = _observations(flat(), 3)
+    best, worst = (pick(goodness for _, goodness in observations) for pick in (max, min))
+
+    def second_only(values):
+        asked.append(values)
+        return len(asked) == 2
+
+    assert _new_values(sampling, encoding, observations, is_allowed=second_only) == asked[1]
+    assert [trial.value for trial in shown if trial.value is not None][3:] == [pytest.approx(worst - (best - worst))]
+    _new_values(sampling, encoding, observations)
+    assert len([trial for trial in shown if trial.value is not None]) == 3
+
+
+def test_sampler_that_finds_nothing_allowed_gives_nothing():
+    sampling = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed))
+    assert _new_values(sampling, flat(), _observations(flat(), 12), is_allowed=lambda values: False) is None
 
 
 def test_running_configurations_are_shown_once():

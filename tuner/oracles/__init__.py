@@ -19,6 +19,7 @@ from tuner.oracles.base import StudyOracle
 from tuner.oracles.bayesian import Bayesian
 from tuner.oracles.bohb import Bohb
 from tuner.oracles.cmaes import CmaEs
+from tuner.oracles.drawing import Predicate
 from tuner.oracles.freeze_thaw import FreezeThaw
 from tuner.oracles.gp import Gp
 from tuner.oracles.grid import Grid
@@ -81,6 +82,7 @@ def make_oracle(
     *,
     seen: Sequence[Mapping[str, Any]] = (),
     begun_epochs: int = 0,
+    is_allowed: Predicate | None = None,
 ) -> StudyOracle:
     """Returns the oracle that a configuration asks for, over declared hyperparameters.
 
@@ -92,22 +94,25 @@ def make_oracle(
         hyperparameters: The declared space.
         seen: What another study saw, as `tuner.warm_start.seen_in` gives it; for oracles that take `warm_start`.
         begun_epochs: Epochs that a continued study has begun; a default budget is no smaller.
+        is_allowed: Whether a configuration may be tried; None means that all may.
 
     Raises:
         UsageError: If a configuration of `config.enqueue` is none of the space.
     """
     oracle = ORACLES[config.algorithm]
+    objectives = [keras_tuner.Objective(*each) for each in config.objectives.items()]
     options: dict[str, Any] = {
         "eta": config.eta,
         "min_epochs": config.min_epochs,
         "warm_start": [_seen(known) for known in seen],
     }
     return oracle(
-        objective=keras_tuner.Objective(config.objective, config.direction),
+        objective=objectives if config.costs else objectives[0],
         hyperparameters=hyperparameters,
         max_epochs=config.max_epochs,
         seed=config.seed,
         enqueue=completed(config.enqueue, hyperparameters),
+        is_allowed=is_allowed,
         **_limits(config, begun_epochs),
         **{name: value for name, value in options.items() if takes(oracle, name)},
     )

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
+from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
-from tuner.oracles.history import History, Run, Seen, observations
+from tuner.oracles.history import History, Seen, observations
+from tuner.oracles.moves import Move, Rung
 
 __all__ = ["HistoryOracle", "Move", "Rung", "StudyOracle"]
-
-# Draws that gave nothing new before a space counts as exhausted.
-MOST_COLLISIONS = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Rung:
-    """Trials that an oracle will make between the same two epochs.
-
-    Args:
-        trials: How many.
-        initial_epoch: Epochs behind each when it begins.
-        epochs: Epochs behind each when it is done.
-    """
-
-    trials: int
-    initial_epoch: int
-    epochs: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Move:
-    """What an oracle does next.
-
-    Args:
-        epochs: Epochs that the run has behind it when the trial is done.
-        values: Active values of a new run, or None.
-        run: The run that goes on, or None.
-    """
-
-    epochs: int
-    values: Mapping[str, Any] | None = None
-    run: Run | None = None
 
 
 class StudyOracle(keras_tuner.Oracle):
@@ -65,6 +33,7 @@ class StudyOracle(keras_tuner.Oracle):
         max_trials: Total number of trials; None means no limit.
         max_total_epochs: Epochs of all trials together; None means no limit.
         enqueue: Configurations to try first, after the default; what one leaves out gets its default.
+        is_allowed: Whether a configuration may be tried; one that may not costs nothing. None means that all may.
         options: Keyword arguments of the oracle of Keras Tuner, such as `objective` and `hyperparameters`.
 
     Attributes:
@@ -85,13 +54,25 @@ class StudyOracle(keras_tuner.Oracle):
         max_trials: int | None = None,
         max_total_epochs: int | None = None,
         enqueue: Sequence[Mapping[str, Any]] = (),
+        is_allowed: Predicate | None = None,
         **options: Any,
     ) -> None:
         options.setdefault("max_consecutive_failed_trials", sys.maxsize)
         super().__init__(seed=seed + 1, **options)
         self.max_epochs, self.max_trials, self.max_total_epochs = max_epochs, max_trials, max_total_epochs
         self.enqueue = list(enqueue)
+        self.is_allowed = is_allowed
+        self._drawing: Drawing | None = None
+        self._exhausted_with: tuple[Drawing, int] | None = None  # of so many configurations
+        self._shortage = ""  # why there was nothing new then
         self.verbose = 0
+
+    @property
+    def drawing(self) -> Drawing:
+        """Draws from the space; made anew when a stock tuner has added hyperparameters."""
+        if self._drawing is None or len(self._drawing.encoding.entries) != len(self.hyperparameters.space):
+            self._drawing = Drawing(Encoding(self.hyperparameters), self.is_allowed)
+        return self._drawing
 
     def schedule(self, most_epochs: int | None = None) -> list[Rung]:
         """Returns the trials that a search will make, in order; here all of the full budget.
@@ -105,14 +86,16 @@ class StudyOracle(keras_tuner.Oracle):
         """Returns Keras Tuner's response: what the algorithm proposes, with the planned values in its first runs."""
         response = super().populate_space(trial_id)
         values = response.get("values")
-        if response["status"] == "STOPPED" and len(self.trials) < sum(rung.trials for rung in self.schedule()):
+        if response["status"] == "STOPPED" and self._shortage:
+            self.reason = self._shortage
+        elif response["status"] == "STOPPED" and len(self.trials) < sum(rung.trials for rung in self.schedule()):
             self.reason = f"no new configuration was found, {len(self._tried())} tried"
         if response["status"] != "RUNNING" or values is None:
             return response
         if "tuner/trial_id" not in values:
             new = self._planned() or self._untried(values)
             if new is None:
-                self.reason = f"the space is exhausted, {len(self._tried())} tried"
+                self.reason = self._shortage or f"the space is exhausted, {len(self._tried())} tried"
                 return {"status": "STOPPED"}
             values = new | {name: value for name, value in values.items() if name.startswith("tuner/")}
         epochs = values.get("tuner/epochs", self.max_epochs) - values.get("tuner/initial_epoch", 0)
@@ -145,7 +128,11 @@ class StudyOracle(keras_tuner.Oracle):
         if len(tried) > len(self.enqueue):
             return None
         queue = [default_values(self.hyperparameters), *map(self._completed, self.enqueue)]
-        return next((values for values in queue if values_key(values) not in tried), None)
+        return next((values for values in queue if self._is_new(values, tried)), None)
+
+    def _is_new(self, values: Mapping[str, Any], tried: Set[str] | None = None) -> bool:
+        """Whether values are allowed and not among those tried; `tried` saves counting them again."""
+        return self.drawing.allows(values) and values_key(values) not in (self._tried() if tried is None else tried)
 
     def _completed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a configuration with defaults for what it leaves out, and without what is not active in it."""
@@ -155,17 +142,34 @@ class StudyOracle(keras_tuner.Oracle):
                 completed[entry.name] = values.get(entry.name, entry.default)
         return completed
 
-    def _untried(self, values: dict[str, Any]) -> dict[str, Any] | None:
-        """Returns values that were not tried: those proposed, or random ones; None where there are none.
+    def _untried(self, values: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Returns allowed values that were not tried: those proposed, or random ones; None where there are none.
 
         Keras Tuner's Bayesian oracle repeats what it finds best, and its Hyperband tells configurations apart by their
         epochs, too.
         """
         tried = self._tried()
         for _ in range(MOST_COLLISIONS):
-            if values is None or values_key(values) not in tried:
+            if values is None or self._is_new(values, tried):
                 return values
             values = self._random_values()
+        return None
+
+    def _random_values(self) -> dict[str, Any] | None:
+        """Returns random values as Keras Tuner draws them, which cannot tell what is allowed; else drawn here."""
+        if self.is_allowed is None:
+            drawn: dict[str, Any] | None = super()._random_values()
+            return drawn
+        return self._drawn(np.random.default_rng((self.seed, len(self.trials))))
+
+    def _drawn(self, rng: np.random.Generator) -> dict[str, Any] | None:
+        """Returns allowed values that were not tried; None, with the `_shortage`, where none are found."""
+        state = (self.drawing, len(self._tried()))
+        if self._exhausted_with != state:
+            values, self._shortage = self.drawing.new_values(rng, self._tried())
+            if values is not None:
+                return values
+            self._exhausted_with = state
         return None
 
     def _tried(self) -> set[str]:
@@ -195,7 +199,7 @@ class StudyOracle(keras_tuner.Oracle):
 
     def _size(self) -> int | None:
         """Returns how many configurations the space has; None where there is no end of them or too many to count."""
-        return Encoding(self.hyperparameters).size()
+        return self.drawing.size()
 
     def _worst_score(self) -> float:
         found = [trial.score for trial in self.trials.values() if trial.score is not None]
@@ -230,15 +234,11 @@ class HistoryOracle(StudyOracle):
         super().__init__(objective=objective, hyperparameters=hyperparameters, **options)
         self.warm_start = list(warm_start)
         self.history = History(self.objective.name, direction=self.objective.direction, max_epochs=self.max_epochs)
-        self._encoding: Encoding | None = None
-        self._exhausted_with = -1  # configurations
 
     @property
     def encoding(self) -> Encoding:
-        """The space's points; made anew when a stock tuner has added hyperparameters."""
-        if self._encoding is None or len(self._encoding.entries) != len(self.hyperparameters.space):
-            self._encoding, self._exhausted_with = Encoding(self.hyperparameters), -1
-        return self._encoding
+        """The space's points."""
+        return self.drawing.encoding
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response: status and, of a trial to run, the values."""
@@ -287,26 +287,10 @@ class HistoryOracle(StudyOracle):
         """Returns what comes next; None to wait for a running trial, or, with a `reason`, to end."""
         raise NotImplementedError
 
-    def _random_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
+    # Keras Tuner draws without a generator, but none of its algorithms is below this class.
+    def _random_values(self, rng: np.random.Generator) -> dict[str, Any] | None:  # type: ignore[override]
         """Returns values that were not tried, drawn from the space; None, with the `reason`, where there are none."""
-        tried = self.history.keys
-        if self._exhausted_with != len(tried):
-            for _ in range(MOST_COLLISIONS):
-                values = self.encoding.values(rng.random(self.encoding.dimensions))
-                if values_key(values) not in tried:
-                    return values
-            if self.encoding.size() is not None:
-                left = next((each for each in self.encoding.combinations() if values_key(each) not in tried), None)
-                if left is not None:
-                    return left
-        self._exhausted()
-        return None
-
-    def _exhausted(self) -> None:
-        """Notes that all configurations were tried."""
-        self._exhausted_with = len(self.history.keys)
-        size = self.encoding.size()
-        tried = len(self.history)
-        # An enqueued or default configuration may lie between the steps.
-        most = max(size, tried) if size is not None else f"about {tried}"
-        self.reason = f"the space is exhausted, {tried} of {most} tried"
+        values = self._drawn(rng)
+        if values is None:
+            self.reason = self._shortage
+        return values

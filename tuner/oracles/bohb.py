@@ -40,7 +40,12 @@ class Bohb(RungOracle):
             return self._random_values(rng)
         running = [run.values for run in self.history.in_progress if rung not in run.scores]
         values = self._sampling.new_values(
-            self.encoding, self._observations(rung), running=running, tried=self.history.keys, rng=rng
+            self.encoding,
+            self._observations(rung),
+            running=running,
+            tried=self.history.keys,
+            rng=rng,
+            is_allowed=self.is_allowed,
         )
         return self._random_values(rng) if values is None else values
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tuner.errors import UsageError
 from tuner.oracles.base import HistoryOracle, Move
-from tuner.oracles.encoding import is_ordered, values_key
+from tuner.oracles.encoding import is_ordered
 
 __all__ = ["CmaEs"]
 
@@ -62,7 +62,7 @@ class CmaEs(HistoryOracle):
             point = rng.random(self.encoding.dimensions)
             point[adapted] = distribution.ask()
             values = self.encoding.values(point)
-            if values_key(values) not in self.history.keys:
+            if self._is_new(values):
                 return values
         return None
 

@@ -78,6 +78,8 @@ class FreezeThaw(LearningOracle):
         """Returns the move with the largest knowledge gradient for an epoch."""
         assert self._surrogate is not None, "the belief comes from it"
         points = self._candidates(belief, rng)
+        if not len(points):
+            return self._begun(self._new_values(rng), self._first_epochs())
         features = self.encoding.features(points)
         means, deviations = self._surrogate.predict(ends_of(features))
         best = belief.means[belief.best]

@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 
 from tuner.oracles.base import HistoryOracle, Move
+from tuner.oracles.drawing import not_found
 from tuner.oracles.encoding import grid_values, is_active, values_key
 
 __all__ = ["Grid"]
+
+# Combinations in a row that are not allowed before it gives up: seconds. A draw at random would not be a grid.
+MOST_REJECTED = 1_000_000
 
 
 class Grid(HistoryOracle):
@@ -26,10 +30,16 @@ class Grid(HistoryOracle):
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         choices = [(entry, dict.fromkeys([entry.default, *grid_values(entry)])) for entry in self.encoding.entries]
+        rejections = 0
         for values in _combinations(choices, {}):
-            if values_key(values) not in self.history.keys:
+            if not self.drawing.allows(values):
+                rejections += 1
+                if rejections == MOST_REJECTED:
+                    self.reason = not_found(rejections)
+                    return None
+            elif values_key(values) not in self.history.keys:
                 return Move(self.max_epochs, values=values)
-        self._exhausted()
+        self.reason = self.drawing.exhausted(len(self.history)) if len(self.history) else not_found(rejections)
         return None
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from tuner.oracles.base import Move, Rung
-from tuner.oracles.encoding import values_key
 from tuner.oracles.history import Run
 from tuner.oracles.learning import LearningOracle, ends_of, expected_gain
 
@@ -61,11 +60,13 @@ class Mobster(LearningOracle):
         belief = self._learn()
         assert self._surrogate is not None, "the belief comes from it"
         points = self._candidates(belief, rng)
+        if not len(points):
+            return self._random_values(rng)
         means, deviations = self._surrogate.predict(ends_of(self.encoding.features(points)))
         best = belief.means.max(initial=means.min())
         for place in np.argsort(-expected_gain(means - best, deviations), kind="stable"):
             values = self.encoding.values(points[place])
-            if values_key(values) not in self.history.keys:
+            if self._is_new(values):
                 return values
         return self._random_values(rng)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
@@ -11,7 +11,8 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.base import HistoryOracle, Move
-from tuner.oracles.encoding import is_active, is_ordered, values_key
+from tuner.oracles.encoding import is_active, is_ordered
+from tuner.pareto import fronts
 
 __all__ = ["Nsga2", "crowding_distances", "survivors"]
 
@@ -63,7 +64,7 @@ class Nsga2(HistoryOracle):
             return super().get_best_trials(1 if num_trials is None else num_trials)
         ended = [trial for trial in self.trials.values() if trial.status in ("COMPLETED", "FAILED")]
         goodness = np.array([self._goodness(trial) for trial in ended]).reshape(len(ended), len(self._objectives))
-        front = next(iter(_fronts(goodness)), [])
+        front = next(iter(fronts(goodness)), [])
         order = np.argsort(-crowding_distances(goodness[front]), kind="stable")
         return [ended[front[place]] for place in order][:num_trials]
 
@@ -83,7 +84,7 @@ class Nsga2(HistoryOracle):
             mother, father = (self._genes(known[self._winner(kept, rng)][0], rng) for _ in range(2))
             child = np.where(rng.random(len(mother)) < 0.5, mother, father)
             values = self.encoding.values(self._mutated(child, rng))
-            if values_key(values) not in self.history.keys:
+            if self._is_new(values):
                 return values
         return None
 
@@ -134,7 +135,7 @@ def survivors(goodness: np.ndarray, most: int) -> list[int]:
         most: How many.
     """
     kept: list[int] = []
-    for front in _fronts(goodness):
+    for front in fronts(goodness):
         order = np.argsort(-crowding_distances(goodness[front]), kind="stable")
         kept += [front[place] for place in order]
         if len(kept) >= most:
@@ -153,16 +154,3 @@ def crowding_distances(goodness: np.ndarray) -> np.ndarray:
         if extent > 0.0:
             distances[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / extent
     return distances
-
-
-def _fronts(goodness: np.ndarray) -> Iterator[list[int]]:
-    """Yields the rows that nothing dominates, then those that only these do, and so on."""
-    no_worse = np.all(goodness[:, None] >= goodness[None], axis=2)
-    dominates = np.asarray(no_worse & np.any(goodness[:, None] > goodness[None], axis=2))
-    dominators = dominates.sum(axis=0)
-    left = np.ones(len(goodness), dtype=bool)
-    while left.any():
-        front = np.flatnonzero(left & (dominators == 0))
-        yield front.tolist()
-        left[front] = False
-        dominators = dominators - dominates[front].sum(axis=0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from tuner.oracles.encoding import is_ordered, probability_of, values_key
+from tuner.oracles.encoding import is_ordered, probability_of
 from tuner.oracles.history import Run
 from tuner.oracles.rungs import RungOracle
 
@@ -43,7 +43,7 @@ class Priorband(RungOracle):
     def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
         for _ in range(MOST_REPEATS):
             values = self.encoding.values(self._point(rng))
-            if values_key(values) not in self.history.keys:
+            if self._is_new(values):
                 return values
         return self._random_values(rng)
 

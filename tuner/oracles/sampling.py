@@ -20,6 +20,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from tuner.oracles.base import HistoryOracle, Move
+from tuner.oracles.drawing import Predicate
 from tuner.oracles.encoding import Encoding, is_active, is_even, is_ordered, probability_of, values_key
 
 __all__ = ["Observation", "SampledOracle", "Sampling"]
@@ -56,8 +57,9 @@ class Sampling:
         running: Sequence[Mapping[str, Any]],
         tried: set[str],
         rng: np.random.Generator,
+        is_allowed: Predicate | None = None,
     ) -> dict[str, Any] | None:
-        """Returns values that were not tried; None where the sampler finds none.
+        """Returns allowed values that were not tried; None where the sampler finds none.
 
         Args:
             encoding: The space.
@@ -65,6 +67,8 @@ class Sampling:
             running: Active values of configurations without a score so far.
             tried: Keys of the configurations that are not proposed again.
             rng: Source of the sampler's seeds.
+            is_allowed: Whether values may be tried. Those that may not count as the worst until this call is over, or
+                a sampler that is sure of itself would repeat them.
         """
         if not encoding.free:
             return None
@@ -76,12 +80,20 @@ class Sampling:
             for _ in range(MOST_REPEATS):
                 self._study.sampler = self._make(int(rng.integers(2**31)))
                 values = self._asked(encoding, distributions)
-                if values_key(values) not in tried:
+                if is_allowed is not None and not is_allowed(values):
+                    self._reject(_coordinates(encoding, values, distributions), distributions)
+                elif values_key(values) not in tried:
                     return values
             return None
         finally:
             for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def _reject(self, coordinates: Mapping[str, float], distributions: dict[str, BaseDistribution]) -> None:
+        """Shows the sampler something that is as bad as a failure; the next call makes the study anew without it."""
+        bad = _finite([*(goodness for _, goodness in self._told), -math.inf])[-1]
+        self._study.add_trial(_trial(coordinates, distributions, bad))
+        self._encoding = None
 
     def _selected(self, observations: Sequence[Observation]) -> Sequence[Observation]:
         if self._most is None or len(observations) <= self._most:
@@ -141,7 +153,12 @@ class SampledOracle(HistoryOracle):
         running = [run.values for run in self.history.in_progress]
         observations = self._observations(self.max_epochs)
         values = self._sampling.new_values(
-            self.encoding, observations, running=running, tried=self.history.keys, rng=rng
+            self.encoding,
+            observations,
+            running=running,
+            tried=self.history.keys,
+            rng=rng,
+            is_allowed=self.is_allowed,
         )
         values = self._random_values(rng) if values is None else values
         return None if values is None else Move(self.max_epochs, values=values)

@@ -1,0 +1,69 @@
+"""Runs that are trained again get seeds of their own, and a training that fails is told."""
+
+import dataclasses
+
+import pytest
+
+from tuner.errors import TunerError
+from tuner.messages import Progress
+from tuner.records import COMPLETED, DIVERGED, Record, runs_of
+from tuner.retest import retested
+
+
+class FakeWorker:
+    """Ends a training with an accuracy that follows from its seed."""
+
+    def __init__(self, status=COMPLETED):
+        self.tasks = []
+        self._status = status
+
+    def train(self, task):
+        self.tasks.append(task)
+        curve = {"epoch": [1, task.epochs], "val_accuracy": [0.0, task.seed % 100 / 100]}
+        return Progress(status=self._status, curve=curve, seconds=1.0, message="The loss is not finite in epoch 1.")
+
+
+def _runs():
+    first = Record(
+        trial=0,
+        parent=None,
+        hyperparameters={"width": 8},
+        initial_epoch=0,
+        epochs=3,
+        status=COMPLETED,
+        seed=5,
+        params=1,
+        macs=1,
+        score=0.5,
+    )
+    return runs_of(
+        [
+            first,
+            dataclasses.replace(first, trial=1, parent=0, initial_epoch=3, epochs=9),
+            dataclasses.replace(first, trial=2, hyperparameters={"width": 4}),
+        ]
+    )
+
+
+def test_each_training_is_a_whole_one_with_a_seed_of_its_own():
+    worker, told = FakeWorker(), []
+    found = retested(_runs(), worker, seed=0, times=3, report=told.append)
+    assert [(task.initial_epoch, task.epochs) for task in worker.tasks] == [(0, 9)] * 3 + [(0, 3)] * 3
+    seeds = [task.seed for task in worker.tasks]
+    assert len({*seeds, 5}) == 7
+    assert [retest.accuracies for retest in found] == [[s % 100 / 100 for s in seeds[i : i + 3]] for i in (0, 3)]
+    assert told == found
+
+
+def test_seeds_follow_from_that_of_the_search():
+    seeds = []
+    for seed in (0, 0, 1):
+        worker = FakeWorker()
+        retested(_runs(), worker, seed=seed, times=2)
+        seeds.append([task.seed for task in worker.tasks])
+    assert seeds[0] == seeds[1] != seeds[2]
+
+
+def test_training_that_does_not_end_is_told():
+    with pytest.raises(TunerError, match="Run 0 diverged when it was trained again: The loss is not finite"):
+        retested(_runs(), FakeWorker(DIVERGED), seed=0, times=1)

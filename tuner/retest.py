@@ -1,0 +1,58 @@
+"""Trains a few runs again with other seeds: the best score of many is the luckiest, and a new one is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from tuner.errors import TunerError
+from tuner.messages import Task
+from tuner.records import COMPLETED, Run
+from tuner.selector import Retest
+from tuner.training import derived_seed
+from tuner.worker import Worker
+
+__all__ = ["retested"]
+
+
+def retested(
+    runs: Sequence[Run],
+    worker: Worker,
+    *,
+    seed: int,
+    times: int,
+    report: Callable[[Retest], None] | None = None,
+) -> list[Retest]:
+    """Returns runs with the validation accuracies of new trainings from their beginning, of the same epochs.
+
+    Args:
+        runs: What to train.
+        worker: Trains on the training images and judges on the validation images.
+        seed: Seed of the search; those of the trainings follow from it and are none of the search's.
+        times: New trainings of each run, >= 1.
+        report: Called after each run, or None.
+
+    Raises:
+        TunerError: If a training does not end.
+    """
+    found = []
+    for run in runs:
+        values = run.last.hyperparameters
+        identity = json.dumps(dict(values), sort_keys=True)
+        accuracies = []
+        for number in range(times):
+            task = Task(
+                hyperparameters=values,
+                initial_epoch=0,
+                epochs=run.epochs,
+                seed=derived_seed(seed, "retest", identity, number),
+                keep=False,
+            )
+            progress = worker.train(task)
+            if progress.status != COMPLETED:
+                raise TunerError(f"Run {run.number} {progress.status} when it was trained again: {progress.message}")
+            accuracies.append(progress.curve["val_accuracy"][-1])
+        found.append(Retest(run, accuracies))
+        if report:
+            report(found[-1])
+    return found

@@ -1,0 +1,55 @@
+"""What the networks of configurations cost: parameters, multiply-accumulates, milliseconds.
+
+An architecture is looked at once, however many learning rates it is tried with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tuner.hypermodel import RECIPE_NAMES, SEResNetHyperModel
+from tuner.models import Cost, cost
+
+__all__ = ["Sizes", "architecture_values"]
+
+
+class Sizes:
+    """The costs of networks by the values that they are made from.
+
+    Args:
+        hypermodel: Says what hyperparameters mean on the data of the search.
+    """
+
+    def __init__(self, hypermodel: SEResNetHyperModel) -> None:
+        self._hypermodel = hypermodel
+        self._costs: dict[str, Cost] = {}
+        self._latencies: dict[str, float] = {}
+
+    def of(self, values: Mapping[str, Any], name: str) -> float:
+        """Returns one cost of a configuration's network.
+
+        Args:
+            values: Active values by name.
+            name: `params`, `macs` (of one image), or `latency` (milliseconds of one image, measured on this machine
+                the first time that an architecture is asked for, which takes seconds).
+        """
+        key = json.dumps(architecture_values(values), sort_keys=True)
+        if name == "latency":
+            if key not in self._latencies:
+                self._latencies[key] = self._measured(values)
+            return self._latencies[key]
+        if key not in self._costs:
+            self._costs[key] = cost(self._hypermodel.model_config(values))
+        return float(getattr(self._costs[key], name))
+
+    def _measured(self, values: Mapping[str, Any]) -> float:
+        from tuner.latency import latency_ms  # the only part that runs a network
+
+        return latency_ms(self._hypermodel.model_config(values))
+
+
+def architecture_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values that may change the network: all but those of the recipe of its training."""
+    return {name: value for name, value in values.items() if name not in RECIPE_NAMES}
