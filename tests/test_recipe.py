@@ -164,7 +164,7 @@ def test_average_spans_its_epochs_and_no_less_than_a_step(epochs, steps, momentu
 
 
 def test_weights_are_averaged_as_the_values_say():
-    assert Recipe.from_values({}, **STEPS).average_momentum == average_momentum(AVERAGED_EPOCHS, 40)
+    assert Recipe.from_values({}, **STEPS).average_momentum == average_momentum(AVERAGED_EPOCHS, 40) > 0
     assert Recipe.from_values({"averaged_epochs": 2}, **STEPS).average_momentum == pytest.approx(1 - 1 / 80)
     assert Recipe.from_values({"averaged_epochs": 0}, **STEPS).average_momentum == 0
 

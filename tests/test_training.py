@@ -1,5 +1,6 @@
 """Training is exact: in pieces as in one, after another configuration as in a fresh network, and as Keras does it."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
+from tuner.errors import TunerError
 from tuner.models import ModelConfig
 from tuner.recipe import Recipe, compile_model
 from tuner.training import Architecture, Network, TrialTimeout, configure_runtime, derived_seed
@@ -215,6 +217,14 @@ def test_average_is_that_of_the_weights_after_each_step(networks, train):
         expected = 0.75 * expected + 0.25 * new
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-7)
     assert np.abs(averages[-1] - weights[-1]).max() > 1e-3
+
+
+def test_state_without_an_average_is_refused(networks):
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=5)
+    state = network.state()
+    with pytest.raises(TunerError, match="begin a new study"):
+        network.restore(RECIPE, dataclasses.replace(state, weights=state.weights[:2]))
 
 
 def test_without_averaging_the_weights_themselves_are_scored(networks, train, validation):

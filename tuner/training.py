@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from tuner.batches import AnyImages, Batch
 from tuner.checkpoint import TrainingState
+from tuner.errors import TunerError
 from tuner.hardware import available_cores
 from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
@@ -97,7 +98,16 @@ class Network:
         self._state = self._layout.pack(weights, slots=OPTIMIZER_SLOTS[self.architecture.optimizer])
 
     def restore(self, recipe: Recipe, state: TrainingState) -> None:
-        """Puts back the training state of a checkpoint; what follows equals a training that was never interrupted."""
+        """Puts back the training state of a checkpoint; what follows equals a training that was never interrupted.
+
+        Raises:
+            TunerError: If the state has no averaged weights.
+        """
+        if len(state.weights) != 3:
+            raise TunerError(
+                "A checkpoint of the study was written by an earlier version of this program, which kept no averaged "
+                "weights; begin a new study with another --study."
+            )
         self._recipe, self.seed, self.epoch = recipe, state.seed, state.epoch
         (weights, statistics, average), (slots, step) = state.weights, state.optimizer
         self.step = int(step)
