@@ -36,7 +36,7 @@ Rows = list[dict[str, str]]
 
 def main() -> int:
     """Records what is missing in the CSV, unless only the report is asked for, and prints the report."""
-    arguments = _parser().parse_args()
+    arguments = make_parser("Records learning curves of random configurations.").parse_args()
     space = load_space(arguments.space)
     size = f"-{arguments.image_size}" if arguments.image_size else ""
     path = RESULTS / f"curves-{space.label}-{Path(arguments.dataset.rpartition(':')[2]).name}{size}.csv"
@@ -51,7 +51,7 @@ def record(arguments: argparse.Namespace, space: Space, path: Path) -> None:
     from tuner.hypermodel import declare
     from tuner.models import cost
 
-    worker, recorded = _worker(arguments, space), read_curves(path)
+    worker, recorded = make_worker(arguments, space), read_curves(path)
     for number, hyperparameters in draw(space, seed=arguments.seed, configs=arguments.configs):
         values = {entry.name: _text(hyperparameters.get(entry.name, "")) for entry in declare(space).space}
         if number in recorded:
@@ -151,7 +151,8 @@ def bootstrap_interval(first: np.ndarray, second: np.ndarray) -> Sequence[float]
     return np.percentile(rho, [2.5, 97.5]).tolist() if len(rho) else [math.nan, math.nan]
 
 
-def _worker(arguments: argparse.Namespace, space: Space) -> Any:
+def make_worker(arguments: argparse.Namespace, space: Space) -> Any:
+    """Returns a `tuner.worker.Worker` on the images that the arguments ask for."""
     from tuner.command import import_tensorflow
     from tuner.data import DataSpec, Split, load
     from tuner.messages import Session
@@ -187,8 +188,9 @@ def _text(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Records learning curves of random configurations.")
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """Returns the parser of what is trained on."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--space", default="small", help="search space, with its own batch (default: small)")
     parser.add_argument("--dataset", default="digits", metavar="SOURCE", help="as of tuner.search (default: digits)")
     parser.add_argument("--image-size", type=int, metavar="N", help="resize images to N x N pixels")

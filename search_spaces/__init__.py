@@ -15,6 +15,7 @@
 | `sgd_learning_rate`, `adam_learning_rate` | the same, for one optimizer only | `learning_rate` |
 | `weight_decay` | decoupled, not on biases and normalisation | 0.0001 |
 | `label_smoothing` | share of the target spread over all classes | 0 |
+| `averaged_epochs` | epochs over which the weights that are scored and exported are averaged; 0: not | 0.25 |
 
 `MAX_EPOCHS` and `BATCH_SIZE` are what a search uses when `--max-epochs` and `--batch-size` are not given.
 Hyperparameters that matter only for some values of another stand in `with hp.conditional_scope(name, values):`, each

@@ -3,7 +3,7 @@
     python -m tuner.search --space tiny --max-epochs 3
 
 Cost: 8x8 to 32x32 images, at most 5,460 weights; on digits 6 trials, 11 epochs, 20 seconds on 2 cores.
-Expected: on digits (seed 0) a validation accuracy of 0.829 after 3 epochs.
+Expected: on digits (seed 0) a validation accuracy of 0.819 after 3 epochs.
 """
 
 MAX_EPOCHS = 3

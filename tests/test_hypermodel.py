@@ -2,6 +2,7 @@
 
 import keras
 import keras_tuner
+import numpy as np
 import pytest
 
 from tuner.data import DataSpec
@@ -59,6 +60,60 @@ def test_model_follows_the_values():
     schedule = model.optimizer._learning_rate
     assert (float(schedule.peak), schedule.total_steps) == pytest.approx((0.1, 8))
     assert isinstance(model.loss, SmoothedCrossentropy)
+
+
+class _Seen(keras.callbacks.Callback):
+    """Keeps the weights that a callback finds at the end of each epoch, as one that saves a model does."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.kernels.append(np.array(self.model.trainable_variables[0]))
+
+
+def _fitted(stripes, *, averaged_epochs):
+    """Trains two epochs by the HyperModel; returns the model, its history and what a callback saw."""
+    hp, seen = keras_tuner.HyperParameters(), _Seen()
+    hp.values = {"averaged_epochs": averaged_epochs}
+    keras.utils.set_random_seed(0)
+    hypermodel = SEResNetHyperModel(lambda hp: (_declare(hp), hp.Fixed("averaged_epochs", averaged_epochs)), **SHAPE)
+    model = hypermodel.build(hp)
+    model.run_eagerly = True
+    history = hypermodel.fit(
+        hp,
+        model,
+        stripes.train.images.astype("float32"),
+        stripes.train.labels,
+        validation_data=(stripes.validation.images.astype("float32"), stripes.validation.labels),
+        callbacks=[seen],
+        epochs=2,
+        verbose=0,
+    )
+    return model, history.history, seen.kernels
+
+
+def test_averaged_weights_are_validated_saved_and_left_in_the_model(stripes):
+    model, history, kernels = _fitted(stripes, averaged_epochs=1)
+    judged = model.evaluate(
+        stripes.validation.images.astype("float32"), stripes.validation.labels, verbose=0, return_dict=True
+    )
+    # Keras swaps by adding and subtracting, which rounds.
+    assert history["val_loss"][-1] == pytest.approx(judged["loss"], rel=1e-4)
+    np.testing.assert_allclose(kernels[-1], np.array(model.trainable_variables[0]), atol=1e-6)
+
+    plain, plain_history, plain_kernels = _fitted(stripes, averaged_epochs=0)
+    assert not plain.optimizer.use_ema
+    assert plain_history["loss"] == pytest.approx(history["loss"], rel=1e-3)  # the training is the same
+    assert plain_history["val_loss"][-1] != pytest.approx(history["val_loss"][-1], rel=1e-3)
+    assert np.abs(plain_kernels[0] - kernels[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("values", [{"averaged_epochs": -1}, {"optimizer": "lamb"}])
+def test_values_that_make_no_training_blame_the_space(values):
+    with pytest.raises(SpaceError, match=r"asks for a training that there is not: (averaged|optimizer)"):
+        SEResNetHyperModel(_declare, **SHAPE).recipe(values)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +197,8 @@ def test_hypermodel_of_a_search_knows_its_data():
 
 
 def _state_bytes(hypermodel, **values):
-    """A weight is 4 bytes, and as much for each of the two moments of Adam."""
-    return 12 * build_model(hypermodel.model_config(values)).count_params()
+    """A weight is 4 bytes, and as much for its average and each of the two moments of Adam."""
+    return 16 * build_model(hypermodel.model_config(values)).count_params()
 
 
 def test_largest_state_is_that_of_the_widest_and_deepest_network():

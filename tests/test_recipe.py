@@ -8,8 +8,18 @@ import pytest
 import tensorflow as tf
 
 from tuner.models import ModelConfig, build_model
-from tuner.recipe import OPTIMIZER_SLOTS, Recipe, SmoothedCrossentropy, WarmupCosine, compile_model, norm_momentum
+from tuner.recipe import (
+    AVERAGED_EPOCHS,
+    OPTIMIZER_SLOTS,
+    Recipe,
+    SmoothedCrossentropy,
+    WarmupCosine,
+    average_momentum,
+    compile_model,
+    norm_momentum,
+)
 
+STEPS = {"batch_size": 64, "steps_per_epoch": 40}
 CONFIG = ModelConfig(input_shape=(8, 8, 1), classes=3, blocks=(1,), width=4, se_ratio=4, stem="small")
 
 
@@ -124,13 +134,13 @@ def test_decay_spares_biases_and_normalisation(optimizer):
 
 def test_default_recipe_is_that_of_the_paper():
     # Hu et al., 2018, section 6.1: 0.6 for batches of 1,024 images, weight decay 0.0001.
-    assert Recipe.from_values({}, batch_size=1024) == Recipe("sgd", 0.6, 1e-4, 0.0)
-    assert Recipe.from_values({}, batch_size=64).learning_rate == pytest.approx(0.0375)
+    assert Recipe.from_values({"averaged_epochs": 0}, **{**STEPS, "batch_size": 1024}) == Recipe("sgd", 0.6, 1e-4, 0.0)
+    assert Recipe.from_values({}, **STEPS).learning_rate == pytest.approx(0.0375)
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "label_smoothing"])
 def test_values_go_into_the_recipe(name):
-    assert getattr(Recipe.from_values({"optimizer": "adam", name: 0.125}, batch_size=64), name) == 0.125
+    assert getattr(Recipe.from_values({"optimizer": "adam", name: 0.125}, **STEPS), name) == 0.125
 
 
 def test_unknown_optimizer_is_refused():
@@ -141,4 +151,40 @@ def test_unknown_optimizer_is_refused():
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("adam", 0.001)])
 def test_each_optimizer_may_have_a_learning_rate_of_its_own(optimizer, rate):
     values = {"sgd_learning_rate": 0.1, "adam_learning_rate": 0.001, "learning_rate": 0.5, "optimizer": optimizer}
-    assert Recipe.from_values(values, batch_size=64).learning_rate == rate
+    assert Recipe.from_values(values, **STEPS).learning_rate == rate
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "momentum"),
+    # An average over n steps keeps 1 - 1/n of itself at each.
+    [(0, 40, 0.0), (0.25, 40, 0.9), (1, 40, 0.975), (2, 50, 0.99), (0.25, 4, 0.0), (0.25, 3, 0.0), (0.25, 1, 0.0)],
+)
+def test_average_spans_its_epochs_and_no_less_than_a_step(epochs, steps, momentum):
+    assert average_momentum(epochs, steps) == pytest.approx(momentum)
+
+
+def test_weights_are_averaged_as_the_values_say():
+    assert Recipe.from_values({}, **STEPS).average_momentum == average_momentum(AVERAGED_EPOCHS, 40) > 0
+    assert Recipe.from_values({"averaged_epochs": 2}, **STEPS).average_momentum == pytest.approx(1 - 1 / 80)
+    assert Recipe.from_values({"averaged_epochs": 0}, **STEPS).average_momentum == 0
+
+
+@pytest.mark.parametrize("epochs", [-1, float("nan"), float("inf")])
+def test_span_that_is_none_is_refused(epochs):
+    with pytest.raises(ValueError, match=f"averaged_epochs is {epochs}; allowed is 0"):
+        average_momentum(epochs, 40)
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0, float("nan")])
+def test_average_that_never_moves_is_refused(momentum):
+    with pytest.raises(ValueError, match="average_momentum is"):
+        Recipe("sgd", 0.1, average_momentum=momentum)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZER_SLOTS)
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_optimizer_averages_where_the_recipe_does(optimizer, momentum):
+    recipe = Recipe(optimizer, 0.1, average_momentum=momentum)
+    compiled = compile_model(build_model(CONFIG), recipe, total_steps=10).optimizer
+    assert compiled.use_ema == (momentum > 0)
+    assert not compiled.use_ema or compiled.ema_momentum == momentum

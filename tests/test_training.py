@@ -1,21 +1,24 @@
 """Training is exact: in pieces as in one, after another configuration as in a fresh network, and as Keras does it."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
+from tuner.errors import TunerError
 from tuner.models import ModelConfig
 from tuner.recipe import Recipe, compile_model
 from tuner.training import Architecture, Network, TrialTimeout, configure_runtime, derived_seed
 
 ROOT = Path(__file__).parents[1]
 BATCH, STEPS = 32, 4  # 120 images: three whole batches and one of 24
-RECIPE = Recipe("sgd", 0.1, 1e-3, 0.1)
+RECIPE = Recipe("sgd", 0.1, 1e-3, 0.1, average_momentum=0.75)
 
 
 def _architecture(optimizer="sgd", *, mixed_precision=False, **changes):
@@ -57,7 +60,7 @@ def _epochs(network, data, count):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_three_and_six_epochs_equal_nine_bit_for_bit(optimizer, networks, train):
-    network, recipe = networks[optimizer], Recipe(optimizer, 0.01, 1e-3, 0.1)
+    network, recipe = networks[optimizer], Recipe(optimizer, 0.01, 1e-3, 0.1, average_momentum=0.9)
     network.reset(recipe, seed=5)
     through = _epochs(network, train, 9)
     nine = network.state()
@@ -140,6 +143,15 @@ def test_fresh_weights_have_the_scale_of_their_initializers(networks):
     assert len({kernel.ravel()[0] for kernel in kernels}) == len(kernels)
 
 
+def _batches_of_study(split, *, seed, epochs):
+    """Yields the batches in the order of a study's trainings, which a change would make impossible to continue."""
+    for epoch in range(epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            yield split.images[chosen].astype(np.float32), split.labels[chosen]
+
+
 @pytest.mark.parametrize(
     ("optimizer", "changes"),
     [
@@ -151,26 +163,32 @@ def test_fresh_weights_have_the_scale_of_their_initializers(networks):
     ],
 )
 def test_metrics_and_weights_are_those_of_keras(optimizer, changes, networks, train, validation, stripes):
-    recipe = Recipe(optimizer, 0.01, 5.0, 0.1)  # a decay that would show in scales and biases, which it must spare
+    # A decay that would show in scales and biases, which it must spare, and an average of some four steps.
+    recipe = Recipe(optimizer, 0.01, 5.0, 0.1, average_momentum=0.75)
     network = Network(_architecture(optimizer, **changes)) if changes else networks[optimizer]
     network.reset(recipe, seed=5)
     keras_model = compile_model(network.to_keras(), recipe, total_steps=9 * STEPS)
     keras_model.run_eagerly = True  # a few steps are faster than a trace
 
+    # `fit` puts the average in the place of the weights when it ends, so both epochs are one call.
+    batches = _batches_of_study(stripes.train, seed=5, epochs=2)
+    fitted = keras_model.fit(
+        batches,
+        epochs=2,
+        steps_per_epoch=STEPS,
+        shuffle=False,
+        validation_data=(stripes.validation.images.astype(np.float32), stripes.validation.labels),
+        callbacks=[keras.callbacks.SwapEMAWeights()],
+        verbose=0,
+    ).history
+
     for epoch in range(2):
-        # The order of a study's trainings, which a change would make impossible to continue.
-        order = np.random.default_rng([5, epoch]).permutation(len(train))
-        x, y = stripes.train.images[order].astype(np.float32), stripes.train.labels[order]
-        fitted = keras_model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0).history
-        evaluated = keras_model.evaluate(
-            stripes.validation.images.astype(np.float32), stripes.validation.labels, verbose=0, return_dict=True
-        )
-        trained, judged = network.train_epoch(train), network.evaluate(validation)
+        metrics = network.train_epoch(train) | {f"val_{k}": v for k, v in network.evaluate(validation).items()}
         # Single precision, summed in another order, over 8 steps: an image may fall on another side (1/60).
-        assert trained["loss"] == pytest.approx(fitted["loss"][0], rel=2e-3)
-        assert judged["loss"] == pytest.approx(evaluated["loss"], rel=2e-3)
-        assert trained["accuracy"] == pytest.approx(fitted["accuracy"][0], abs=1 / 60)
-        assert judged["accuracy"] == pytest.approx(evaluated["accuracy"], abs=1 / 60)
+        for name in ("loss", "val_loss"):
+            assert metrics[name] == pytest.approx(fitted[name][epoch], rel=2e-3)
+        for name in ("accuracy", "val_accuracy"):
+            assert metrics[name] == pytest.approx(fitted[name][epoch], abs=1 / 60)
     for ours, theirs in zip(network.to_keras().get_weights(), keras_model.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=2e-3)
 
@@ -181,6 +199,51 @@ def test_prediction_is_that_of_the_exported_model(networks, train, stripes):
     _epochs(network, train, 1)
     expected = network.to_keras().predict(stripes.validation.images.astype(np.float32), verbose=0)
     np.testing.assert_allclose(network.predict(stripes.validation.images), expected, atol=1e-5)
+
+
+def test_average_is_that_of_the_weights_after_each_step(networks, train):
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=5)
+    weights, averages = [], []
+    for _ in range(4):
+        network.train_epoch(train, max_steps=1)
+        state = network.state()
+        weights.append(state.weights[0])
+        averages.append(state.weights[2])
+    # It begins with the weights after the first step, not with the random ones before.
+    assert averages[0].tobytes() == weights[0].tobytes()
+    expected = weights[0]
+    for ours, new in zip(averages[1:], weights[1:], strict=True):
+        expected = 0.75 * expected + 0.25 * new
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-7)
+    assert np.abs(averages[-1] - weights[-1]).max() > 1e-3
+
+
+def test_state_without_an_average_is_refused(networks):
+    network = networks["sgd"]
+    network.reset(RECIPE, seed=5)
+    state = network.state()
+    with pytest.raises(TunerError, match="begin a new study"):
+        network.restore(RECIPE, dataclasses.replace(state, weights=state.weights[:2]))
+
+
+def test_without_averaging_the_weights_themselves_are_scored(networks, train, validation):
+    network = networks["sgd"]
+    scores = {}
+    for momentum in (0.0, 0.75):
+        network.reset(Recipe("sgd", 0.1, average_momentum=momentum), seed=5)
+        _epochs(network, train, 2)
+        scores[momentum], state = network.evaluate(validation), network.state()
+        assert (state.weights[0].tobytes() == state.weights[2].tobytes()) == (momentum == 0.0)
+    assert scores[0.0] != scores[0.75]
+
+
+def test_averaging_changes_nothing_of_the_training(networks, train):
+    network, trained = networks["sgd"], []
+    for momentum in (0.0, 0.75):
+        network.reset(Recipe("sgd", 0.1, average_momentum=momentum), seed=5)
+        trained.append((_epochs(network, train, 2), [array.tobytes() for array in network.state().weights[:2]]))
+    assert trained[0] == trained[1]
 
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf"), 1e30])

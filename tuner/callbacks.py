@@ -2,8 +2,8 @@
 
 A search space may have a function `callbacks()` that returns new `keras.callbacks.Callback` objects for each trial.
 They are called as `model.fit` calls them, with the same names in `logs`. Their `model` is made when it is asked for:
-a Keras model with the weights of that moment, to look at or to save; what a callback writes into it is not trained.
-Setting `model.stop_training` ends the trial after the epoch.
+a Keras model with the averaged weights of that moment, to look at or to save; what a callback writes into it is not
+trained. Setting `model.stop_training` ends the trial after the epoch.
 
 What a callback counts (a patience, say) begins anew when a trial is continued.
 """

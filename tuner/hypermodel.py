@@ -43,6 +43,7 @@ RECIPE_NAMES = (
     "adam_learning_rate",
     "weight_decay",
     "label_smoothing",
+    "averaged_epochs",
 )
 _BLOCKS_NAME = re.compile(r"blocks_[1-9]\d*")
 
@@ -111,6 +112,14 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         model = build_model(self.model_config(values))
         return compile_model(model, self.recipe(values), total_steps=self.total_steps)
 
+    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        """Trains a built model as `model.fit` does, and validates and saves its averaged weights where it has them."""
+        if model.optimizer.use_ema:
+            # First, so that what saves the model at the end of an epoch finds the average in it.
+            swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+            kwargs["callbacks"] = [swap, *kwargs.get("callbacks", [])]
+        return super().fit(hp, model, *args, **kwargs)
+
     def model_config(self, values: Mapping[str, Any]) -> ModelConfig:
         """Returns the network that hyperparameter values ask for.
 
@@ -139,8 +148,15 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
             raise SpaceError(f"The search space asks for a network that cannot be built: {error}") from error
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
-        """Returns how to train with hyperparameter values."""
-        return Recipe.from_values(values, batch_size=self.batch_size)
+        """Returns how to train with hyperparameter values.
+
+        Raises:
+            SpaceError: If the values make no recipe.
+        """
+        try:
+            return Recipe.from_values(values, batch_size=self.batch_size, steps_per_epoch=self.steps_per_epoch)
+        except ValueError as error:
+            raise SpaceError(f"The search space asks for a training that there is not: {error}") from error
 
 
 def declare(space: Space) -> keras_tuner.HyperParameters:
@@ -176,7 +192,7 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
 
 
 def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameters) -> int:
-    """Returns the bytes of the largest training state in a space: weights and what the optimizer keeps for each.
+    """Returns the bytes of the largest training state in a space: weights, their average, and what the optimizer keeps.
 
     The hyperparameters of the network are taken at the ends of their ranges, and all choices of up to
     `MOST_COMBINATIONS` combinations.
@@ -187,7 +203,7 @@ def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameter
         cost(hypermodel.model_config({**hp.values, **dict(zip(ends, values, strict=True))})).params
         for values in combinations
     )
-    return largest * BYTES_PER_WEIGHT * (1 + max(OPTIMIZER_SLOTS.values()))
+    return largest * BYTES_PER_WEIGHT * (2 + max(OPTIMIZER_SLOTS.values()))
 
 
 def _is_of_network(name: str) -> bool:

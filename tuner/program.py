@@ -52,11 +52,13 @@ class State(NamedTuple):
         weights: Trainable weights, `(params,)`, in the order of `weight_specs`.
         slots: Momentum, or both moments of Adam, `(slots, params)`.
         statistics: Moving means and variances, `(n,)`, in the order of `weight_specs`.
+        average: Moving average of `weights`, `(params,)`: those of the model that is validated and handed on.
     """
 
     weights: Any
     slots: Any
     statistics: Any
+    average: Any
 
 
 class Layout:
@@ -78,14 +80,14 @@ class Layout:
 
     def pack(self, values: dict[str, np.ndarray], *, slots: int) -> State:
         """Returns the state of fresh weights, given by name."""
-        weights = np.concatenate([values[spec.name].ravel() for spec in self.trainable])
+        weights = tf.constant(np.concatenate([values[spec.name].ravel() for spec in self.trainable]))
         statistics = np.concatenate([values[spec.name].ravel() for spec in self.moving])
-        return State(tf.constant(weights), tf.zeros((slots, weights.size)), tf.constant(statistics))
+        return State(weights, tf.zeros((slots, *weights.shape)), tf.constant(statistics), weights)
 
     def unpack(self, state: State) -> dict[str, np.ndarray]:
-        """Returns all weights by name."""
+        """Returns all weights of the averaged network by name."""
         values: dict[str, np.ndarray] = {}
-        for specs, flat in ((self.trainable, state.weights.numpy()), (self.moving, state.statistics.numpy())):
+        for specs, flat in ((self.trainable, state.average.numpy()), (self.moving, state.statistics.numpy())):
             ends = np.cumsum([spec.size for spec in specs])
             parts = np.split(flat, ends[:-1])
             values |= {spec.name: part.reshape(spec.shape) for spec, part in zip(specs, parts, strict=True)}
@@ -101,8 +103,9 @@ class Program:
     Attributes:
         train: One step: `(state, layout tensors, images, labels, chosen, hyperparameters, sums) -> (state, sums)`, on
             the images whose numbers are in `chosen`. `hyperparameters` are learning rate, weight decay, label
-            smoothing and the number of the step from 1, `(4,)`; `sums` are summed loss, hits and images, `(3,)`.
-        evaluate: The same without training: `-> sums`.
+            smoothing, the number of the step from 1, and what the average keeps of itself, `(5,)`; `sums` are summed
+            loss, hits and images, `(3,)`.
+        evaluate: The same of the averaged weights, without training: `-> sums`.
         probabilities: `(state, layout tensors, images) -> (batch, classes)`, in float32: what an export predicts.
     """
 
@@ -113,10 +116,10 @@ class Program:
         self._trainable = [spec for spec in specs if spec.trainable]
         self._moving = [spec for spec in specs if not spec.trainable]
         vector, numbers = tf.TensorSpec((None,)), tf.TensorSpec((None,), tf.int32)
-        state = State(vector, tf.TensorSpec((OPTIMIZER_SLOTS[structure.optimizer], None)), vector)
+        state = State(vector, tf.TensorSpec((OPTIMIZER_SLOTS[structure.optimizer], None)), vector, vector)
         layout = (tf.TensorSpec((len(self._trainable), 4), tf.int32), numbers, vector)
         images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
-        data = (images, numbers, numbers, tf.TensorSpec((4,)), tf.TensorSpec((3,)))
+        data = (images, numbers, numbers, tf.TensorSpec((5,)), tf.TensorSpec((3,)))
         self.train = tf.function(self._train, input_signature=(state, layout, *data), autograph=False)
         self.evaluate = tf.function(self._evaluate, input_signature=(state, layout, *data), autograph=False)
         self.probabilities = tf.function(self._classify, input_signature=(state, layout, images), autograph=False)
@@ -127,30 +130,31 @@ class Program:
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
-            weights = self._named(state, layout)
+            weights = self._named(state.weights, state, layout)
             logits, batch = forward(self.structure.config, weights, x, training=True, dtype=self._dtype)
             loss = self._loss(logits, y, hyper)
         gradient = tape.gradient(loss, state.weights)
         weights, slots = self._updated(state, gradient, hyper, is_kernel=layout[2])
         kept = self.structure.config.norm_momentum
         statistics = state.statistics * kept + (1.0 - kept) * tf.concat([batch[s.name] for s in self._moving], axis=0)
-        return State(weights, slots, statistics), sums + _sums(loss, logits, y)
+        average = state.average * hyper[4] + weights * (1.0 - hyper[4])  # keras.optimizers.Optimizer's, `use_ema`
+        return State(weights, slots, statistics, average), sums + _sums(loss, logits, y)
 
     def _evaluate(self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any) -> Any:
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
-        weights = self._named(state, layout)
+        weights = self._named(state.average, state, layout)
         logits, _ = forward(self.structure.config, weights, x, training=False, dtype=self._dtype)
         return sums + _sums(self._loss(logits, y, hyper), logits, y)
 
     def _classify(self, state: State, layout: Any, images: Any) -> Any:
-        weights = self._named(state, layout)
+        weights = self._named(state.average, state, layout)
         logits, _ = forward(self.structure.config, weights, tf.cast(images, tf.float32), training=False)
         return tf.nn.softmax(logits)
 
-    def _named(self, state: State, layout: Any) -> dict[str, Any]:
-        """Returns the weights by name, in shapes that are known only when the program runs."""
+    def _named(self, weights: Any, state: State, layout: Any) -> dict[str, Any]:
+        """Returns weights and the moving statistics by name, in shapes that are known only when the program runs."""
         shapes, moving_sizes, _ = layout
-        parts = tf.split(state.weights, tf.reduce_prod(shapes, axis=1), num=len(self._trainable))
+        parts = tf.split(weights, tf.reduce_prod(shapes, axis=1), num=len(self._trainable))
         rows = tf.unstack(shapes)
         named = {s.name: _shaped(part, row, s) for s, part, row in zip(self._trainable, parts, rows, strict=True)}
         moving = tf.split(state.statistics, moving_sizes, num=len(self._moving))
@@ -163,7 +167,7 @@ class Program:
 
     def _updated(self, state: State, gradient: Any, hyper: Any, *, is_kernel: Any) -> tuple[Any, Any]:
         """Returns new weights and slots by the rule of Keras's SGD with Nesterov momentum, or of its AdamW."""
-        rate, decay, _, step = tf.unstack(hyper)
+        rate, decay, _, step, _ = tf.unstack(hyper)
         weights = state.weights - state.weights * is_kernel * (decay * rate)
         if self.structure.optimizer == "sgd":
             momentum = PAPER_MOMENTUM * state.slots[0] - rate * gradient

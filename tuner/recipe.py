@@ -13,7 +13,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["OPTIMIZER_SLOTS", "Recipe", "SmoothedCrossentropy", "WarmupCosine", "compile_model", "norm_momentum"]
+__all__ = [
+    "OPTIMIZER_SLOTS",
+    "Recipe",
+    "SmoothedCrossentropy",
+    "WarmupCosine",
+    "average_momentum",
+    "compile_model",
+    "norm_momentum",
+]
 
 # Name of an optimizer and the number of values that it keeps for each weight: momentum, or both moments.
 OPTIMIZER_SLOTS = {"sgd": 1, "adam": 2}
@@ -31,6 +39,10 @@ WARMUP_FRACTION = 0.05
 STALE_STATISTICS = 0.01
 KERAS_NORM_MOMENTUM = 0.99
 
+# Epochs over which the weights are averaged where a space does not say. Short, because the average begins with the
+# weights after the first step: after one epoch exp(-4) of them, 2 %, are left. benchmarks/README.md has what was seen.
+AVERAGED_EPOCHS = 0.25
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -41,20 +53,28 @@ class Recipe:
         learning_rate: Peak of the schedule, > 0.
         weight_decay: Decoupled decay, times the learning rate each step; >= 0.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
+        average_momentum: Share of itself that the moving average of the weights keeps at each step, in [0, 1); with 0
+            it is the weights themselves.
+
+    Raises:
+        ValueError: If the optimizer is unknown, or the average's share is out of range.
     """
 
     optimizer: str
     learning_rate: float
     weight_decay: float = PAPER_WEIGHT_DECAY
     label_smoothing: float = 0.0
+    average_momentum: float = 0.0
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZER_SLOTS:
             raise ValueError(f"optimizer is {self.optimizer!r}; allowed is one of {', '.join(OPTIMIZER_SLOTS)}.")
+        if not 0 <= self.average_momentum < 1:
+            raise ValueError(f"average_momentum is {self.average_momentum}; allowed is 0 and more, below 1.")
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any], *, batch_size: int) -> Recipe:
-        """Returns the recipe that hyperparameter values ask for; what they leave out is the paper's."""
+    def from_values(cls, values: Mapping[str, Any], *, batch_size: int, steps_per_epoch: int) -> Recipe:
+        """Returns the recipe that hyperparameter values ask for; what they leave out is the paper's, and averaged."""
         optimizer = values.get("optimizer", "sgd")
         shared_rate = values.get("learning_rate", PAPER_LEARNING_RATE_PER_IMAGE * batch_size)
         return cls(
@@ -62,6 +82,7 @@ class Recipe:
             learning_rate=values.get(f"{optimizer}_learning_rate", shared_rate),
             weight_decay=values.get("weight_decay", PAPER_WEIGHT_DECAY),
             label_smoothing=values.get("label_smoothing", 0.0),
+            average_momentum=average_momentum(values.get("averaged_epochs", AVERAGED_EPOCHS), steps_per_epoch),
         )
 
 
@@ -137,8 +158,25 @@ def norm_momentum(steps_per_epoch: int) -> float:
     return min(KERAS_NORM_MOMENTUM, STALE_STATISTICS ** (1.0 / steps_per_epoch))
 
 
+def average_momentum(epochs: float, steps_per_epoch: int) -> float:
+    """Returns the momentum of a moving average of the weights over some epochs; 0, no average, over a step or less.
+
+    Raises:
+        ValueError: If `epochs` is negative.
+
+    Reference: Polyak and Juditsky, 1992, https://doi.org/10.1137/0330046; as a moving average Tarvainen and Valpola,
+    2017, https://arxiv.org/abs/1703.01780, section 2.
+    """
+    if not 0 <= epochs < math.inf:
+        raise ValueError(f"averaged_epochs is {epochs}; allowed is 0 (no average) and more.")
+    return max(0.0, 1.0 - 1.0 / (epochs * steps_per_epoch)) if epochs else 0.0
+
+
 def compile_model(model: keras.Model, recipe: Recipe, *, total_steps: int) -> keras.Model:
     """Compiles a classifier in place: optimizer with schedule, loss, and the metric `accuracy`.
+
+    The optimizer averages the weights where the recipe says so; `keras.callbacks.SwapEMAWeights` in `model.fit` makes
+    validation use the average, as training without Keras does.
 
     Args:
         model: Maps images to class probabilities `(batch, classes)`.
@@ -149,13 +187,14 @@ def compile_model(model: keras.Model, recipe: Recipe, *, total_steps: int) -> ke
         The model itself.
     """
     schedule = WarmupCosine(recipe.learning_rate, total_steps)
+    options: dict[str, Any] = {"weight_decay": recipe.weight_decay}
+    if recipe.average_momentum:
+        options |= {"use_ema": True, "ema_momentum": recipe.average_momentum}
     optimizer: keras.optimizers.Optimizer
     if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(
-            schedule, momentum=PAPER_MOMENTUM, nesterov=True, weight_decay=recipe.weight_decay
-        )
+        optimizer = keras.optimizers.SGD(schedule, momentum=PAPER_MOMENTUM, nesterov=True, **options)
     else:
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+        optimizer = keras.optimizers.AdamW(schedule, **options)
     # He et al., 2019, https://arxiv.org/abs/1812.01187, section 3.1: decay of kernels only.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(

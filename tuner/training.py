@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from tuner.batches import AnyImages, Batch
 from tuner.checkpoint import TrainingState
+from tuner.errors import TunerError
 from tuner.hardware import available_cores
 from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
@@ -80,7 +81,7 @@ class Network:
         schedule = WarmupCosine(1.0, architecture.total_steps)
         self._rates = schedule(tf.range(architecture.total_steps)).numpy()
         self._recipe = Recipe(architecture.optimizer, 0.0)
-        self._state = State(None, None, None)
+        self._state = State(None, None, None, None)
         self.step = 0
         self.epoch = 0
         self.seed = 0
@@ -97,11 +98,20 @@ class Network:
         self._state = self._layout.pack(weights, slots=OPTIMIZER_SLOTS[self.architecture.optimizer])
 
     def restore(self, recipe: Recipe, state: TrainingState) -> None:
-        """Puts back the training state of a checkpoint; what follows equals a training that was never interrupted."""
+        """Puts back the training state of a checkpoint; what follows equals a training that was never interrupted.
+
+        Raises:
+            TunerError: If the state has no averaged weights.
+        """
+        if len(state.weights) != 3:
+            raise TunerError(
+                "A checkpoint of the study was written by an earlier version of this program, which kept no averaged "
+                "weights; begin a new study with another --study."
+            )
         self._recipe, self.seed, self.epoch = recipe, state.seed, state.epoch
-        slots, step = state.optimizer
+        (weights, statistics, average), (slots, step) = state.weights, state.optimizer
         self.step = int(step)
-        self._state = State(*(tf.constant(array) for array in (state.weights[0], slots, state.weights[1])))
+        self._state = State(*(tf.constant(array) for array in (weights, slots, statistics, average)))
 
     def state(self) -> TrainingState:
         """Returns the whole training state after the last epoch."""
@@ -112,8 +122,10 @@ class Network:
         state, epoch, seed, step = self._state, self.epoch, self.seed, np.array(self.step)
 
         def frozen() -> TrainingState:
-            weights, slots, statistics = (tensor.numpy() for tensor in state)
-            return TrainingState(epoch=epoch, seed=seed, weights=[weights, statistics], optimizer=[slots, step])
+            weights, slots, statistics, average = (tensor.numpy() for tensor in state)
+            return TrainingState(
+                epoch=epoch, seed=seed, weights=[weights, statistics, average], optimizer=[slots, step]
+            )
 
         return frozen
 
@@ -148,7 +160,7 @@ class Network:
         return means
 
     def evaluate(self, data: AnyImages) -> dict[str, float]:
-        """Returns `loss` and `accuracy`, means over the images."""
+        """Returns `loss` and `accuracy` of the averaged weights, means over the images."""
         return self._means(data.batches(self.architecture.batch_size), self._evaluate_step)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -159,7 +171,7 @@ class Network:
         return np.concatenate(parts)
 
     def to_keras(self) -> keras.Model:
-        """Returns a Keras model of stock layers with the weights as they are now; it is not compiled."""
+        """Returns a Keras model of stock layers with the averaged weights as they are now; it is not compiled."""
         model = build_model(self.architecture.config)
         weights = self._layout.unpack(self._state)
         for variable in model.variables:
@@ -196,9 +208,11 @@ class Network:
         return self.program.evaluate(self._state, self._layout_tensors, *batch, self._hyperparameters(), sums)
 
     def _hyperparameters(self) -> Any:
-        """Returns learning rate, weight decay, label smoothing and the number of the step from 1, `(4,)`."""
-        rate = self._recipe.learning_rate * self._rates[min(self.step, len(self._rates) - 1)]
-        return tf.constant([rate, self._recipe.weight_decay, self._recipe.label_smoothing, self.step + 1.0], tf.float32)
+        """Returns the `hyperparameters` of the next step, `(5,)`."""
+        recipe, step = self._recipe, self.step
+        rate = recipe.learning_rate * self._rates[min(step, len(self._rates) - 1)]
+        kept = recipe.average_momentum if step else 0.0  # the average begins with the weights after the first step
+        return tf.constant([rate, recipe.weight_decay, recipe.label_smoothing, step + 1.0, kept], tf.float32)
 
 
 def configure_runtime(*, cores: int | None = None) -> None:

@@ -180,8 +180,9 @@ class Worker:
         """
         data = images_of(self.dataset.train, self.dataset.validation)
         facts = dataclasses.replace(self.facts, train=len(data))
-        network = self.networks.network(SEResNetHyperModel.of(self.session, facts), hyperparameters)
-        network.reset(self.hypermodel.recipe(hyperparameters), seed=seed)
+        hypermodel = SEResNetHyperModel.of(self.session, facts)
+        network = self.networks.network(hypermodel, hyperparameters)
+        network.reset(hypermodel.recipe(hyperparameters), seed=seed)
         while network.epoch < epochs:
             metrics = network.train_epoch(data)
             if report is not None and report(network.epoch, metrics):
