@@ -1,6 +1,7 @@
 """What a machine has is read from its files; what cannot be read is unknown and no error."""
 
 import os
+import platform
 import sys
 
 import pytest
@@ -102,3 +103,16 @@ def test_memory_of_this_process_grows_with_what_it_holds():
 def test_memory_that_a_system_does_not_tell_is_0(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert hardware.resident_memory() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nmodel name\t: Some CPU @ 2 GHz\n", "Some CPU @ 2 GHz")],
+)
+def test_processor_is_named_by_the_system(text, name, files):
+    files["/proc/cpuinfo"] = text
+    assert hardware.processor_name() == name
+
+
+def test_processor_without_a_name_is_of_a_kind(files):
+    assert hardware.processor_name() == platform.machine()

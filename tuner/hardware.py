@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from pathlib import Path
 
-__all__ = ["available_cores", "available_memory", "has_fast_bfloat16", "num_gpus", "resident_memory"]
+__all__ = ["available_cores", "available_memory", "has_fast_bfloat16", "num_gpus", "processor_name", "resident_memory"]
 
 
 def available_cores() -> int:
@@ -40,6 +41,12 @@ def num_gpus() -> int:
 def has_fast_bfloat16() -> bool:
     """Whether bfloat16 is multiplied in hardware made for it: a GPU, or a processor with AMX."""
     return num_gpus() > 0 or "amx_bf16" in _read("/proc/cpuinfo")
+
+
+def processor_name() -> str:
+    """Returns the processor's name, such as "Intel(R) Xeon(R) Platinum 8481C"; its kind where no name can be read."""
+    names = (line.partition(":")[2].strip() for line in _read("/proc/cpuinfo").splitlines() if "model name" in line)
+    return next(names, platform.machine())
 
 
 def resident_memory() -> int:
