@@ -14,7 +14,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -25,7 +24,7 @@ from tuner.checkpoint import TrainingState
 from tuner.hardware import available_cores
 from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
-from tuner.program import Layout, Program, State, Structure
+from tuner.program import Layout, Program, State, Structure, hyperparameters
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
 
 __all__ = ["Architecture", "Network", "TrialTimeout", "configure_runtime", "derived_seed"]
@@ -160,7 +159,7 @@ class Network:
 
     def to_keras(self) -> keras.Model:
         """Returns a Keras model of stock layers with the weights as they are now; it is not compiled."""
-        model = build_model(self.architecture.config)
+        model = build_model(self.architecture.config, for_export=True)
         weights = self._layout.unpack(self._state)
         for variable in model.variables:
             variable.assign(weights[variable.path])
@@ -195,10 +194,18 @@ class Network:
     def _evaluate_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
         return self.program.evaluate(self._state, self._layout_tensors, *batch, self._hyperparameters(), sums)
 
-    def _hyperparameters(self) -> Any:
-        """Returns learning rate, weight decay, label smoothing and the number of the step from 1, `(4,)`."""
-        rate = self._recipe.learning_rate * self._rates[min(self.step, len(self._rates) - 1)]
-        return tf.constant([rate, self._recipe.weight_decay, self._recipe.label_smoothing, self.step + 1.0], tf.float32)
+    def _hyperparameters(self) -> tf.Tensor:
+        """Returns what the next step is told of its moment."""
+        config = self.architecture.config
+        return hyperparameters(
+            learning_rate=self._recipe.learning_rate * self._rates[min(self.step, len(self._rates) - 1)],
+            weight_decay=self._recipe.weight_decay,
+            label_smoothing=self._recipe.label_smoothing,
+            step=self.step + 1,
+            seed=self.seed,
+            stochastic_depth=config.stochastic_depth,
+            dropout=config.dropout,
+        )
 
 
 def configure_runtime(*, cores: int | None = None) -> None:

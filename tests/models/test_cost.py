@@ -17,21 +17,32 @@ _PACKAGE = Path(tuner.models.__file__).parent
 @st.composite
 def _configs(draw):
     channels = draw(st.sampled_from([1, 2, 3]))
+    blocks = tuple(draw(st.lists(st.integers(1, 2), min_size=1, max_size=3)))
+    ratios = st.sampled_from([0, 1, 2, 3, 16])
+    block = draw(st.sampled_from(["basic", "bottleneck"]))
+    groups = {"cardinality": st.sampled_from([1, 2, 4, 32]), "group_width": st.sampled_from([None, 1, 3])}
     has_statistics = draw(st.booleans())
     return ModelConfig(
         input_shape=(draw(st.integers(1, 40)), draw(st.integers(1, 40)), channels),
         classes=draw(st.integers(2, 12)),
-        block=draw(st.sampled_from(["basic", "bottleneck"])),
-        blocks=tuple(draw(st.lists(st.integers(1, 2), min_size=1, max_size=3))),
+        block=block,
+        blocks=blocks,
         width=draw(st.integers(1, 9)),
-        se_ratio=draw(st.sampled_from([0, 1, 2, 3, 16])),
-        stem=draw(st.sampled_from(["small", "imagenet"])),
+        se_ratio=draw(st.one_of(ratios, st.tuples(*[ratios] * len(blocks)))),
+        se_stages=draw(st.one_of(st.none(), st.sets(st.integers(1, len(blocks))).map(lambda s: tuple(sorted(s))))),
+        se_position=draw(st.sampled_from(["standard", "pre", "post", "identity"])),
+        squeeze=draw(st.sampled_from(["avg", "max"])),
+        excitation=draw(st.sampled_from(["sigmoid", "tanh", "relu"])),
+        stem=draw(st.sampled_from(["small", "imagenet", "deep"])),
         conv_bias=draw(st.booleans()),
         se_bias=draw(st.booleans()),
         projection_norm=draw(st.booleans()),
         stride_position=draw(st.sampled_from(["first", "middle"])),
+        stochastic_depth=draw(st.sampled_from([0.0, 0.2])),
+        dropout=draw(st.sampled_from([0.0, 0.2])),
         mean=(0.5,) * channels if has_statistics else None,
         variance=(2.0,) * channels if has_statistics else None,
+        **({name: draw(values) for name, values in groups.items()} if block == "bottleneck" else {}),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tuner.models.config import ModelConfig
-from tuner.models.plan import Convolution, ResidualBlock, gate_units, residual_blocks, stem_convolution
+from tuner.models.plan import Convolution, ResidualBlock, has_stem_pool, residual_blocks, stem_convolutions
 
 __all__ = ["Cost", "cost"]
 
@@ -41,10 +41,11 @@ class Cost:
 
 def cost(config: ModelConfig) -> Cost:
     """Returns the weights of a network and its multiply-accumulates for one image of `config.input_shape`."""
-    stem = stem_convolution(config)
-    total = _convolution(stem, config.input_shape, bias=config.conv_bias) + _norm(stem.filters)
-    shape = _after(stem, config.input_shape)
-    if config.stem == "imagenet":
+    total, shape = Cost(0, 0, 0), config.input_shape
+    for convolution in stem_convolutions(config).values():
+        total += _convolution(convolution, shape, bias=config.conv_bias) + _norm(convolution.filters)
+        shape = _after(convolution, shape)
+    if has_stem_pool(config):
         height, width, channels = shape
         shape = (_strided(height, 2), _strided(width, 2), channels)
     for block in residual_blocks(config):
@@ -63,16 +64,15 @@ def _residual_block(block: ResidualBlock, shape: _Shape, config: ModelConfig) ->
     for convolution in block.branch:
         total += _convolution(convolution, shape, bias=config.conv_bias) + _norm(convolution.filters)
         shape = _after(convolution, shape)
-    if config.se_ratio:
-        channels = shape[2]
-        units = gate_units(channels, ratio=config.se_ratio)
+    if block.gate:
+        channels, units = block.gate.channels, block.gate.units
         total += _dense(channels, units, bias=config.se_bias) + _dense(units, channels, bias=config.se_bias)
     return total
 
 
 def _convolution(convolution: Convolution, shape: _Shape, *, bias: bool) -> Cost:
     height, width, filters = _after(convolution, shape)
-    kernel = convolution.kernel**2 * shape[2] * filters
+    kernel = convolution.kernel**2 * shape[2] // convolution.groups * filters
     params = kernel + filters * bias
     return Cost(params, params, kernel * height * width)
 
