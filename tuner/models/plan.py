@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 from tuner.models.config import ModelConfig
 
-__all__ = ["Convolution", "Gate", "ResidualBlock", "has_stem_pool", "residual_blocks", "stem_convolutions"]
+__all__ = [
+    "Convolution",
+    "Gate",
+    "ResidualBlock",
+    "has_stem_pool",
+    "output_shape",
+    "residual_blocks",
+    "stem_convolutions",
+    "strided",
+]
 
 _EXPANSION = {"basic": 1, "bottleneck": 4}  # He et al., 2015, table 1
 
@@ -74,6 +83,16 @@ def stem_convolutions(config: ModelConfig) -> dict[str, Convolution]:
 def has_stem_pool(config: ModelConfig) -> bool:
     """Whether the stem ends with 3x3 max-pooling of stride 2."""
     return config.stem != "small"
+
+
+def output_shape(convolution: Convolution, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Returns what a convolution makes of a feature map's `(height, width, channels)`."""
+    return strided(shape[0], convolution.stride), strided(shape[1], convolution.stride), convolution.filters
+
+
+def strided(size: int, stride: int) -> int:
+    """Returns the pixels that a stride leaves of `size`, rounded up: every layer is padded."""
+    return -(-size // stride)
 
 
 def residual_blocks(config: ModelConfig) -> Iterator[ResidualBlock]:
