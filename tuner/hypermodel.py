@@ -25,7 +25,7 @@ from tuner.models import ModelConfig, build_model, cost
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, compile_model, norm_momentum
 from tuner.space import Space, load_space
 
-__all__ = ["SEResNetHyperModel", "active_values", "check_objective", "declare", "largest_state"]
+__all__ = ["SEResNetHyperModel", "active_values", "check_objective", "declare", "gate_ratios", "largest_state"]
 
 DEFAULT_STAGES = 3
 DEFAULT_BLOCKS = 2
@@ -122,14 +122,14 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         Raises:
             SpaceError: If the values make no network.
         """
-        stages = values.get("stages", DEFAULT_STAGES)
         try:
+            ratios = gate_ratios(values)
             return ModelConfig(
                 block=values.get("block", "basic"),
-                blocks=tuple(values.get(f"blocks_{stage}", DEFAULT_BLOCKS) for stage in range(1, stages + 1)),
+                blocks=tuple(values.get(f"blocks_{stage}", DEFAULT_BLOCKS) for stage, _ in enumerate(ratios, start=1)),
                 width=values.get("width", DEFAULT_WIDTH),
                 stem=values.get("stem", "small"),
-                se_ratio=tuple(_ratio(values, stage) for stage in range(1, stages + 1)),
+                se_ratio=ratios,
                 se_position=values.get("se_position", "standard"),
                 squeeze=values.get("squeeze", "avg"),
                 excitation=values.get("excitation", "sigmoid"),
@@ -152,6 +152,15 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
         """Returns how to train with hyperparameter values."""
         return Recipe.from_values(values, batch_size=self.batch_size)
+
+
+def gate_ratios(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns the channels per gate unit that hyperparameter values give each stage, 0 for no gate.
+
+    Raises:
+        ValueError: If `se_stages` is no text of numbers.
+    """
+    return tuple(_ratio(values, stage) for stage in range(1, values.get("stages", DEFAULT_STAGES) + 1))
 
 
 def _ratio(values: Mapping[str, Any], stage: int) -> Any:
