@@ -67,9 +67,12 @@ def test_bfloat16_has_gradients_too():
         )
 
 
-@pytest.mark.parametrize("strides", [1, 2])
-def test_layer_has_the_weights_and_outputs_of_keras(strides):
-    options = {"filters": 6, "kernel_size": 3, "groups": 3, "strides": strides, "padding": "same"}
+@pytest.mark.parametrize(
+    "unusual",
+    [{}, {"strides": 2}, {"dilation_rate": 2}, {"kernel_size": (1, 3)}, {"strides": (1, 2), "padding": "valid"}],
+)
+def test_layer_has_the_weights_and_outputs_of_keras(unusual):
+    options = {"filters": 6, "kernel_size": 3, "groups": 3, "padding": "same", **unusual}
     ours, stock = GroupedConv2D(**options), keras.layers.Conv2D(**options)
     x = np.random.default_rng(0).normal(size=(2, 7, 6, 12)).astype(np.float32)
     ours.build(x.shape)

@@ -21,12 +21,15 @@ __all__ = ["GroupedConv2D", "grouped_convolution"]
 class GroupedConv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` with groups and channels last, with the same weights, outputs and gradients.
 
+    Square kernels with equal strides and without dilation get the gradients of this module, others those of Keras.
     Where the files of a model must load without this package, `build_model(..., for_export=True)` has Keras's own layer
     in its place.
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Returns the convolution of feature maps, `(batch, height, width, channels)`, without bias and activation."""
+        if len({*self.strides}) > 1 or len({*self.kernel_size}) > 1 or {*self.dilation_rate} != {1}:
+            return super().convolution_op(inputs, kernel)
         kernel = tf.convert_to_tensor(kernel)
         return grouped_convolution(inputs, kernel, stride=self.strides[0], padding=self.padding.upper())
 
