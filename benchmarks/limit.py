@@ -32,7 +32,7 @@ from tuner.hardware import has_fast_bfloat16  # noqa: E402
 from tuner.hypermodel import active_values, declare  # noqa: E402
 from tuner.messages import Session  # noqa: E402
 from tuner.models import ModelConfig, cost  # noqa: E402
-from tuner.models.plan import residual_blocks, stem_convolution  # noqa: E402
+from tuner.models.plan import residual_blocks, stem_convolutions  # noqa: E402
 from tuner.oracles import Hyperband  # noqa: E402
 from tuner.worker import Worker  # noqa: E402
 
@@ -140,7 +140,7 @@ def _schedule(worker: Worker) -> Iterator[tuple[dict[str, Any], int]]:
 def _convolutions(config: ModelConfig) -> Iterator[Shape]:
     """Yields every convolution of a network of the small stem."""
     side, channels = config.input_shape[0], config.input_shape[2]
-    stem = stem_convolution(config)
+    (stem,) = stem_convolutions(config).values()
     yield side, channels, stem.filters, stem.kernel, stem.stride
     channels = stem.filters
     for block in residual_blocks(config):

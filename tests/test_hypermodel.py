@@ -129,12 +129,33 @@ def test_space_may_be_given_in_any_form(space):
     [
         ({}, "blocks", (2, 2, 2)),
         ({}, "width", 16),
-        ({}, "se_ratio", 16),
+        ({}, "se_ratio", (16, 16, 16)),
+        ({}, "se_position", "standard"),
+        ({}, "squeeze", "avg"),
+        ({}, "excitation", "sigmoid"),
+        ({}, "cardinality", 1),
+        ({}, "stochastic_depth", 0.0),
+        ({}, "dropout", 0.0),
         ({}, "block", "basic"),
         ({}, "stem", "small"),
         ({"stages": 2, "blocks_1": 1, "blocks_2": 3}, "blocks", (1, 3)),
         ({"stages": 4, "blocks_4": 5}, "blocks", (2, 2, 2, 5)),
-        ({"se_ratio": 0}, "se_ratio", 0),
+        ({"se_ratio": 0}, "se_ratio", (0, 0, 0)),
+        ({"se_ratio": 4, "se_ratio_2": 0}, "se_ratio", (4, 0, 4)),
+        ({"stages": 2, "se_ratio_1": 2, "se_ratio_4": 8}, "se_ratio", (2, 16)),
+        ({"se_stages": "all"}, "se_ratio", (16, 16, 16)),
+        ({"se_stages": "3, 1", "se_ratio": 4}, "se_ratio", (4, 0, 4)),
+        ({"se_stages": 2}, "se_ratio", (0, 16, 0)),
+        ({"se_stages": "4"}, "se_ratio", (0, 0, 0)),
+        ({"se_position": "identity"}, "se_position", "identity"),
+        ({"squeeze": "max"}, "squeeze", "max"),
+        ({"excitation": "tanh"}, "excitation", "tanh"),
+        ({"stem": "deep"}, "stem", "deep"),
+        ({"block": "bottleneck", "cardinality": 8}, "cardinality", 8),
+        ({"block": "bottleneck", "group_width": 4}, "group_width", 4),
+        ({"cardinality": 8, "group_width": 4}, "cardinality", 1),
+        ({"stochastic_depth": 0.2}, "stochastic_depth", 0.2),
+        ({"dropout": 0.5}, "dropout", 0.5),
         ({"block": "bottleneck", "stem": "imagenet"}, "block", "bottleneck"),
     ],
 )
@@ -147,10 +168,16 @@ def test_statistics_follow_the_steps_of_an_epoch():
     assert config.norm_momentum == pytest.approx(0.01 ** (1 / 4))
 
 
-@pytest.mark.parametrize("values", [{"width": 0}, {"se_ratio": -1}, {"stages": 0}, {"block": "wide"}])
+@pytest.mark.parametrize("values", [{"width": 0}, {"se_ratio": -1}, {"stages": 0}, {"block": "wide"}, {"dropout": 1.0}])
 def test_values_that_make_no_network_blame_the_space(values):
     with pytest.raises(SpaceError, match="The search space asks for a network that cannot be built: ModelConfig"):
         SEResNetHyperModel(_declare, **SHAPE).model_config(values)
+
+
+@pytest.mark.parametrize("stages", ["first", "", "1;2", "0", "1,,2"])
+def test_stages_that_are_no_numbers_blame_the_space(stages):
+    with pytest.raises(SpaceError, match="allowed is 'all' or numbers of stages, such as '2,3'"):
+        SEResNetHyperModel(_declare, **SHAPE).model_config({"se_stages": stages})
 
 
 @pytest.mark.parametrize(
@@ -158,6 +185,8 @@ def test_values_that_make_no_network_blame_the_space(values):
     [
         ("learning_rte", "Did you mean 'learning_rate'?"),
         ("se-ratio", "Did you mean 'se_ratio'?"),
+        ("se_positoin", "Did you mean 'se_position'?"),
+        ("se_ratio_0", "se_ratio_1, se_ratio_2"),
         ("blocks_0", "blocks_1, blocks_2"),
         ("blocks_1a", "blocks_1, blocks_2"),
         ("tuner/epochs", "known are block, stem"),
@@ -217,3 +246,20 @@ def test_largest_state_is_that_of_the_widest_and_deepest_network():
 def test_largest_state_takes_defaults_for_what_a_space_leaves_out():
     hypermodel = SEResNetHyperModel(_declare, **SHAPE)
     assert largest_state(hypermodel, _values(_declare)) == _state_bytes(hypermodel, stages=1, blocks_1=1, width=4)
+
+
+def test_largest_state_has_the_most_gates_and_groups():
+    def space(hp):
+        hp.Choice("block", ["basic", "bottleneck"])
+        with hp.conditional_scope("block", ["bottleneck"]):
+            hp.Choice("cardinality", [1, 4])
+            hp.Choice("group_width", [2, 4])
+        hp.Fixed("stages", 1)
+        hp.Fixed("blocks_1", 2)
+        hp.Choice("se_ratio_1", [0, 2, 8], default=8)
+        hp.Choice("se_position", ["pre", "standard"])
+
+    hypermodel = SEResNetHyperModel(space, **SHAPE)
+    groups = {"block": "bottleneck", "cardinality": 4, "group_width": 4}
+    expected = _state_bytes(hypermodel, stages=1, blocks_1=2, **groups, se_ratio_1=2, se_position="standard")
+    assert largest_state(hypermodel, _values(space)) == expected

@@ -44,9 +44,14 @@ def test_architecture_is_measured_once_for_each_batch(measured):
 
 def test_what_changes_no_operation_is_not_measured_again(measured):
     normalizing = dataclasses.replace(CONFIG, mean=(1.0,), variance=(2.0,))
-    for config in (normalizing, dataclasses.replace(normalizing, mean=(3.0,), norm_momentum=0.5)):
+    for config in (normalizing, dataclasses.replace(normalizing, mean=(3.0,), norm_momentum=0.5, dropout=0.1)):
         assert latency.latency_ms(config) == 1.0
     assert latency.latency_ms(CONFIG) == 2.0  # without the layer that normalises
+
+
+def test_network_of_groups_has_a_latency():
+    grouped = dataclasses.replace(CONFIG, block="bottleneck", cardinality=2, se_position="post")
+    assert latency.latency_ms(grouped) > 0
 
 
 def test_another_machine_measures_for_itself(measured, monkeypatch):

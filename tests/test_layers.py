@@ -45,10 +45,10 @@ LAYERS = {
     ],
     3: [
         *("executor", "ledger", "dialogue", "order", "scoring", "budget"),
-        *("crew", "cluster", "launch", "staff", "plan", "request", "constraints"),
+        *("crew", "cluster", "launch", "staff", "plan", "request", "constraints", "rounds"),
     ],
-    4: ["exporter", "reopen", "selector", "retest", "leaderboard", "display"],
-    5: ["search", "select", "predict", "data.__main__", "__main__"],
+    4: ["exporter", "reopen", "selector", "retest", "leaderboard", "display", "variants", "ablation"],
+    5: ["search", "select", "ablate", "predict", "data.__main__", "__main__"],
 }
 LAYER = {module: number for number, modules in LAYERS.items() for module in modules}
 
@@ -68,6 +68,8 @@ KERAS_COLUMN = [
     "latency",
     "worker",
     "exporter",
+    "variants",
+    "ablation",
     "predict",
 ]
 OPTUNA_COLUMN = [
@@ -84,7 +86,7 @@ OPTUNA_COLUMN = [
     "enqueue",
     "warm_start",
 ]
-COMMANDS = ["tuner.search", "tuner.leaderboard", "tuner.select", "tuner.predict", "tuner.data"]
+COMMANDS = ["tuner.search", "tuner.leaderboard", "tuner.select", "tuner.ablate", "tuner.predict", "tuner.data"]
 
 
 @functools.cache

@@ -159,6 +159,11 @@ def _batches_of_study(split, *, seed, epochs):
         ("adam", {}),
         pytest.param("sgd", {"se_ratio": 0, "blocks": (1, 2), "norm_momentum": 0.9}, marks=pytest.mark.slow),
         pytest.param("sgd", {"block": "bottleneck", "blocks": (1, 1)}, marks=pytest.mark.slow),
+        pytest.param(
+            "sgd",
+            {"block": "bottleneck", "cardinality": 2, "se_position": "identity", "squeeze": "max"},
+            marks=pytest.mark.slow,
+        ),
         pytest.param("adam", {"stem": "imagenet", "mean": None, "variance": None}, marks=pytest.mark.slow),
     ],
 )
@@ -269,6 +274,98 @@ def test_another_width_of_a_structure_is_trained_by_the_same_program(networks, t
         network.reset(RECIPE, seed=5)
     assert _epochs(wide, train, 2) == _epochs(alone, train, 2)
     assert wide.evaluate(validation) == alone.evaluate(validation)
+
+
+NOISY = {"stochastic_depth": 0.5, "dropout": 0.3, "blocks": (2,)}
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """A compiled network that leaves branches and features out."""
+    return Network(_architecture(**NOISY))
+
+
+def test_noise_goes_on_bit_for_bit(noisy, train):
+    noisy.reset(RECIPE, seed=5)
+    through = _epochs(noisy, train, 3)
+    three = noisy.state()
+    noisy.reset(RECIPE, seed=5)
+    pieces = _epochs(noisy, train, 1)
+    state = noisy.state()
+    noisy.reset(Recipe("sgd", 0.5), seed=1)
+    _epochs(noisy, train, 1)
+    noisy.restore(RECIPE, state)
+    assert pieces + _epochs(noisy, train, 2) == through
+    assert _bits(noisy.state()) == _bits(three)
+
+
+def test_seed_decides_the_noise(noisy, train):
+    """The weights and the order are set back after the reset, so that nothing but the noise differs."""
+    losses = []
+    for seed in (2**31 - 1, 2**31 - 2, 2**31 - 1):  # float32 cannot tell these apart
+        noisy.reset(RECIPE, seed=0)
+        noisy.seed = seed
+        batch = next(iter(train.batches(BATCH)))
+        losses.append(float(noisy._train_step(batch, np.zeros(3, np.float32))[0]))
+    assert losses[0] == losses[2] != losses[1]
+
+
+def test_step_decides_the_noise(noisy, train):
+    losses = []
+    for step in (0, 1, 0):
+        noisy.reset(RECIPE, seed=0)
+        noisy.step = step
+        batch = next(iter(train.batches(BATCH)))
+        losses.append(float(noisy._train_step(batch, np.zeros(3, np.float32))[0]))
+    assert losses[0] == losses[2] != losses[1]
+
+
+def test_evaluation_leaves_nothing_out(noisy, validation):
+    noisy.reset(RECIPE, seed=5)
+    plain = Network(_architecture(blocks=(2,)))
+    plain.reset(RECIPE, seed=5)
+    assert noisy.evaluate(validation) == plain.evaluate(validation)
+
+
+def test_other_chances_are_trained_by_the_same_program(noisy, train):
+    traced = noisy.program.train.experimental_get_tracing_count()
+    other = _architecture(**NOISY | {"stochastic_depth": 0.1, "dropout": 0.6})
+    assert other.structure == noisy.architecture.structure
+    network, alone = Network(other, noisy.program), Network(other)
+    metrics = []
+    for trained in (noisy, network, alone):
+        trained.reset(RECIPE, seed=5)
+        metrics.append(trained.train_epoch(train))
+    assert metrics[0] != metrics[1] == metrics[2]
+    assert noisy.program.train.experimental_get_tracing_count() == max(1, traced)
+
+
+def test_other_groups_are_trained_by_the_same_program(train):
+    grouped = {"block": "bottleneck", "cardinality": 2, "width": 4}
+    first = _architecture(**grouped)
+    other = _architecture(**grouped | {"cardinality": 4, "group_width": 2, "se_ratio": 3})
+    assert other.structure == first.structure != _architecture(**grouped | {"cardinality": 1}).structure
+    program = Network(first).program
+    network, alone = Network(other, program), Network(other)
+    for trained in (network, alone):
+        trained.reset(RECIPE, seed=5)
+    assert _epochs(network, train, 2) == _epochs(alone, train, 2)
+
+
+@pytest.mark.parametrize(
+    "knob",
+    [
+        {"se_position": "pre"},
+        {"squeeze": "max"},
+        {"excitation": "relu"},
+        {"stem": "deep"},
+        {"se_stages": ()},
+        {"dropout": 0.1},
+        {"stochastic_depth": 0.1},
+    ],
+)
+def test_what_changes_the_graph_is_another_structure(knob):
+    assert _architecture(**knob).structure != _architecture().structure
 
 
 @pytest.mark.parametrize(

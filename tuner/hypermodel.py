@@ -25,16 +25,29 @@ from tuner.models import ModelConfig, build_model, cost
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, compile_model, norm_momentum
 from tuner.space import Space, load_space
 
-__all__ = ["RECIPE_NAMES", "SEResNetHyperModel", "active_values", "check_objective", "declare", "largest_state"]
+__all__ = [
+    "RECIPE_NAMES",
+    "SEResNetHyperModel",
+    "active_values",
+    "check_objective",
+    "declare",
+    "gate_ratios",
+    "largest_state",
+]
 
 DEFAULT_STAGES = 3
 DEFAULT_BLOCKS = 2
 DEFAULT_WIDTH = 16
+DEFAULT_RATIO = 16  # Hu et al., 2018, table 10
 
 BYTES_PER_WEIGHT = 4
 MOST_COMBINATIONS = 2048
 
-_MODEL_NAMES = ("block", "stem", "stages", "width", "se_ratio")
+_GATE_NAMES = ("se_ratio", "se_stages", "se_position", "squeeze", "excitation")
+_GROUP_NAMES = ("cardinality", "group_width")
+_NOISE_NAMES = ("stochastic_depth", "dropout")
+_MODEL_NAMES = ("block", "stem", "stages", "width", *_GATE_NAMES, *_GROUP_NAMES, *_NOISE_NAMES)
+_WEIGHTLESS_NAMES = ("squeeze", "excitation", *_NOISE_NAMES)
 # What a network does not depend on.
 RECIPE_NAMES = (
     "optimizer",
@@ -45,7 +58,8 @@ RECIPE_NAMES = (
     "label_smoothing",
     "averaged_epochs",
 )
-_BLOCKS_NAME = re.compile(r"blocks_[1-9]\d*")
+_STAGE_NUMBER = re.compile(r"[1-9]\d*")
+_STAGE_NAME = re.compile(r"(blocks|se_ratio)_[1-9]\d*")
 
 
 class SEResNetHyperModel(keras_tuner.HyperModel):
@@ -126,14 +140,20 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         Raises:
             SpaceError: If the values make no network.
         """
-        stages = values.get("stages", DEFAULT_STAGES)
         try:
+            ratios = gate_ratios(values)
             return ModelConfig(
                 block=values.get("block", "basic"),
-                blocks=tuple(values.get(f"blocks_{stage}", DEFAULT_BLOCKS) for stage in range(1, stages + 1)),
+                blocks=tuple(values.get(f"blocks_{stage}", DEFAULT_BLOCKS) for stage, _ in enumerate(ratios, start=1)),
                 width=values.get("width", DEFAULT_WIDTH),
-                se_ratio=values.get("se_ratio", 16),
                 stem=values.get("stem", "small"),
+                se_ratio=ratios,
+                se_position=values.get("se_position", "standard"),
+                squeeze=values.get("squeeze", "avg"),
+                excitation=values.get("excitation", "sigmoid"),
+                **_groups(values),
+                stochastic_depth=values.get("stochastic_depth", 0.0),
+                dropout=values.get("dropout", 0.0),
                 # The published networks: a bias before batch normalisation would change nothing.
                 conv_bias=False,
                 se_bias=True,
@@ -159,6 +179,42 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
             raise SpaceError(f"The search space asks for a training that there is not: {error}") from error
 
 
+def gate_ratios(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns the channels per gate unit that hyperparameter values give each stage, 0 for no gate.
+
+    Raises:
+        ValueError: If `se_stages` is no text of numbers.
+    """
+    return tuple(_ratio(values, stage) for stage in range(1, values.get("stages", DEFAULT_STAGES) + 1))
+
+
+def _ratio(values: Mapping[str, Any], stage: int) -> Any:
+    """Returns the channels per gate unit of a stage, counted from 1; 0 where it is not one of `se_stages`."""
+    stages = str(values.get("se_stages", "all"))
+    if stages != "all" and str(stage) not in _numbers(stages):
+        return 0
+    return values.get(f"se_ratio_{stage}", values.get("se_ratio", DEFAULT_RATIO))
+
+
+def _numbers(stages: str) -> list[str]:
+    """Returns the numbers of a text such as "2,3".
+
+    Raises:
+        ValueError: If it is no such text.
+    """
+    numbers = [number.strip() for number in stages.split(",")]
+    if not all(_STAGE_NUMBER.fullmatch(number) for number in numbers):
+        raise ValueError(f"se_stages: received {stages!r}, allowed is 'all' or numbers of stages, such as '2,3'.")
+    return numbers
+
+
+def _groups(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what bottleneck blocks have and basic blocks have not, as `blocks_4` means nothing to three stages."""
+    if values.get("block", "basic") == "basic":
+        return {}
+    return {name: values[name] for name in _GROUP_NAMES if name in values}
+
+
 def declare(space: Space) -> keras_tuner.HyperParameters:
     """Returns the hyperparameters that a space declares, set to their defaults.
 
@@ -175,11 +231,12 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     names = [entry.name for entry in hp.space]
     if not names:
         raise SpaceError(f"The search space {space.name} declares nothing; it may declare {', '.join(known)}.")
-    unknown = sorted(name for name in names if name not in known and not _BLOCKS_NAME.fullmatch(name))
+    unknown = sorted(name for name in names if name not in known and not _STAGE_NAME.fullmatch(name))
     if unknown:
         raise SpaceError(
             f"The search space {space.name} declares {unknown[0]!r}, which the SE-ResNet does not know; known are "
-            f"{', '.join(known)} and blocks_1, blocks_2, ....{did_you_mean(unknown[0], known)}"
+            f"{', '.join(known)} and blocks_1, blocks_2, ..., se_ratio_1, se_ratio_2, ...."
+            f"{did_you_mean(unknown[0], known)}"
         )
     twice = sorted(name for name in names if names.count(name) > 1)
     if twice:
@@ -194,10 +251,10 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
 def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameters) -> int:
     """Returns the bytes of the largest training state in a space: weights, their average, and what the optimizer keeps.
 
-    The hyperparameters of the network are taken at the ends of their ranges, and all choices of up to
+    The hyperparameters that change its weights are taken at the ends of their ranges, and all choices of up to
     `MOST_COMBINATIONS` combinations.
     """
-    ends = {entry.name: _ends(entry) for entry in hp.space if _is_of_network(entry.name)}
+    ends = {entry.name: _ends(entry) for entry in hp.space if _has_weights(entry.name)}
     combinations = itertools.islice(itertools.product(*ends.values()), MOST_COMBINATIONS)
     largest = max(
         cost(hypermodel.model_config({**hp.values, **dict(zip(ends, values, strict=True))})).params
@@ -206,8 +263,8 @@ def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameter
     return largest * BYTES_PER_WEIGHT * (2 + max(OPTIMIZER_SLOTS.values()))
 
 
-def _is_of_network(name: str) -> bool:
-    return name in _MODEL_NAMES or _BLOCKS_NAME.fullmatch(name) is not None
+def _has_weights(name: str) -> bool:
+    return (name in _MODEL_NAMES and name not in _WEIGHTLESS_NAMES) or _STAGE_NAME.fullmatch(name) is not None
 
 
 def _ends(entry: Any) -> list[Any]:

@@ -35,7 +35,7 @@ FEWEST_CALLS = 3
 SECONDS = 0.5
 
 # What changes no operation of the pass: values that it multiplies with, and what only training does.
-_WITHOUT_EFFECT = ("norm_momentum", "norm_epsilon", "mean", "variance")
+_WITHOUT_EFFECT = ("norm_momentum", "norm_epsilon", "mean", "variance", "stochastic_depth", "dropout")
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS latency (

@@ -15,13 +15,17 @@ import tensorflow as tf
 
 from tuner.models import ModelConfig
 from tuner.models.forward import forward
+from tuner.models.noise import Noise
 from tuner.models.weights import WeightSpec, weight_specs
 from tuner.recipe import OPTIMIZER_SLOTS, PAPER_MOMENTUM
 
-__all__ = ["Layout", "Program", "State", "Structure"]
+__all__ = ["Layout", "Program", "State", "Structure", "hyperparameters"]
 
 # keras.optimizers.AdamW's defaults.
 ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
+
+_STAND_IN_CHANCE = 0.5
+_SEED_PART = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Structure:
     """What a compiled step depends on; equal ones share it.
 
     Args:
-        config: A network of the structure, with width and ratio set to stand-ins.
+        config: A network of the structure, with stand-ins for what is a value: width, ratio, groups and chances.
         optimizer: Name of the optimizer.
         mixed_precision: Whether feature maps are bfloat16 in training and evaluation.
     """
@@ -41,8 +45,54 @@ class Structure:
     @classmethod
     def of(cls, config: ModelConfig, optimizer: str, *, mixed_precision: bool = False) -> Structure:
         """Returns the structure of a network."""
-        config = dataclasses.replace(config, width=1, se_ratio=min(1, config.se_ratio))
+        config = dataclasses.replace(
+            config,
+            width=1,
+            cardinality=min(2, config.cardinality),
+            group_width=None,
+            se_ratio=tuple(min(1, ratio) for ratio in config.gate_ratios),
+            se_stages=None,
+            stochastic_depth=_STAND_IN_CHANCE if config.stochastic_depth else 0.0,
+            dropout=_STAND_IN_CHANCE if config.dropout else 0.0,
+        )
         return cls(config, optimizer, mixed_precision)
+
+
+NUM_HYPERPARAMETERS = 9
+
+
+def hyperparameters(
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    label_smoothing: float,
+    step: int,
+    seed: int,
+    stochastic_depth: float = 0.0,
+    dropout: float = 0.0,
+    average_momentum: float = 0.0,
+) -> Any:
+    """Returns what a step is told of its moment, `(NUM_HYPERPARAMETERS,)`, float32.
+
+    Args:
+        learning_rate: That of the step.
+        weight_decay: Decoupled decay.
+        label_smoothing: Share of the target spread over all classes.
+        step: Number of the step, from 1.
+        seed: Seed of the training, below 2**31; float32 has 24 exact bits, so it travels in two parts.
+        stochastic_depth: Chance that the last block's branch is left out.
+        dropout: Chance that a feature is left out.
+        average_momentum: Share of itself that the average of the weights keeps.
+    """
+    high, low = divmod(seed, _SEED_PART)
+    recipe = [learning_rate, weight_decay, label_smoothing, step]
+    return tf.constant([*recipe, stochastic_depth, dropout, high, low, average_momentum], tf.float32)
+
+
+def _noise(hyper: Any) -> Noise:
+    """Returns what the random numbers of a step follow from."""
+    step, high, low = tf.cast(hyper[3], tf.int32), tf.cast(hyper[6], tf.int32), tf.cast(hyper[7], tf.int32)
+    return Noise(tf.stack([high * _SEED_PART + low, step]), stochastic_depth=hyper[4], dropout=hyper[5])
 
 
 class State(NamedTuple):
@@ -102,9 +152,8 @@ class Program:
 
     Attributes:
         train: One step: `(state, layout tensors, images, labels, chosen, hyperparameters, sums) -> (state, sums)`, on
-            the images whose numbers are in `chosen`. `hyperparameters` are learning rate, weight decay, label
-            smoothing, the number of the step from 1, and what the average keeps of itself, `(5,)`; `sums` are summed
-            loss, hits and images, `(3,)`.
+            the images whose numbers are in `chosen`. `hyperparameters` are what `hyperparameters` makes of a moment;
+            `sums` are summed loss, hits and images, `(3,)`.
         evaluate: The same of the averaged weights, without training: `-> sums`.
         probabilities: `(state, layout tensors, images) -> (batch, classes)`, in float32: what an export predicts.
     """
@@ -119,7 +168,7 @@ class Program:
         state = State(vector, tf.TensorSpec((OPTIMIZER_SLOTS[structure.optimizer], None)), vector, vector)
         layout = (tf.TensorSpec((len(self._trainable), 4), tf.int32), numbers, vector)
         images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
-        data = (images, numbers, numbers, tf.TensorSpec((5,)), tf.TensorSpec((3,)))
+        data = (images, numbers, numbers, tf.TensorSpec((NUM_HYPERPARAMETERS,)), tf.TensorSpec((3,)))
         self.train = tf.function(self._train, input_signature=(state, layout, *data), autograph=False)
         self.evaluate = tf.function(self._evaluate, input_signature=(state, layout, *data), autograph=False)
         self.probabilities = tf.function(self._classify, input_signature=(state, layout, images), autograph=False)
@@ -131,13 +180,15 @@ class Program:
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             weights = self._named(state.weights, state, layout)
-            logits, batch = forward(self.structure.config, weights, x, training=True, dtype=self._dtype)
+            logits, batch = forward(
+                self.structure.config, weights, x, training=True, dtype=self._dtype, noise=_noise(hyper)
+            )
             loss = self._loss(logits, y, hyper)
         gradient = tape.gradient(loss, state.weights)
         weights, slots = self._updated(state, gradient, hyper, is_kernel=layout[2])
         kept = self.structure.config.norm_momentum
         statistics = state.statistics * kept + (1.0 - kept) * tf.concat([batch[s.name] for s in self._moving], axis=0)
-        average = state.average * hyper[4] + weights * (1.0 - hyper[4])  # keras.optimizers.Optimizer's, `use_ema`
+        average = state.average * hyper[8] + weights * (1.0 - hyper[8])  # keras.optimizers.Optimizer's, `use_ema`
         return State(weights, slots, statistics, average), sums + _sums(loss, logits, y)
 
     def _evaluate(self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any) -> Any:
@@ -167,7 +218,7 @@ class Program:
 
     def _updated(self, state: State, gradient: Any, hyper: Any, *, is_kernel: Any) -> tuple[Any, Any]:
         """Returns new weights and slots by the rule of Keras's SGD with Nesterov momentum, or of its AdamW."""
-        rate, decay, _, step, _ = tf.unstack(hyper)
+        rate, decay, step = hyper[0], hyper[1], hyper[3]
         weights = state.weights - state.weights * is_kernel * (decay * rate)
         if self.structure.optimizer == "sgd":
             momentum = PAPER_MOMENTUM * state.slots[0] - rate * gradient

@@ -14,7 +14,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -26,7 +25,7 @@ from tuner.errors import TunerError
 from tuner.hardware import available_cores
 from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
-from tuner.program import Layout, Program, State, Structure
+from tuner.program import Layout, Program, State, Structure, hyperparameters
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
 
 __all__ = ["Architecture", "Network", "TrialTimeout", "configure_runtime", "derived_seed"]
@@ -172,7 +171,7 @@ class Network:
 
     def to_keras(self) -> keras.Model:
         """Returns a Keras model of stock layers with the averaged weights as they are now; it is not compiled."""
-        model = build_model(self.architecture.config)
+        model = build_model(self.architecture.config, for_export=True)
         weights = self._layout.unpack(self._state)
         for variable in model.variables:
             variable.assign(weights[variable.path])
@@ -207,12 +206,20 @@ class Network:
     def _evaluate_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
         return self.program.evaluate(self._state, self._layout_tensors, *batch, self._hyperparameters(), sums)
 
-    def _hyperparameters(self) -> Any:
-        """Returns the `hyperparameters` of the next step, `(5,)`."""
-        recipe, step = self._recipe, self.step
-        rate = recipe.learning_rate * self._rates[min(step, len(self._rates) - 1)]
-        kept = recipe.average_momentum if step else 0.0  # the average begins with the weights after the first step
-        return tf.constant([rate, recipe.weight_decay, recipe.label_smoothing, step + 1.0, kept], tf.float32)
+    def _hyperparameters(self) -> tf.Tensor:
+        """Returns what the next step is told of its moment."""
+        config, recipe, step = self.architecture.config, self._recipe, self.step
+        return hyperparameters(
+            learning_rate=recipe.learning_rate * self._rates[min(step, len(self._rates) - 1)],
+            weight_decay=recipe.weight_decay,
+            label_smoothing=recipe.label_smoothing,
+            step=step + 1,
+            seed=self.seed,
+            stochastic_depth=config.stochastic_depth,
+            dropout=config.dropout,
+            # The average begins with the weights after the first step.
+            average_momentum=recipe.average_momentum if step else 0.0,
+        )
 
 
 def configure_runtime(*, cores: int | None = None) -> None:

@@ -25,6 +25,24 @@ _VALID = {"input_shape": (8, 8, 3), "classes": 10}
         ("width", True),
         ("se_ratio", -1),
         ("se_ratio", None),
+        ("se_ratio", (4, 4, 4)),
+        ("se_ratio", (4, 4, 4, -1)),
+        ("se_ratio", [4, 4, 4, 4]),
+        ("se_stages", (5,)),
+        ("se_stages", (0, 1)),
+        ("se_stages", (2, 1)),
+        ("se_stages", (1, 1)),
+        ("se_stages", 1),
+        ("se_position", "before"),
+        ("squeeze", "mean"),
+        ("excitation", "softmax"),
+        ("cardinality", 0),
+        ("cardinality", 2),
+        ("group_width", 4),
+        ("stochastic_depth", 1.0),
+        ("stochastic_depth", -0.1),
+        ("dropout", 1),
+        ("dropout", "0.5"),
         ("classes", 1),
         ("conv_bias", 1),
         ("se_bias", None),
@@ -82,6 +100,12 @@ def test_config_is_hashable_and_plain_enough_for_json():
         ({"blocks": (1, 1, 1)}, "se_resnet8"),
         ({"blocks": (18, 18, 18), "se_ratio": 0}, "resnet110"),  # He et al., 2015, table 6
         ({"blocks": (3, 8, 36, 3), "block": "bottleneck"}, "se_resnet152"),
+        ({"blocks": (3, 4, 6, 3), "block": "bottleneck", "stem": "deep", "se_stages": ()}, "resnet50"),
+        ({"blocks": (3, 4, 6, 3), "block": "bottleneck", "cardinality": 32, "group_width": 4}, "se_resnext50_32x4d"),
+        (
+            {"blocks": (3, 4, 23, 3), "block": "bottleneck", "cardinality": 8, "se_ratio": (0, 0, 0, 0)},
+            "resnext101_8x8d",
+        ),
     ],
 )
 def test_name_counts_layers_as_the_literature_does(fields, name):
@@ -99,3 +123,17 @@ def test_name_counts_layers_as_the_literature_does(fields, name):
 )
 def test_bottleneck_projection_is_always_normalised(fields, has_norm):
     assert ModelConfig(**_VALID, **fields).has_projection_norm is has_norm
+
+
+@pytest.mark.parametrize(
+    ("fields", "ratios"),
+    [
+        ({}, (16, 16, 16, 16)),
+        ({"se_ratio": (2, 0, 4, 8)}, (2, 0, 4, 8)),
+        ({"se_stages": (1, 4)}, (16, 0, 0, 16)),
+        ({"se_ratio": (2, 0, 4, 8), "se_stages": (1, 2)}, (2, 0, 0, 0)),
+        ({"se_ratio": 0}, (0, 0, 0, 0)),
+    ],
+)
+def test_stage_has_the_ratio_that_is_its_own(fields, ratios):
+    assert ModelConfig(**_VALID, **fields).gate_ratios == ratios

@@ -1,14 +1,17 @@
 """The plain TensorFlow pass against the Keras model that it stands for."""
 
+import itertools
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tuner.models import ModelConfig, build_model
 from tuner.models.forward import forward
+from tuner.models.noise import Noise, branch_scales, feature_scales
 from tuner.models.weights import initial_weights, weight_specs
 
 CONFIGS = {
@@ -29,14 +32,61 @@ CONFIGS = {
     "stride in the middle": ModelConfig(
         input_shape=(32, 32, 3), classes=3, blocks=(1, 1), width=4, block="bottleneck", stride_position="middle"
     ),
+    "gate before the branch": ModelConfig(
+        input_shape=(9, 8, 3),
+        classes=3,
+        blocks=(2, 1, 1),
+        width=4,
+        stem="small",
+        se_ratio=(2, 0, 4),
+        se_position="pre",
+        squeeze="max",
+        excitation="tanh",
+        conv_bias=False,  # its gradient is rounding errors
+    ),
+    "gate behind the addition, groups": ModelConfig(
+        input_shape=(17, 16, 3),
+        classes=3,
+        block="bottleneck",
+        blocks=(1, 1),
+        width=8,
+        stem="deep",
+        cardinality=4,
+        se_ratio=4,
+        se_stages=(2,),
+        se_position="post",
+        excitation="relu",
+        se_bias=True,
+    ),
+    "gate on the shortcut, wide groups": ModelConfig(
+        input_shape=(8, 7, 1),
+        classes=3,
+        block="bottleneck",
+        blocks=(1, 1),
+        width=4,
+        stem="small",
+        cardinality=2,
+        group_width=3,
+        stride_position="middle",
+        se_ratio=2,
+        se_position="identity",
+        squeeze="max",
+        conv_bias=False,
+        stochastic_depth=0.5,  # without noise, neither has an effect
+        dropout=0.5,
+    ),
     "no gate": ModelConfig(input_shape=(8, 8, 3), classes=3, blocks=(1, 1, 1), width=4, stem="small", se_ratio=0),
 }
 
 
 @pytest.fixture(params=CONFIGS, ids=str)
 def network(request):
-    config = CONFIGS[request.param]
-    model = build_model(config)
+    return _network(CONFIGS[request.param])
+
+
+def _network(config):
+    """A network, its Keras model and its weights, which are the same, and images."""
+    model = build_model(config, for_export=True)  # without noise
     weights = initial_weights(config, seed=3)
     for variable in model.variables:
         variable.assign(weights[variable.path])
@@ -59,9 +109,62 @@ def test_evaluation_gives_the_probabilities_of_the_keras_model(network):
 
 
 def test_training_gives_the_gradients_and_the_moving_statistics_of_the_keras_model(network):
+    _assert_trains_alike(*network)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("position", "squeeze", "excitation"),
+    list(itertools.product(["standard", "pre", "post", "identity"], ["avg", "max"], ["sigmoid", "tanh", "relu"])),
+)
+@pytest.mark.parametrize("knobs", [{}, {"block": "bottleneck", "cardinality": 2, "stem": "deep"}], ids=["", "groups"])
+def test_every_gate_in_every_place_trains_as_in_keras(position, squeeze, excitation, knobs):
+    gates = {"se_position": position, "squeeze": squeeze, "excitation": excitation, "se_ratio": (2, 3)}
+    shape = {"input_shape": (12, 11, 2), "classes": 3, "blocks": (1, 2), "width": 4, "stem": "small"}
+    network = _network(ModelConfig(conv_bias=False, **shape | gates | knobs))
     config, model, weights, images = network
+    logits, _ = forward(config, weights, images, training=False)
+    np.testing.assert_allclose(tf.nn.softmax(logits), model(images, training=False), atol=1e-6)
+    _assert_trains_alike(*network)
+
+
+def test_noise_leaves_out_in_keras_what_it_leaves_out_here():
+    knobs = {"blocks": (2, 1), "width": 4, "stem": "small", "stochastic_depth": 0.6, "dropout": 0.5}
+    config = ModelConfig(input_shape=(8, 8, 1), classes=3, **knobs)
+    _, _, weights, images = _network(config)
+    noise = Noise(tf.constant([5, 7]), stochastic_depth=tf.constant(0.6), dropout=tf.constant(0.5))
+    scales = dict(
+        zip(
+            ("stage1_block1_drop", "stage1_block2_drop", "stage2_block1_drop"),
+            branch_scales(config, noise, images=6)[:, :, tf.newaxis, tf.newaxis, tf.newaxis],
+            strict=True,
+        )
+    )
+    scales["dropout"] = feature_scales(noise, tf.zeros((6, 8)))
+    assert all((scale.numpy() == 0).any() and (scale.numpy() > 0).any() for scale in scales.values())
+
+    def without_chance(layer):
+        if not isinstance(layer, keras.layers.Dropout):
+            return layer
+        scale = scales.pop(layer.name)
+        return keras.layers.Lambda(lambda x: x * scale)
+
+    model = keras.models.clone_model(build_model(config), clone_function=without_chance, call_function=_call)
+    assert not scales  # each had its layer
+    for variable in model.variables:
+        variable.assign(weights[variable.path])
+    _assert_trains_alike(config, model, weights, images, noise=noise)
+
+
+def _call(layer, *arguments, **options):
+    """Calls a layer of a clone."""
+    options.pop("training", None)
+    return layer(*arguments, **options)
+
+
+def _assert_trains_alike(config, model, weights, images, *, noise=None):
     with tf.GradientTape() as tape:
-        logits, statistics = forward(config, weights, images, training=True)
+        logits, statistics = forward(config, weights, images, training=True, noise=noise)
         loss = tf.reduce_mean(tf.square(tf.nn.softmax(logits)[:, 0]))
     names = [variable.path for variable in model.trainable_variables]
     gradients = tape.gradient(loss, [weights[name] for name in names])

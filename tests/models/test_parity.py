@@ -49,6 +49,14 @@ _PAPER = [
     ("se_resnet50", {"se_bias": False, "se_ratio": 32}, None, 26_814_504),
 ]
 
+# name, overrides, total (None: not published), trainable, gmacs (three decimals), all with 32 groups of 4 channels.
+_RESNEXT = [
+    ("se_resnet50", {}, 27_628_120, 27_559_896, 4.233),
+    ("se_resnet50", {"se_bias": False}, None, 27_543_848, 4.233),
+    ("se_resnet101", {}, 49_093_272, 48_955_416, 7.975),
+    ("se_resnet101", {"se_bias": False}, None, 48_920_872, 7.975),
+]
+
 # name, stride_position, published gmacs. Three decimals: convolutions and dense layers, as `cost` counts.
 _GMACS = [
     ("se_resnet50", "first", 3.860),
@@ -130,6 +138,17 @@ def test_built_paper_network_has_the_golden_weights(name, overrides, total, trai
     assert _trainable(model) == trainable
     assert total in (None, model.count_params())
     assert model.count_params() == cost(preset(**_paper(name, **overrides))).params
+
+
+@pytest.mark.parametrize(("name", "overrides", "total", "trainable", "gmacs"), _RESNEXT)
+def test_cost_counts_the_published_resnexts(name, overrides, total, trainable, gmacs):
+    groups = {"cardinality": 32, "group_width": 4, "stride_position": "middle"}
+    config = preset(**_paper(name, **groups, **overrides))
+    counted = cost(config)
+    assert config.name == f"{name.replace('resnet', 'resnext')}_32x4d"
+    assert counted.trainable_params == trainable
+    assert total in (None, counted.params)
+    assert round(counted.macs / 1e9, 3) == gmacs
 
 
 @pytest.mark.parametrize(("name", "stride_position", "gmacs"), _GMACS)

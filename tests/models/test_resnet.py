@@ -90,16 +90,78 @@ def test_momentum_and_epsilon_reach_every_batch_norm():
     assert {(layer.momentum, layer.epsilon) for layer in norms} == {(0.9, 1e-3)}
 
 
+@pytest.mark.parametrize(
+    ("position", "before", "behind"),
+    [
+        ("standard", "stage2_block1_norm2", "stage2_block1_add"),
+        ("pre", "stage1_block1_relu", "stage2_block1_conv1"),
+        ("post", "stage2_block1_relu", "pool"),
+        ("identity", "stage2_block1_projection", "stage2_block1_add"),
+    ],
+)
+def test_gate_stands_where_figure_5_of_the_paper_has_it(position, before, behind):
+    config = ModelConfig(
+        input_shape=(8, 8, 3), classes=2, blocks=(1, 1), width=4, stem="small", se_stages=(2,), se_position=position
+    )
+    model = build_model(config)
+    scale = model.get_layer("stage2_block1_se_scale")
+    inputs = model.get_layer(behind).input
+    assert scale.input[0] is model.get_layer(before).output
+    assert any(tensor is scale.output for tensor in (inputs if isinstance(inputs, list) else [inputs]))
+
+
+def test_shortcut_of_a_gated_branch_is_not_gated():
+    model = build_model(ModelConfig(input_shape=(8, 8, 3), classes=2, blocks=(1,), width=4, se_position="pre"))
+    shortcut, _ = model.get_layer("stage1_block1_add").input
+    assert shortcut is model.get_layer("stem_pool").output
+
+
+def test_squeeze_and_excitation_are_the_chosen_ones():
+    config = ModelConfig(input_shape=(8, 8, 3), squeeze="max", excitation="tanh", **_SMALL)
+    model = build_model(config)
+    assert isinstance(model.get_layer("stage1_block1_se_squeeze"), keras.layers.GlobalMaxPooling2D)
+    assert model.get_layer("stage1_block1_se_expand").activation is keras.activations.tanh
+
+
+def test_stages_have_their_own_ratios():
+    model = build_model(ModelConfig(input_shape=(8, 8, 3), se_ratio=(2, 0, 8), **_SMALL))
+    units = {layer.name: layer.units for layer in model.layers if layer.name.endswith("_se_reduce")}
+    assert units == {"stage1_block1_se_reduce": 2, "stage3_block1_se_reduce": 2}
+
+
+def test_deep_stem_is_that_of_resnet_c():
+    model = build_model(ModelConfig(input_shape=(224, 224, 3), classes=2, blocks=(1,), stem="deep"))
+    outputs = [model.get_layer(f"stem_conv{number}").output.shape[1:] for number in (1, 2, 3)]
+    assert outputs == [(112, 112, 32), (112, 112, 32), (112, 112, 64)]  # He et al., 2019, figure 2 (b)
+    assert model.get_layer("stem_pool").output.shape[1:] == (56, 56, 64)
+
+
+def test_chance_of_being_left_out_rises_linearly_to_the_last_block():
+    config = ModelConfig(input_shape=(8, 8, 3), classes=2, blocks=(2, 2), width=4, stochastic_depth=0.4, dropout=0.3)
+    layers = [layer for layer in build_model(config).layers if isinstance(layer, keras.layers.Dropout)]
+    assert [layer.rate for layer in layers] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.3])
+    assert [layer.noise_shape for layer in layers] == [(None, 1, 1, 1)] * 4 + [None]
+
+
+GROUPS = {"block": "bottleneck", "cardinality": 2, "se_position": "post", "stem": "deep"}
+
+
 # TensorFlow 2.21 variables lack the `copy` argument that NumPy 2 asks of __array__; Keras meets it when it saves.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
-def test_saved_model_needs_stock_layers_only_and_predicts_the_same(tmp_path):
-    config = ModelConfig(input_shape=(9, 7, 1), mean=(3.0,), variance=(2.0,), **_SMALL)
-    model = build_model(config)
+@pytest.mark.parametrize("knobs", [{}, GROUPS | {"stochastic_depth": 0.5, "dropout": 0.5}], ids=["plain", "groups"])
+def test_exported_model_needs_stock_layers_only_and_predicts_the_same(knobs, tmp_path):
+    config = ModelConfig(input_shape=(9, 7, 1), mean=(3.0,), variance=(2.0,), **_SMALL, **knobs)
+    model, exported = build_model(config), build_model(config, for_export=True)
+    weights = {variable.path: variable.numpy() for variable in model.variables}
+    for variable in exported.variables:
+        variable.assign(weights[variable.path])
     images = np.random.default_rng(0).uniform(0, 16, size=(2, 9, 7, 1)).astype("float32")
-    model.save(tmp_path / "model.keras")
+    exported.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
-    np.testing.assert_array_equal(np.asarray(loaded(images)), np.asarray(model(images)))
+    assert {type(layer).__module__.split(".")[0] for layer in exported.layers} == {"keras"}
+    assert not any(isinstance(layer, keras.layers.Dropout) for layer in exported.layers)
+    np.testing.assert_array_equal(np.asarray(loaded(images)), np.asarray(exported(images)))
+    np.testing.assert_allclose(np.asarray(exported(images)), np.asarray(model(images)), atol=1e-6)
 
 
 @pytest.mark.usefixtures("half_precision")

@@ -1,6 +1,6 @@
 """The parts of the networks: convolution with batch normalisation, squeeze-and-excitation, the residual block.
 
-Stock Keras layers only, so that a saved model loads without this package. Feature maps are
+Stock Keras layers, but for grouped convolutions that are to be trained. Feature maps are
 `(batch, height, width, channels)`.
 """
 
@@ -9,19 +9,30 @@ from __future__ import annotations
 import keras
 
 from tuner.models.config import ModelConfig
-from tuner.models.plan import Convolution, ResidualBlock, gate_units
+from tuner.models.grouped import GroupedConv2D
+from tuner.models.plan import Convolution, Gate, ResidualBlock
 
 __all__ = ["convolve", "normalize", "residual_block", "squeeze_excite"]
 
 
-def squeeze_excite(x: keras.KerasTensor, *, ratio: int, use_bias: bool, name: str) -> keras.KerasTensor:
-    """Scales each channel by a gate in (0, 1) that sees the means of all channels.
+def squeeze_excite(
+    x: keras.KerasTensor,
+    *,
+    ratio: int,
+    use_bias: bool,
+    name: str,
+    squeeze: str = "avg",
+    excitation: str = "sigmoid",
+) -> keras.KerasTensor:
+    """Scales each channel by a gate that sees a summary of all channels.
 
     Args:
         x: Feature map, `(batch, height, width, channels)`.
         ratio: Channels per unit of the gate's hidden layer (r in the paper), >= 1; at least one unit remains.
         use_bias: Whether the two dense layers have a bias; the paper writes none in eq. 3, its networks have both.
         name: Prefix of the layer names.
+        squeeze: The summary of a channel, its mean ("avg") or its largest value ("max").
+        excitation: Activation that ends the gate: "sigmoid", "tanh" or "relu".
 
     Returns:
         The gated feature map, of the shape of `x`.
@@ -29,58 +40,72 @@ def squeeze_excite(x: keras.KerasTensor, *, ratio: int, use_bias: bool, name: st
     Raises:
         ValueError: If `ratio` is less than 1.
 
-    Reference: Hu et al., 2018, https://arxiv.org/abs/1709.01507, eq. 2-4.
+    Reference: Hu et al., 2018, https://arxiv.org/abs/1709.01507, eq. 2-4, tables 11 and 12.
     """
     if ratio < 1:
         raise ValueError(f"squeeze_excite: received ratio={ratio!r}, allowed is a whole number >= 1.")
-    channels = x.shape[-1]
-    units = gate_units(channels, ratio=ratio)
-    gate = keras.layers.GlobalAveragePooling2D(name=f"{name}_squeeze")(x)
-    gate = keras.layers.Dense(units, activation="relu", use_bias=use_bias, name=f"{name}_reduce")(gate)
-    gate = keras.layers.Dense(channels, activation="sigmoid", use_bias=use_bias, name=f"{name}_expand")(gate)
-    gate = keras.layers.Reshape((1, 1, channels), name=f"{name}_gate")(gate)
-    return keras.layers.Multiply(name=f"{name}_scale")([x, gate])
+    gate = Gate(x.shape[-1], ratio)
+    pool = keras.layers.GlobalAveragePooling2D if squeeze == "avg" else keras.layers.GlobalMaxPooling2D
+    scale = pool(name=f"{name}_squeeze")(x)
+    scale = keras.layers.Dense(gate.units, activation="relu", use_bias=use_bias, name=f"{name}_reduce")(scale)
+    scale = keras.layers.Dense(gate.channels, activation=excitation, use_bias=use_bias, name=f"{name}_expand")(scale)
+    scale = keras.layers.Reshape((1, 1, gate.channels), name=f"{name}_gate")(scale)
+    return keras.layers.Multiply(name=f"{name}_scale")([x, scale])
 
 
-def residual_block(x: keras.KerasTensor, block: ResidualBlock, *, config: ModelConfig) -> keras.KerasTensor:
-    """Adds a residual branch to its shortcut.
-
-    The gate sits at the end of the branch, before the addition (the standard SE block of the paper, section 6.5).
+def residual_block(
+    x: keras.KerasTensor, block: ResidualBlock, *, config: ModelConfig, for_export: bool = False
+) -> keras.KerasTensor:
+    """Adds a residual branch to its shortcut; one of both, or their sum, may have a gate.
 
     Args:
         x: Feature map, `(batch, height, width, channels)`.
-        block: The block's convolutions and its name, the prefix of the layer names.
+        block: The block's convolutions and gate and its name, the prefix of the layer names.
         config: The network that the block belongs to.
+        for_export: Whether there are stock layers only, and none that only training needs.
 
     Returns:
         A feature map, `(batch, ceil(height / stride), ceil(width / stride), filters of the last convolution)`.
 
-    Reference: He et al., 2015, https://arxiv.org/abs/1512.03385, figures 2 and 5; Hu et al., 2018, figure 3.
+    Reference: He et al., 2015, https://arxiv.org/abs/1512.03385, figures 2 and 5; Hu et al., 2018, figures 3 and 5.
     """
-    branch = x
+    branch = _gate(x, block, config, position="pre")
     for number, convolution in enumerate(block.branch, start=1):
-        branch = convolve(branch, convolution, use_bias=config.conv_bias, name=f"{block.name}_conv{number}")
+        name = f"{block.name}_conv{number}"
+        branch = convolve(branch, convolution, use_bias=config.conv_bias, name=name, for_export=for_export)
         branch = normalize(branch, config=config, name=f"{block.name}_norm{number}")
         if number < len(block.branch):
             branch = keras.layers.ReLU(name=f"{block.name}_relu{number}")(branch)
-    if config.se_ratio:
-        branch = squeeze_excite(branch, ratio=config.se_ratio, use_bias=config.se_bias, name=f"{block.name}_se")
+    branch = _gate(branch, block, config, position="standard")
+    if config.stochastic_depth and not for_export:
+        # The whole branch of an image or nothing of it.
+        rate, shape = config.stochastic_depth * block.drop_share, (None, 1, 1, 1)
+        branch = keras.layers.Dropout(rate, noise_shape=shape, name=f"{block.name}_drop")(branch)
     shortcut = _project(x, block, config) if block.projection else x
+    shortcut = _gate(shortcut, block, config, position="identity")
     x = keras.layers.Add(name=f"{block.name}_add")([shortcut, branch])
-    return keras.layers.ReLU(name=f"{block.name}_relu")(x)
+    x = keras.layers.ReLU(name=f"{block.name}_relu")(x)
+    return _gate(x, block, config, position="post")
 
 
 def convolve(
-    x: keras.KerasTensor, convolution: Convolution, *, use_bias: bool, name: str, padding: str = "same"
+    x: keras.KerasTensor,
+    convolution: Convolution,
+    *,
+    use_bias: bool,
+    name: str,
+    padding: str = "same",
+    for_export: bool = False,
 ) -> keras.KerasTensor:
     """Applies one convolution, initialised for the ReLU behind it (He et al., 2015, https://arxiv.org/abs/1502.01852).
 
     Args:
         x: Feature map, `(batch, height, width, channels)`.
-        convolution: Kernel size, filters and stride.
+        convolution: Kernel size, filters, stride and groups.
         use_bias: Whether the convolution has a bias.
         name: The layer's name.
         padding: "same", or "valid" where the caller has padded.
+        for_export: Whether a grouped convolution is Keras's own layer, which is slow but loads everywhere.
 
     Returns:
         A feature map with `convolution.filters` channels.
@@ -91,10 +116,12 @@ def convolve(
         # odd batches crash). Dropping the pixels first that the convolution would skip gives the same numbers.
         x = keras.layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsample")(x)
         stride = 1
-    layer = keras.layers.Conv2D(
+    kind = keras.layers.Conv2D if for_export or convolution.groups == 1 else GroupedConv2D
+    layer = kind(
         convolution.filters,
         convolution.kernel,
         strides=stride,
+        groups=convolution.groups,
         padding=padding,
         use_bias=use_bias,
         kernel_initializer="he_normal",
@@ -115,3 +142,17 @@ def _project(x: keras.KerasTensor, block: ResidualBlock, config: ModelConfig) ->
     if config.has_projection_norm:
         x = normalize(x, config=config, name=f"{block.name}_projection_norm")
     return x
+
+
+def _gate(x: keras.KerasTensor, block: ResidualBlock, config: ModelConfig, *, position: str) -> keras.KerasTensor:
+    """Returns `x` gated where the block has its gate at this position, else as it is."""
+    if block.gate is None or config.se_position != position:
+        return x
+    return squeeze_excite(
+        x,
+        ratio=block.gate.ratio,
+        use_bias=config.se_bias,
+        name=f"{block.name}_se",
+        squeeze=config.squeeze,
+        excitation=config.excitation,
+    )

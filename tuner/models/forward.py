@@ -12,13 +12,18 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tuner.models.config import ModelConfig
-from tuner.models.plan import ResidualBlock, residual_blocks, stem_convolution
+from tuner.models.grouped import grouped_convolution
+from tuner.models.noise import Noise, branch_scales, feature_scales
+from tuner.models.plan import Convolution, ResidualBlock, has_stem_pool, residual_blocks, stem_convolutions
 
 __all__ = ["Statistics", "forward"]
 
 Statistics = dict[str, tf.Tensor]
 
 KERAS_EPSILON = 1e-7  # keras.layers.Normalization divides by no less
+
+_SQUEEZES = {"avg": tf.reduce_mean, "max": tf.reduce_max}
+_EXCITATIONS = {"sigmoid": tf.sigmoid, "tanh": tf.tanh, "relu": tf.nn.relu}
 
 
 class _Pass:
@@ -42,10 +47,14 @@ class _Pass:
         self._nothing = tf.zeros(0)
         self._biases: dict[int, tf.Tensor] = {}
 
-    def convolve(self, x: tf.Tensor, name: str, *, kernel: int, stride: int, padding: str = "SAME") -> tf.Tensor:
-        if kernel == 1 and stride > 1:  # see blocks.convolve
+    def convolve(self, x: tf.Tensor, name: str, convolution: Convolution, *, padding: str = "SAME") -> tf.Tensor:
+        kernel, stride = tf.cast(self.weights[f"{name}/kernel"], self.dtype), convolution.stride
+        if convolution.kernel == 1 and stride > 1:  # see blocks.convolve
             x, stride = x[:, ::stride, ::stride, :], 1
-        x = tf.nn.conv2d(x, tf.cast(self.weights[f"{name}/kernel"], self.dtype), stride, padding)
+        if convolution.groups > 1:
+            x = grouped_convolution(x, kernel, stride=stride, padding=padding)
+        else:
+            x = tf.nn.conv2d(x, kernel, stride, padding)
         return tf.nn.bias_add(x, tf.cast(self.weights[f"{name}/bias"], self.dtype)) if self.config.conv_bias else x
 
     def normalize(self, x: tf.Tensor, name: str) -> tf.Tensor:
@@ -74,28 +83,43 @@ class _Pass:
         x = tf.matmul(x, self.weights[f"{name}/kernel"])
         return tf.nn.bias_add(x, self.weights[f"{name}/bias"]) if bias else x
 
-    def block(self, x: tf.Tensor, block: ResidualBlock) -> tf.Tensor:
-        branch = x
+    def block(self, x: tf.Tensor, block: ResidualBlock, kept: tf.Tensor | None) -> tf.Tensor:
+        """A residual block; `kept` are the factors of the branch, `(batch,)`, where there is stochastic depth."""
+        branch = self.gated(x, block, position="pre")
         for number, convolution in enumerate(block.branch, start=1):
-            branch = self.convolve(
-                branch, f"{block.name}_conv{number}", kernel=convolution.kernel, stride=convolution.stride
-            )
+            branch = self.convolve(branch, f"{block.name}_conv{number}", convolution)
             branch = self.normalize(branch, f"{block.name}_norm{number}")
             if number < len(block.branch):
                 branch = tf.nn.relu(branch)
-        if self.config.se_ratio:
-            branch = self.squeeze_excite(branch, f"{block.name}_se")
+        branch = self.gated(branch, block, position="standard")
+        if kept is not None:
+            branch *= tf.cast(kept, self.dtype)[:, tf.newaxis, tf.newaxis, tf.newaxis]
         if block.projection:
-            x = self.convolve(x, f"{block.name}_projection", kernel=1, stride=block.projection.stride)
+            x = self.convolve(x, f"{block.name}_projection", block.projection)
             if self.config.has_projection_norm:
                 x = self.normalize(x, f"{block.name}_projection_norm")
-        return tf.nn.relu(x + branch)
+        x = self.gated(x, block, position="identity")
+        return self.gated(tf.nn.relu(x + branch), block, position="post")
 
-    def squeeze_excite(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        gate = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))
-        gate = tf.nn.relu(self.dense(gate, f"{name}_reduce", bias=self.config.se_bias))
-        gate = tf.sigmoid(self.dense(gate, f"{name}_expand", bias=self.config.se_bias))
-        return x * tf.cast(gate, self.dtype)[:, tf.newaxis, tf.newaxis, :]
+    def gated(self, x: tf.Tensor, block: ResidualBlock, *, position: str) -> tf.Tensor:
+        """Squeeze-and-excitation where the block has it at this position; else `x` as it is."""
+        if block.gate is None or self.config.se_position != position:
+            return x
+        name, bias = f"{block.name}_se", self.config.se_bias
+        scale = _SQUEEZES[self.config.squeeze](tf.cast(x, tf.float32), axis=(1, 2))
+        scale = tf.nn.relu(self.dense(scale, f"{name}_reduce", bias=bias))
+        scale = _EXCITATIONS[self.config.excitation](self.dense(scale, f"{name}_expand", bias=bias))
+        return x * tf.cast(scale, self.dtype)[:, tf.newaxis, tf.newaxis, :]
+
+    def stem(self, x: tf.Tensor) -> tf.Tensor:
+        for suffix, convolution in stem_convolutions(self.config).items():
+            padding = "SAME"
+            if convolution.stride > 1:  # see resnet._stem
+                around = [convolution.kernel // 2] * 2
+                x, padding = tf.pad(x, [[0, 0], around, around, [0, 0]]), "VALID"
+            x = self.convolve(x, f"stem_conv{suffix}", convolution, padding=padding)
+            x = tf.nn.relu(self.normalize(x, f"stem_norm{suffix}"))
+        return tf.nn.max_pool2d(x, 3, 2, "SAME") if has_stem_pool(self.config) else x
 
 
 def forward(
@@ -105,16 +129,19 @@ def forward(
     *,
     training: bool,
     dtype: tf.DType = tf.float32,
+    noise: Noise | None = None,
 ) -> tuple[tf.Tensor, Statistics]:
     """Computes the network.
 
     Args:
-        config: The network; its width and its ratio are taken from the weights, only whether there is a gate counts.
+        config: The network; width, ratio and cardinality are taken from the weights, the rates of stochastic depth and
+            dropout from `noise`: of these, only whether there are any counts.
         weights: Tensors by the names of `weight_specs`.
         images: `(batch, height, width, channels)`, float32.
         training: Whether batch normalisation uses the statistics of the batch.
         dtype: Type of the feature maps and of what convolutions multiply. Weights, statistics, means over a map, gates
             and logits are float32 whatever it is.
+        noise: What the random numbers of training follow from; None draws none.
 
     Returns:
         Logits `(batch, classes)`, and in training the mean and the biased variance of the batch, by the names of the
@@ -126,14 +153,13 @@ def forward(
         deviation = tf.maximum(tf.sqrt(tf.constant(config.variance)), KERAS_EPSILON)
         x = (x - tf.constant(config.mean)) / deviation
     x = tf.cast(x, dtype)
-    stem, padding = stem_convolution(config), "SAME"
-    if config.stem == "imagenet":
-        x, padding = tf.pad(x, [[0, 0], [3, 3], [3, 3], [0, 0]]), "VALID"
-    x = run.convolve(x, "stem_conv", kernel=stem.kernel, stride=stem.stride, padding=padding)
-    x = tf.nn.relu(run.normalize(x, "stem_norm"))
-    if config.stem == "imagenet":
-        x = tf.nn.max_pool2d(x, 3, 2, "SAME")
-    for block in residual_blocks(config):
-        x = run.block(x, block)
+    x = run.stem(x)
+    kept = None
+    if training and noise is not None and config.stochastic_depth:
+        kept = branch_scales(config, noise, images=tf.shape(images)[0])
+    for number, block in enumerate(residual_blocks(config)):
+        x = run.block(x, block, None if kept is None else kept[number])
     features = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))
+    if training and noise is not None and config.dropout:
+        features *= feature_scales(noise, features)
     return run.dense(features, "predictions", bias=True), run.statistics

@@ -1,7 +1,7 @@
 """The weights of a network by name, shape and initial value: what `resnet.build_model` creates, without creating it.
 
-Names are the paths of the Keras variables (`stage1_block1_conv1/kernel`), in the order in which Keras lists them layer
-by layer. NumPy only.
+Names are the paths of the Keras variables (`stage1_block1_conv1/kernel`), block by block in the order of branch, gate
+and shortcut. NumPy only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuner.models.config import ModelConfig
-from tuner.models.plan import gate_units, residual_blocks, stem_convolution
+from tuner.models.plan import Convolution, Gate, residual_blocks, stem_convolutions
 
 __all__ = ["WeightSpec", "initial_weights", "weight_specs"]
 
@@ -49,7 +49,7 @@ class WeightSpec:
 
 
 def weight_specs(config: ModelConfig) -> list[WeightSpec]:
-    """Returns the weights of a network, the trainable ones first, each group in the order of the layers."""
+    """Returns the weights of a network, the trainable ones first, each group in the order above."""
     specs = list(_specs(config))
     return [spec for spec in specs if spec.trainable] + [spec for spec in specs if not spec.trainable]
 
@@ -70,32 +70,35 @@ def initial_weights(config: ModelConfig, *, seed: int) -> dict[str, np.ndarray]:
 
 def _specs(config: ModelConfig) -> Iterator[WeightSpec]:
     channels = config.input_shape[2]
-    stem = stem_convolution(config)
-    yield from _convolution("stem_conv", stem.kernel, channels, stem.filters, bias=config.conv_bias)
-    yield from _norm("stem_norm", stem.filters)
-    channels = stem.filters
+    for suffix, convolution in stem_convolutions(config).items():
+        yield from _convolution(f"stem_conv{suffix}", convolution, channels, bias=config.conv_bias)
+        yield from _norm(f"stem_norm{suffix}", convolution.filters)
+        channels = convolution.filters
     for block in residual_blocks(config):
         inputs = channels
         for number, convolution in enumerate(block.branch, start=1):
-            name = f"{block.name}_conv{number}"
-            yield from _convolution(name, convolution.kernel, channels, convolution.filters, bias=config.conv_bias)
+            yield from _convolution(f"{block.name}_conv{number}", convolution, channels, bias=config.conv_bias)
             yield from _norm(f"{block.name}_norm{number}", convolution.filters)
             channels = convolution.filters
-        if config.se_ratio:
-            units = gate_units(channels, ratio=config.se_ratio)
-            yield from _dense(f"{block.name}_se_reduce", channels, units, bias=config.se_bias)
-            yield from _dense(f"{block.name}_se_expand", units, channels, bias=config.se_bias)
+        if block.gate:
+            yield from _gate(f"{block.name}_se", block.gate, bias=config.se_bias)
         if block.projection:
-            yield from _convolution(f"{block.name}_projection", 1, inputs, channels, bias=config.conv_bias)
+            yield from _convolution(f"{block.name}_projection", block.projection, inputs, bias=config.conv_bias)
             if config.has_projection_norm:
                 yield from _norm(f"{block.name}_projection_norm", channels)
     yield from _dense("predictions", channels, config.classes, bias=True)
 
 
-def _convolution(name: str, kernel: int, inputs: int, filters: int, *, bias: bool) -> Iterator[WeightSpec]:
-    yield WeightSpec(f"{name}/kernel", (kernel, kernel, inputs, filters), "he_normal")
+def _convolution(name: str, convolution: Convolution, inputs: int, *, bias: bool) -> Iterator[WeightSpec]:
+    kernel, filters = convolution.kernel, convolution.filters
+    yield WeightSpec(f"{name}/kernel", (kernel, kernel, inputs // convolution.groups, filters), "he_normal")
     if bias:
         yield WeightSpec(f"{name}/bias", (filters,), "zeros")
+
+
+def _gate(name: str, gate: Gate, *, bias: bool) -> Iterator[WeightSpec]:
+    yield from _dense(f"{name}_reduce", gate.channels, gate.units, bias=bias)
+    yield from _dense(f"{name}_expand", gate.units, gate.channels, bias=bias)
 
 
 def _dense(name: str, inputs: int, units: int, *, bias: bool) -> Iterator[WeightSpec]:

@@ -1,0 +1,156 @@
+"""The ablation of a tiny study: trained, killed, continued, and refused where there is nothing to compare."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tuner import ablate, search
+from tuner.ablation import read_trainings
+
+ROOT = Path(__file__).parents[1]
+DEADLINE_SECONDS = 240
+
+SPACE = '''"""One block with a choice of gates, for a test."""
+
+MAX_EPOCHS = 1
+BATCH_SIZE = 256
+
+
+def declare(hp):
+    hp.Fixed("stages", 1)
+    hp.Fixed("blocks_1", 1)
+    hp.Fixed("width", 4)
+    hp.Choice("se_ratio", [%s])
+    hp.Float("learning_rate", 0.05, 0.5, default=0.1)
+'''
+
+
+def _search(results, name, ratios):
+    space = results / f"{name}.py"
+    space.write_text(SPACE % ratios)
+    fixed = ["--space", str(space), "--algorithm", "random", "--workers", "0", "--quiet"]
+    assert search.main([*fixed, "--study", name, "--results-dir", str(results), "--trials", "2"]) == 0
+
+
+@pytest.fixture(scope="module")
+def results(digits, tmp_path_factory):
+    """A folder with two studies: one with gates, and one without."""
+    folder = tmp_path_factory.mktemp("results")
+    _search(folder, "gated", "2, 4")
+    _search(folder, "bare", "0")
+    return folder
+
+
+@pytest.fixture
+def call(results, capsys):
+    """Runs the command and returns its exit status and what it printed."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        status = ablate.main([*arguments, "--results-dir", str(results), "--workers", "0"])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def _tables(results):
+    with (results / "gated" / "ablation.csv").open(newline="") as file:
+        return {(row["table"], row["variant"]): row for row in csv.DictReader(file)}
+
+
+@pytest.mark.slow
+def test_tables_of_a_study_and_more_seeds_later(call, results):
+    trainings = results / "gated" / "ablation-trainings.csv"
+    status, out, err = call("gated", "--tables", "se", "ratio", "--seeds", "2")
+    assert status == 0
+    assert "Compares  3 networks with 2 seeds each" in out
+    assert "Trainings 6 of 1 epochs; 0 are there already" in out
+    assert err.count("training ") == 6
+    assert "SE        brings " in out
+    assert (results / "gated" / "ablation.md").read_text() in out
+    rows = _tables(results)
+    assert list(rows) == [("se", "with"), ("se", "without"), ("ratio", "2"), ("ratio", "4")]
+    assert int(rows["se", "without"]["params"]) < int(rows["ratio", "4"]["params"]) < int(rows["ratio", "2"]["params"])
+    first = read_trainings(trainings)
+    assert len({training.seed for training in first}) == 2
+
+    status, out, err = call("--study", "gated", "--tables", "se", "--seeds", "3", "--quiet")
+    assert status == 0
+    assert "Trainings 2 of 1 epochs; 4 are there already" in out
+    assert err == ""
+    assert read_trainings(trainings)[:6] == first
+    assert {row["seeds"] for row in _tables(results).values()} == {"3"}
+
+    trainings.unlink()  # the same seeds give the same scores
+    assert call("gated", "--tables", "se", "--seeds", "2")[0] == 0
+    again = {(t.network, t.seed): (t.val_accuracy, t.val_loss) for t in read_trainings(trainings)}
+    assert again.items() <= {(t.network, t.seed): (t.val_accuracy, t.val_loss) for t in first}.items()
+
+
+@pytest.mark.slow
+def test_killed_ablation_goes_on(call, results):
+    trainings = results / "gated" / "ablation-trainings.csv"
+    trainings.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "tuner.ablate", "gated", "--tables", "position", "--seeds", "2", "--workers", "0"]
+    with subprocess.Popen([*command, "--results-dir", str(results)], cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        until = time.monotonic() + DEADLINE_SECONDS
+        while len(read_trainings(trainings)) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    killed = read_trainings(trainings)
+    assert 2 <= len(killed) < 8
+    status, out, _ = call("gated", "--tables", "position", "--seeds", "2")
+    assert status == 0
+    assert f"Trainings {8 - len(killed)} of 1 epochs; {len(killed)} are there already" in out
+    assert len(read_trainings(trainings)) == 8
+    assert [name for _, name in _tables(results)] == ["standard", "pre", "post", "identity"]
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_scores(call, results):
+    trainings = results / "gated" / "ablation-trainings.csv"
+    scores = []
+    for workers in ("0", "2"):
+        trainings.unlink(missing_ok=True)
+        arguments = ["gated", "--quick", "--seeds", "2", "--results-dir", str(results), "--workers", workers]
+        assert ablate.main(arguments) == 0
+        scores.append({(t.network, t.seed): t.val_loss for t in read_trainings(trainings)})
+    assert scores[0] == scores[1]
+
+
+def test_study_without_gates_is_refused(call):
+    status, _, err = call("bare")
+    assert status == 1
+    assert err.startswith("Error: No run of the study has squeeze-and-excitation")
+    assert len(err.splitlines()) == 1
+
+
+def test_unknown_study_is_refused_with_the_nearest(call):
+    status, _, err = call("gatd")
+    assert status == 1
+    assert "There is no study 'gatd'" in err
+    assert "Did you mean 'gated'?" in err
+
+
+def test_broken_file_is_refused_before_anything_is_trained(call, results):
+    path = results / "gated" / "ablation-trainings.csv"
+    path.write_text("something else\n1\n")
+    try:
+        status, out, err = call("gated")
+    finally:
+        path.unlink()
+    assert (status, out) == (1, "")
+    assert "is not what an ablation wrote" in err
+
+
+def test_quick_and_tables_contradict_each_other(capsys):
+    assert ablate.main(["--quick", "--tables", "ratio"]) == 2
+    assert "--quick has the table se only" in capsys.readouterr().err

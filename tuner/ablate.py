@@ -1,0 +1,229 @@
+"""What did squeeze-and-excitation buy? The best run of a study with SE, beside the same run without and with other SE.
+
+python -m tuner.ablate [STUDY]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuner import command
+from tuner.ablation import (
+    TITLES,
+    Comparison,
+    Training,
+    compare,
+    read_trainings,
+    to_csv,
+    to_markdown,
+    write,
+    write_trainings,
+)
+from tuner.errors import UsageError
+from tuner.leaderboard import number
+
+if TYPE_CHECKING:
+    from tuner.crew import Crew
+    from tuner.hypermodel import SEResNetHyperModel
+    from tuner.messages import Progress, Task
+    from tuner.records import Run
+    from tuner.study import Study
+    from tuner.variants import Variant
+
+__all__ = ["ablate", "main"]
+
+DEFAULT_SEEDS, QUICK_SEEDS = 5, 3
+
+_EXAMPLES = """examples:
+  python -m tuner.ablate                           the newest study in results/, all tables, 5 seeds
+  python -m tuner.ablate my-study --quick          only with and without SE, 3 seeds
+  python -m tuner.ablate my-study --tables ratio position --seeds 10
+
+writes results/<study>/: ablation.md, ablation.csv (the tables), ablation-trainings.csv (every training; the same
+command goes on from there)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What is compared: rows of tables, and the trainings that they need, each network once a seed."""
+
+    found: Variant
+    variants: list[Variant]
+    seeds: list[int]
+    epochs: int
+
+    def wanted(self) -> list[tuple[Variant, int]]:
+        """Returns what is to be trained: the configuration that was found first, then the rest in their order."""
+        networks: dict[str, Variant] = {}
+        for variant in [self.found, *self.variants]:
+            networks.setdefault(variant.network, variant)
+        return [(variant, seed) for variant in networks.values() for seed in self.seeds]
+
+    def covers(self, training: Training) -> bool:
+        """Whether a training belongs to the comparison."""
+        networks = {self.found.network, *(variant.network for variant in self.variants)}
+        return training.network in networks and training.seed in self.seeds and training.epochs == self.epochs
+
+
+def ablate(arguments: argparse.Namespace) -> None:
+    """Study -> best run with SE -> variants -> trainings on the training split -> tables of validation accuracy."""
+    if arguments.quick and arguments.tables:
+        raise UsageError("--quick has the table se only; leave it out, or leave --tables out.")
+    # Here and not above, because --help must not wait for TensorFlow and Optuna.
+    from tuner.staff import Staffing, open_crew, prepare, settle
+    from tuner.study import find_study
+
+    staffing = Staffing(workers=arguments.workers)
+    results = Path(arguments.results_dir)
+    study = find_study(results, arguments.named or arguments.study, arguments.storage)
+    prepare(staffing)  # workers import TensorFlow while this process does
+    command.import_tensorflow()
+    from tuner.hypermodel import SEResNetHyperModel
+    from tuner.messages import Session
+    from tuner.storage import locked
+    from tuner.variants import best_gated_run
+
+    run = best_gated_run(study.records(), study.config.direction)
+    folder = results / study.name
+    read_trainings(folder / "ablation-trainings.csv")  # what is wrong with it shows before anything starts
+    session = Session.of(study.config, arguments.data_dir)
+    with locked(folder), open_crew(staffing, session) as crew:
+        hypermodel = SEResNetHyperModel.of(session, crew.facts)
+        plan = _plan(arguments, study, run, hypermodel=hypermodel)
+        _print_plan(study, run, plan)
+        if staffing.workers is None:
+            _, workers = settle(staffing, crew, run.last.hyperparameters)
+            print(f"Workers   {workers}", flush=True)
+        trainings = _train(crew, plan, folder / "ablation-trainings.csv", hypermodel=hypermodel, arguments=arguments)
+    rows = compare(plan.variants, filter(plan.covers, trainings), found=plan.found.network)
+    text = to_markdown(rows, title=f"Ablation of run {run.number} of {study.name}")
+    write(folder / "ablation.csv", to_csv(rows))
+    write(folder / "ablation.md", text)
+    print(f"\n{text}")
+    _print_verdict(rows)
+    print(f"Files     {folder / 'ablation.md'}, {folder / 'ablation.csv'}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command."""
+    arguments = _parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    resume = shlex.join(["python", "-m", "tuner.ablate", *given])
+    return command.run(lambda: ablate(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
+
+
+def _plan(arguments: argparse.Namespace, study: Study, run: Run, *, hypermodel: SEResNetHyperModel) -> _Plan:
+    from tuner.training import derived_seed
+    from tuner.variants import variants_of
+
+    tables = ["se"] if arguments.quick else arguments.tables or list(TITLES)
+    seeds = arguments.seeds or (QUICK_SEEDS if arguments.quick else DEFAULT_SEEDS)
+    values = run.last.hyperparameters
+    return _Plan(
+        found=variants_of(values, ["se"], build=hypermodel.model_config)[0],
+        variants=variants_of(values, dict.fromkeys(tables), build=hypermodel.model_config),
+        # Fresh ones: with its own seed, the best run of many was lucky.
+        seeds=[derived_seed(study.config.seed, "ablation", place) for place in range(seeds)],
+        epochs=run.epochs,
+    )
+
+
+def _train(
+    crew: Crew, plan: _Plan, path: Path, *, hypermodel: SEResNetHyperModel, arguments: argparse.Namespace
+) -> list[Training]:
+    """Trains what the file has not got, and returns all that it has then."""
+    from tuner.messages import Task
+    from tuner.rounds import train_all
+
+    held = read_trainings(path)
+    done = {(training.network, training.seed) for training in held if plan.covers(training)}
+    wanted = [(variant, seed) for variant, seed in plan.wanted() if (variant.network, seed) not in done]
+    print(f"Trainings {len(wanted)} of {plan.epochs} epochs; {len(done)} are there already", flush=True)
+
+    def ended(place: int, progress: Progress) -> None:
+        variant, seed = wanted[place]
+        training = _training(variant, tasks[place], progress, hypermodel=hypermodel)
+        held.append(training)
+        write_trainings(held, path)
+        if not arguments.quiet:
+            what = f"{variant.table} {variant.name}  seed {plan.seeds.index(seed)}"
+            told = f"{training.status}  val_accuracy {training.val_accuracy:.4f}  {training.seconds:.1f} s"
+            print(f"training {len(held) - before}/{len(wanted)}  {what}  {told}", file=sys.stderr)
+
+    before = len(held)
+    tasks = [
+        Task(hyperparameters=variant.hyperparameters, initial_epoch=0, epochs=plan.epochs, seed=seed, keep=False)
+        for variant, seed in wanted
+    ]
+    train_all(crew, tasks, ended)
+    return held
+
+
+def _training(variant: Variant, task: Task, progress: Progress, *, hypermodel: SEResNetHyperModel) -> Training:
+    from tuner.models import cost
+
+    size = cost(hypermodel.model_config(variant.hyperparameters))
+    accuracy, loss = (progress.curve.get(name, [math.nan])[-1] for name in ("val_accuracy", "val_loss"))
+    return Training(
+        network=variant.network,
+        seed=task.seed,
+        epochs=task.epochs,
+        status=progress.status,
+        val_accuracy=accuracy,
+        val_loss=loss,
+        seconds=round(progress.seconds, 3),
+        params=size.params,
+        macs=size.macs,
+        hyperparameters=json.dumps(dict(variant.hyperparameters)),
+    )
+
+
+def _print_plan(study: Study, run: Run, plan: _Plan) -> None:
+    scored = f"{study.config.objective} {run.score:.4f} after {run.epochs} epochs"
+    print(f"Ablation  run {run.number} of {study.name}: {scored}")
+    values = (f"{name} {number(value)}" for name, value in run.last.hyperparameters.items())
+    print(f"          {', '.join(values)}")
+    print(f"Compares  {len(plan.wanted()) // len(plan.seeds)} networks with {len(plan.seeds)} seeds each")
+
+
+def _print_verdict(rows: Sequence[Comparison]) -> None:
+    """Prints what SE brings, where the tables say it."""
+    from tuner.variants import WITHOUT
+
+    for row in rows:
+        if row.variant == WITHOUT and row.difference is not None:
+            interval = "" if row.low is None or row.high is None else f" (95 %: {-row.high:+.4f} to {-row.low:+.4f})"
+            print(f"SE        brings {-row.difference:+.4f} validation accuracy{interval}, {row.seeds} seeds")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tuner.ablate",
+        description="Trains the best run with SE again, without it and with other SE, and compares their accuracies.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_study_argument(parser)
+    parser.add_argument("--study", dest="named", metavar="NAME", help="the same as STUDY")
+    parser.add_argument("--tables", nargs="+", choices=list(TITLES), metavar="TABLE", help=f"of {', '.join(TITLES)}")
+    parser.add_argument("--quick", action="store_true", help=f"only table se, with {QUICK_SEEDS} seeds")
+    parser.add_argument(
+        "--seeds", type=command.positive, metavar="N", help=f"trainings of each network (default: {DEFAULT_SEEDS})"
+    )
+    parser.add_argument("--workers", type=command.nonnegative, metavar="N", help="processes; 0: train in this one")
+    command.add_training_flags(parser)
+    command.add_study_flags(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

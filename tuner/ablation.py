@@ -1,0 +1,226 @@
+"""What came of an ablation: its trainings in a file, and the tables that follow from them. Nothing here trains."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import os
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner.errors import StudyError
+from tuner.records import COMPLETED
+
+if TYPE_CHECKING:
+    from tuner.variants import Variant
+
+__all__ = [
+    "TITLES",
+    "Comparison",
+    "Training",
+    "compare",
+    "paired_interval",
+    "read_trainings",
+    "to_csv",
+    "to_markdown",
+    "write",
+    "write_trainings",
+]
+
+CONFIDENCE = 0.95
+
+# Tables by name, numbered as in Hu et al., 2018, https://arxiv.org/abs/1709.01507.
+TITLES = {
+    "se": "With and without SE",
+    "ratio": "Reduction ratio (the paper's table 10)",
+    "squeeze": "Squeeze (table 11)",
+    "excitation": "Excitation (table 12)",
+    "stage": "Stages with SE (table 13)",
+    "position": "Position in the block (table 14)",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """One finished training.
+
+    Args:
+        network: Short name of the network (`Variant.network`).
+        seed: Seed of the training.
+        epochs: Epochs that it was asked for.
+        status: How it ended, as in `tuner.records`.
+        val_accuracy: Validation accuracy at the last epoch; NaN where the training did not get there.
+        val_loss: Validation loss at the last epoch; NaN likewise.
+        seconds: Wall time.
+        params: Weights of the network.
+        macs: Multiply-accumulates of one image's forward pass.
+        hyperparameters: Values by name, as JSON.
+    """
+
+    network: str
+    seed: int
+    epochs: int
+    status: str
+    val_accuracy: float
+    val_loss: float
+    seconds: float
+    params: int
+    macs: int
+    hyperparameters: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One row of the tables: a variant beside the configuration that was found.
+
+    Args:
+        table: Name of the table.
+        variant: Name of the row.
+        params: Weights of the network.
+        macs: Multiply-accumulates of one image's forward pass.
+        seeds: Trainings that have a partner of the same seed on the other side.
+        accuracy: Mean validation accuracy of these; None without any.
+        difference: Mean of (variant - found), seed by seed; None for the configuration itself or without pairs.
+        low: Lower end of the 95 % interval of the difference; None with fewer than two pairs.
+        high: Upper end.
+        failed: Trainings that diverged or ended otherwise without a score.
+    """
+
+    table: str
+    variant: str
+    params: int
+    macs: int
+    seeds: int
+    accuracy: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    failed: int
+
+
+def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
+    """Returns Student's 95 % interval of the mean of paired differences; None for fewer than two.
+
+    It holds as far as the differences are about normal, and for one comparison: of twenty between equals, one interval
+    leaves zero out.
+
+    Reference: Student, 1908, "The probable error of a mean", Biometrika 6.
+    """
+    count = len(differences)
+    if count < 2:
+        return None
+    from scipy.stats import t  # half a second
+
+    mean, spread = statistics.fmean(differences), statistics.stdev(differences)
+    half = float(t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * spread / math.sqrt(count)
+    return mean - half, mean + half
+
+
+def compare(variants: Iterable[Variant], trainings: Iterable[Training], *, found: str) -> list[Comparison]:
+    """Returns the rows of the tables.
+
+    Args:
+        variants: The rows' configurations.
+        trainings: Those of the seeds and epochs that are compared.
+        found: The network of the configuration that was found.
+    """
+    by_network: dict[str, dict[int, Training]] = {}
+    for training in trainings:
+        by_network.setdefault(training.network, {})[training.seed] = training
+    base = _scores(by_network.get(found, {}))
+    return [_row(variant, by_network[variant.network], base, found) for variant in variants]
+
+
+def _row(variant: Variant, trainings: dict[int, Training], base: dict[int, float], found: str) -> Comparison:
+    scores = _scores(trainings)
+    pairs = sorted(scores.keys() & base.keys())
+    differences = [scores[seed] - base[seed] for seed in pairs] if variant.network != found else []
+    low, high = paired_interval(differences) or (None, None)
+    some = next(iter(trainings.values()))
+    return Comparison(
+        table=variant.table,
+        variant=variant.name,
+        params=some.params,
+        macs=some.macs,
+        seeds=len(pairs),
+        accuracy=statistics.fmean(scores[seed] for seed in pairs) if pairs else None,
+        difference=statistics.fmean(differences) if differences else None,
+        low=low,
+        high=high,
+        failed=len(trainings) - len(scores),
+    )
+
+
+def _scores(trainings: dict[int, Training]) -> dict[int, float]:
+    return {seed: t.val_accuracy for seed, t in trainings.items() if t.status == COMPLETED}
+
+
+def read_trainings(path: Path) -> list[Training]:
+    """Returns the trainings that a file holds; none where there is no file.
+
+    Raises:
+        StudyError: If it is no such file.
+    """
+    if not path.exists():
+        return []
+    types: dict[str, Callable[[str], Any]] = dict.fromkeys(("seed", "epochs", "params", "macs"), int)
+    types |= dict.fromkeys(("val_accuracy", "val_loss", "seconds"), float)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [Training(**{name: types.get(name, str)(value) for name, value in row.items()}) for row in rows]
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"{path} is not what an ablation wrote ({error}); move it away to begin anew.") from error
+
+
+def write_trainings(trainings: Sequence[Training], path: Path) -> None:
+    """Writes the trainings, one a line, under a temporary name that is then renamed."""
+    write(path, _csv(Training, trainings))
+
+
+def to_csv(rows: Sequence[Comparison]) -> str:
+    """Returns all tables as CSV, one row a line."""
+    return _csv(Comparison, rows)
+
+
+def to_markdown(rows: Sequence[Comparison], *, title: str) -> str:
+    """Returns all tables in Markdown, with how to read them."""
+    text = [f"# {title}\n"]
+    for table in dict.fromkeys(row.table for row in rows):
+        text.append(f"\n## {TITLES[table]}\n\n| {' | '.join(_HEADER)} |\n|{' ---: |' * len(_HEADER)}\n")
+        text += [f"| {' | '.join(_cells(row))} |\n" for row in rows if row.table == table]
+    return "".join([*text, f"\n{_NOTE}"])
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file under a temporary name that is then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+_HEADER = ("variant", "val_accuracy", "difference", "95 % interval", "seeds", "failed", "params", "macs")
+_NOTE = """Validation accuracy at the last epoch, mean over the seeds. A difference is variant minus the configuration
+that was found, which has a dash, from trainings of equal seeds (the same order of images); its interval is Student's.
+Of twenty comparisons between equals, about one interval leaves zero out. The test split was not looked at.
+"""
+
+
+def _cells(row: Comparison) -> list[str]:
+    interval = "-" if row.low is None or row.high is None else f"{row.low:+.4f} to {row.high:+.4f}"
+    difference = "-" if row.difference is None else f"{row.difference:+.4f}"
+    accuracy = "-" if row.accuracy is None else f"{row.accuracy:.4f}"
+    counts = [str(row.seeds), str(row.failed), f"{row.params:,}", f"{row.macs:,}"]
+    return [row.variant, accuracy, difference, interval, *counts]
+
+
+def _csv(kind: Any, rows: Sequence[Any]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(kind)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(row) for row in rows)
+    return text.getvalue()

@@ -1,0 +1,65 @@
+"""The random numbers of training: which branches and which features a step leaves out.
+
+They follow from the seed of the training and the number of the step alone, so that a continued training draws what one
+that was never interrupted would, on any device and with any number of threads (Philox counts; it keeps no state).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tuner.models.config import ModelConfig
+from tuner.models.plan import residual_blocks
+
+__all__ = ["Noise", "branch_scales", "feature_scales"]
+
+_BRANCHES, _FEATURES = 0, 1  # streams of one step
+
+
+class Noise(NamedTuple):
+    """What the random numbers of a training step follow from.
+
+    Args:
+        seed: Seed of the training and number of the step, `(2,)`, int32.
+        stochastic_depth: Chance that the last block's branch is left out, scalar, float32, in [0, 1).
+        dropout: Chance that a feature is left out, scalar, float32, in [0, 1).
+    """
+
+    seed: tf.Tensor
+    stochastic_depth: tf.Tensor
+    dropout: tf.Tensor
+
+
+def branch_scales(config: ModelConfig, noise: Noise, *, images: tf.Tensor) -> tf.Tensor:
+    """Returns the factors of the branches of all blocks, `(blocks, images)`.
+
+    A factor is 0 for a branch that is left out and 1 / p for one that is kept with chance p, so that evaluation, which
+    keeps all, needs no factor. The paper leaves a block out for a whole batch and multiplies by p in evaluation; here
+    each image draws for itself, as stock Keras's Dropout with a noise shape does.
+
+    Args:
+        config: The network.
+        noise: What they follow from.
+        images: Number of images, scalar, int32.
+
+    Reference: Huang et al., 2016, https://arxiv.org/abs/1603.09382, section 3.
+    """
+    shares = tf.constant([block.drop_share for block in residual_blocks(config)])
+    rates = shares * noise.stochastic_depth
+    return _scales(noise, _BRANCHES, shape=tf.stack([tf.size(rates), images]), rates=rates[:, tf.newaxis])
+
+
+def feature_scales(noise: Noise, features: tf.Tensor) -> tf.Tensor:
+    """Returns the factors of features, of the shape of `features`: 0, or 1 / p for one that is kept with chance p.
+
+    Reference: Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html, section 10 (scaled in training).
+    """
+    return _scales(noise, _FEATURES, shape=tf.shape(features), rates=noise.dropout)
+
+
+def _scales(noise: Noise, stream: int, *, shape: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:
+    seed = tf.random.experimental.stateless_fold_in(noise.seed, stream, alg="philox")
+    drawn = tf.random.stateless_uniform(shape, seed, alg="philox")  # in [0, 1), so a rate of 0 leaves nothing out
+    return tf.cast(drawn >= rates, tf.float32) / (1.0 - rates)
