@@ -35,7 +35,7 @@ LAYERS = {
         *("crew", "cluster", "launch", "staff", "plan", "request"),
     ],
     4: ["exporter", "reopen", "selector", "leaderboard", "display"],
-    5: ["search", "select", "predict", "data.__main__", "__main__"],
+    5: ["search", "select", "predict", "data.__main__", "models.__main__", "__main__"],
 }
 LAYER = {module: number for number, modules in LAYERS.items() for module in modules}
 
@@ -70,7 +70,7 @@ OPTUNA_COLUMN = [
     "enqueue",
     "warm_start",
 ]
-COMMANDS = ["tuner.search", "tuner.leaderboard", "tuner.select", "tuner.predict", "tuner.data"]
+COMMANDS = ["tuner.search", "tuner.leaderboard", "tuner.select", "tuner.predict", "tuner.data", "tuner.models"]
 
 
 @functools.cache
@@ -200,6 +200,7 @@ def test_package_lists_all_commands():
     listed = [line.split()[2] for line in out.splitlines() if line.startswith("  python -m ")]
     assert listed == COMMANDS
     runnable = {name for name, path in _files().items() if 'if __name__ == "__main__":' in path.read_text()}
-    assert runnable - {"__main__", "reopen"} == {name.removeprefix("tuner.") for name in COMMANDS} - {"data"} | {
-        "data.__main__"
+    packages = {"data", "models"}
+    assert runnable - {"__main__", "reopen"} == {name.removeprefix("tuner.") for name in COMMANDS} - packages | {
+        f"{package}.__main__" for package in packages
     }

@@ -6,6 +6,7 @@ COMMANDS = {
     "tuner.select": "retrain the best run, test it once, export it",
     "tuner.predict": "name what is on images, from an export alone",
     "tuner.data": "prepare data sets",
+    "tuner.models": "list the networks that have a name, with their size and published errors",
 }
 
 
