@@ -48,7 +48,7 @@ LAYERS = {
         *("crew", "cluster", "launch", "staff", "plan", "request", "constraints", "rounds"),
     ],
     4: ["exporter", "reopen", "selector", "retest", "leaderboard", "display", "variants", "ablation"],
-    5: ["search", "select", "ablate", "predict", "data.__main__", "__main__"],
+    5: ["search", "select", "ablate", "predict", "data.__main__", "models.__main__", "__main__"],
 }
 LAYER = {module: number for number, modules in LAYERS.items() for module in modules}
 
@@ -86,7 +86,10 @@ OPTUNA_COLUMN = [
     "enqueue",
     "warm_start",
 ]
-COMMANDS = ["tuner.search", "tuner.leaderboard", "tuner.select", "tuner.ablate", "tuner.predict", "tuner.data"]
+COMMANDS = [
+    *("tuner.search", "tuner.leaderboard", "tuner.select", "tuner.ablate", "tuner.predict"),
+    *("tuner.data", "tuner.models"),
+]
 
 
 @functools.cache
@@ -216,6 +219,7 @@ def test_package_lists_all_commands():
     listed = [line.split()[2] for line in out.splitlines() if line.startswith("  python -m ")]
     assert listed == COMMANDS
     runnable = {name for name, path in _files().items() if 'if __name__ == "__main__":' in path.read_text()}
-    assert runnable - {"__main__", "reopen"} == {name.removeprefix("tuner.") for name in COMMANDS} - {"data"} | {
-        "data.__main__"
+    packages = {"data", "models"}
+    assert runnable - {"__main__", "reopen"} == {name.removeprefix("tuner.") for name in COMMANDS} - packages | {
+        f"{package}.__main__" for package in packages
     }

@@ -7,6 +7,7 @@ COMMANDS = {
     "tuner.ablate": "compare the best run with itself without SE, and with other SE",
     "tuner.predict": "name what is on images, from an export alone",
     "tuner.data": "prepare data sets",
+    "tuner.models": "list the networks that have a name, with their size and published errors",
 }
 
 
