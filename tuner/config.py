@@ -31,7 +31,7 @@ ALGORITHMS = (
     *("auto", "mobster", "freeze-thaw", "asha", "bohb", "priorband", "one-epoch", "hyperband"),
     *("tpe", "gp", "cmaes", "nsga2", "bayesian", "random", "grid"),
 )
-DEFAULT_ALGORITHM = "hyperband"
+DEFAULT_ALGORITHM = "auto"
 WITH_RUNGS = ("auto", "mobster", "freeze-thaw", "asha", "bohb", "priorband", "hyperband")  # those that take --eta
 WITH_MIN_EPOCHS = (*WITH_RUNGS, "one-epoch")
 WITH_WARM_START = (

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import keras
@@ -43,7 +44,7 @@ def test_moving_statistics_are_not_trainable():
 
 def test_built_network_counts_as_its_config_does():
     config = ModelConfig(input_shape=(9, 7, 3), classes=5, blocks=(1, 1), width=8, block="bottleneck")
-    assert count(build_model(config)) == cost(config)
+    assert count(build_model(config)) == dataclasses.replace(cost(config), peak_activation_bytes=0)
 
 
 def test_shared_layer_and_nested_model_compute_at_every_call_and_weigh_once():

@@ -32,7 +32,7 @@ def count(model: keras.Model) -> Cost:
     Returns:
         The counts. Multiply-accumulates are those of dense layers and of all kinds of convolutions, also grouped and
         depthwise ones: each weight of a kernel once per output position, so the zeros of the padding count. Other
-        layers count as none.
+        layers count as none. Feature maps are not measured: `peak_activation_bytes` is 0.
 
     Raises:
         UsageError: If the model has no graph, or an image size is open.
