@@ -220,7 +220,17 @@ class TestDriver:
 
         def start():
             file = tmp_path / "stderr"
-            command = [sys.executable, "-m", "tuner.search", "--space", "tiny", "--workers", "2"]
+            command = [
+                sys.executable,
+                "-m",
+                "tuner.search",
+                "--space",
+                "tiny",
+                "--algorithm",
+                "hyperband",
+                "--workers",
+                "2",
+            ]
             command += ["--study", "mine", "--results-dir", str(tmp_path)]
             environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
             with file.open("w") as stderr:

@@ -199,7 +199,18 @@ class TestBudgets:
     def test_checkpoints_stay_within_their_budget(self, results):
         """What two workers are writing at the moment comes on top."""
         limit = 100_000
-        flags = ["--space", "tiny", "--max-epochs", "9", "--workers", "2", "--disk-budget", f"{limit // 1000}k"]
+        flags = [
+            "--space",
+            "tiny",
+            "--algorithm",
+            "hyperband",
+            "--max-epochs",
+            "9",
+            "--workers",
+            "2",
+            "--disk-budget",
+            f"{limit // 1000}k",
+        ]
         process = _start(*flags, "--study", "small", "--results-dir", results)
         sizes, files = [0], [0]
 
