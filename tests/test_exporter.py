@@ -14,6 +14,7 @@ import pytest
 from tuner import exporter
 from tuner.card import Card, DataSummary, ValidationScore
 from tuner.errors import ExportError
+from tuner.models.grouped import GroupedConv2D
 
 LABELS = ["ant", "bee", "cat"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
@@ -216,6 +217,15 @@ def test_difference_within_tolerance_replaces_the_earlier_export(model, card, ea
     assert report.differences["model.keras"] == pytest.approx(exporter.TOLERANCE / 2, rel=0.1)
     assert [path.name for path in earlier.parent.iterdir()] == ["model"]
     assert {path.name for path in earlier.iterdir()} == FILES
+
+
+def test_grouped_convolutions_are_exported_as_stock_layers(card, tmp_path):
+    model = _model(GroupedConv2D(4, 3, groups=2), keras.layers.BatchNormalization(), keras.layers.ReLU())
+    report = _export(model, tmp_path / "model", card)  # re-opened without the package
+    assert set(report.differences) == {"model.keras", "saved_model"}
+    loaded = keras.models.load_model(tmp_path / "model" / "model.keras")
+    assert not any(isinstance(layer, GroupedConv2D) for layer in loaded.layers)
+    assert [layer.groups for layer in loaded.layers if isinstance(layer, keras.layers.Conv2D)] == [1, 2]
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=repr)

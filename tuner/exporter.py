@@ -68,7 +68,8 @@ def export(
 
     Args:
         model: Takes raw images 0..255, `(batch, height, width, channels)`, and returns `(batch, classes)`
-            probabilities; stock Keras layers only. It may be compiled with anything and is not changed.
+            probabilities; stock Keras layers only, or our grouped convolutions. It may be compiled with anything and is
+            not changed.
         directory: The export to be; an earlier export there is replaced, anything else refused.
         labels: Class names in the order of the probabilities.
         probe_images: The images that are compared, uint8, `(batch, height, width, channels)`, at least one.
@@ -144,11 +145,15 @@ def _write_models(model: Any, directory: Path) -> None:
     """Writes both forms of the model into the new `directory`."""
     import keras
 
+    from tuner.models.stock import has_grouped, with_stock_layers
+
     # `.keras` files keep the compile state whatever `include_optimizer` says, and `clone_model` copies it; a loss of
     # ours could not be loaded without this package. A new model over the same layers has none.
     bare = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     directory.mkdir()
-    bare.save(directory / "model.keras")
+    # A SavedModel holds the operations alone, and those of the stock layer are ten times slower.
+    stock = with_stock_layers(bare) if has_grouped(bare) else bare
+    stock.save(directory / "model.keras")
     bare.export(str(directory / "saved_model"), format="tf_saved_model", verbose=False)
 
 

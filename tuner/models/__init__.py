@@ -22,9 +22,9 @@ from tuner.models.presets import build, preset
 if TYPE_CHECKING:
     from tuner.models.blocks import squeeze_excite
     from tuner.models.counting import count
-    from tuner.models.families.grouped import with_stock_layers
     from tuner.models.insertion import add_se
     from tuner.models.resnet import build_model
+    from tuner.models.stock import with_stock_layers
 
 __all__ = [
     "Cost",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 
 from tuner.models.blocks import convolve
-from tuner.models.families.grouped import GroupedConv2D
+from tuner.models.grouped import GroupedConv2D
 from tuner.models.plan import Convolution
 
 __all__ = ["conv_norm", "conv_norm_relu"]
