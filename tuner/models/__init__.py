@@ -44,7 +44,7 @@ _KERAS = {
     "build_model": "resnet",
     "count": "counting",
     "squeeze_excite": "blocks",
-    "with_stock_layers": "families.grouped",
+    "with_stock_layers": "stock",
 }
 
 

@@ -31,7 +31,9 @@ class GroupedConv2D(keras.layers.Conv2D):
         if len({*self.strides}) > 1 or len({*self.kernel_size}) > 1 or {*self.dilation_rate} != {1}:
             return super().convolution_op(inputs, kernel)
         kernel = tf.convert_to_tensor(kernel)
-        return grouped_convolution(inputs, kernel, stride=self.strides[0], padding=self.padding.upper())
+        maps = grouped_convolution(inputs, kernel, stride=self.strides[0], padding=self.padding.upper())
+        # TensorFlow would fuse a bias with the convolution, for which it has no grouped kernel.
+        return tf.ensure_shape(maps, self.compute_output_shape(inputs.shape))
 
 
 def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, *, stride: int = 1, padding: str = "SAME") -> tf.Tensor:
