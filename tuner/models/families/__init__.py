@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from tuner.errors import UsageError
@@ -50,7 +52,12 @@ def build_family(
         UsageError: If the image is too small for the network, or a number is out of range.
     """
     _check(name, classes=classes, se_ratio=se_ratio)
-    sizes = {"input_shape": tuple(input_shape), "classes": classes, "se_ratio": se_ratio, "se_bias": se_bias}
+    sizes: dict[str, Any] = {
+        "input_shape": tuple(input_shape),
+        "classes": classes,
+        "se_ratio": se_ratio,
+        "se_bias": se_bias,
+    }
     title = name if se_ratio else name.removeprefix("se_")
     if name in RESNEXTS:
         model = build_resnext(RESNEXTS[name], name=title, **sizes)
