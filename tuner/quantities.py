@@ -49,10 +49,7 @@ def count(text: str) -> int:
 
 def milliseconds(text: str) -> float:
     """Returns a number above 0, for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no time in milliseconds; write a number above 0, such as 2.5")
     return number
@@ -60,13 +57,18 @@ def milliseconds(text: str) -> float:
 
 def share(text: str) -> float:
     """Returns a number above 0 and up to 1, for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = _number(text)
     if not 0 < number <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share; write a number above 0 and up to 1, such as 0.5")
     return number
+
+
+def _number(text: str) -> float:
+    """Returns a number; 0, which no quantity may be, where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def describe_seconds(seconds: float) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
-from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
+from tuner.oracles.encoding import Encoding, default_values, values_key
 from tuner.oracles.history import History, Seen, observations
 from tuner.oracles.moves import Move, Rung
 
@@ -127,20 +127,12 @@ class StudyOracle(keras_tuner.Oracle):
         tried = self._tried()
         if len(tried) > len(self.enqueue):
             return None
-        queue = [default_values(self.hyperparameters), *map(self._completed, self.enqueue)]
+        queue = [default_values(self.hyperparameters, given) for given in (None, *self.enqueue)]
         return next((values for values in queue if self._is_new(values, tried)), None)
 
     def _is_new(self, values: Mapping[str, Any], tried: Set[str] | None = None) -> bool:
         """Whether values are allowed and not among those tried; `tried` saves counting them again."""
         return self.drawing.allows(values) and values_key(values) not in (self._tried() if tried is None else tried)
-
-    def _completed(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns a configuration with defaults for what it leaves out, and without what is not active in it."""
-        completed: dict[str, Any] = {}
-        for entry in self.hyperparameters.space:
-            if is_active(entry, completed):
-                completed[entry.name] = values.get(entry.name, entry.default)
-        return completed
 
     def _untried(self, values: dict[str, Any] | None) -> dict[str, Any] | None:
         """Returns allowed values that were not tried: those proposed, or random ones; None where there are none.

@@ -185,14 +185,13 @@ def is_active(entry: Any, values: Values) -> bool:
     )
 
 
-def default_values(space: keras_tuner.HyperParameters) -> dict[str, Any]:
-    """Returns the default of every hyperparameter that is active among the defaults."""
-    defaults = keras_tuner.HyperParameters()
+def default_values(space: keras_tuner.HyperParameters, given: Values | None = None) -> dict[str, Any]:
+    """Returns given values and defaults for what they leave out, of all hyperparameters that are active among these."""
+    values: dict[str, Any] = {}
     for entry in space.space:
-        defaults.merge([entry])
-        if defaults.is_active(entry):
-            defaults.values[entry.name] = entry.default
-    return dict(defaults.values)
+        if is_active(entry, values):
+            values[entry.name] = (given or {}).get(entry.name, entry.default)
+    return values
 
 
 def values_key(values: Values) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from tuner.oracles.base import Move
-from tuner.oracles.encoding import values_key
 from tuner.oracles.history import Run
 from tuner.oracles.learning import Belief, LearningOracle, ends_of, expected_gain
 from tuner.oracles.surrogate import Points
@@ -30,8 +29,7 @@ class FreezeThaw(LearningOracle):
     new configuration may begin at any rung, and a run may go on to any: what counts is the knowledge gradient of its
     final score, divided by the epochs.
 
-    With ten seeds on five problems it was better than `auto` at 16 R and more, and worse before; its table stands in
-    `benchmarks/README.md`.
+    Until 8 R it was better than `auto` on two of five problems and worse on three (`benchmarks/README.md`).
 
     Args:
         options: See `RungOracle`.
@@ -45,8 +43,7 @@ class FreezeThaw(LearningOracle):
         self._exploited = 0  # epochs
 
     def _move(self, rng: np.random.Generator) -> Move | None:
-        ended = sum(bool(run.scores) and not run.has_failed for run in self.history)
-        if not self.encoding.dimensions or ended < FIRST_RUNS:
+        if not self.encoding.dimensions or self._num_scored() < FIRST_RUNS:
             return self._begun(self._new_values(rng), self._first_epochs())
         belief = self._learn()
         run = self._favourite(belief)
@@ -78,6 +75,8 @@ class FreezeThaw(LearningOracle):
         """Returns the move with the largest knowledge gradient for an epoch."""
         assert self._surrogate is not None, "the belief comes from it"
         points = self._candidates(belief, rng)
+        if self.is_allowed is not None:  # before they are narrowed
+            points = points[[self.is_allowed(self.encoding.values(point)) for point in points]]
         if not len(points):
             return self._begun(self._new_values(rng), self._first_epochs())
         features = self.encoding.features(points)
@@ -100,7 +99,7 @@ class FreezeThaw(LearningOracle):
             if row >= len(kept):
                 return Move(self.rungs[rung], run=runs[row - len(kept)])
             values = self.encoding.values(points[kept[row]])
-            if values_key(values) not in self.history.keys:
+            if self._is_new(values):
                 return Move(self.rungs[rung], values=values)
         return self._begun(self._new_values(rng), self._first_epochs())
 

@@ -66,6 +66,10 @@ class LearningOracle(RungOracle, abc.ABC):
         self._features_of: dict[str, np.ndarray] = {}
         self._encoded: Encoding | None = None
 
+    def _num_scored(self) -> int:
+        """Returns how many runs have a score and have not failed."""
+        return sum(bool(run.scores) and not run.has_failed for run in self.history)
+
     def _learn(self) -> Belief:
         """Fits the model to all scores; a running trial counts as if it ended as expected."""
         if self._surrogate is None or self._encoded is not self.encoding:
@@ -96,7 +100,7 @@ class LearningOracle(RungOracle, abc.ABC):
         return Belief(live, *self._surrogate.predict(ends))
 
     def _candidates(self, belief: Belief, rng: np.random.Generator) -> np.ndarray:
-        """Returns random points and changes of the best runs', those that are allowed, `(n, dimensions)`."""
+        """Returns random points and changes of the best runs', `(n, dimensions)`."""
         dimensions = self.encoding.dimensions
         points = [rng.random((CANDIDATES, dimensions))]
         is_choice = np.array([not is_ordered(entry) or hasattr(entry, "ordered") for entry in self.encoding.free])
@@ -106,10 +110,7 @@ class LearningOracle(RungOracle, abc.ABC):
             moved = np.clip(parent + step * rng.standard_normal(parent.shape), 0.0, 1.0)
             moved = np.where(is_choice, rng.random(parent.shape), moved)
             points.append(np.where(rng.random(parent.shape) < max(0.4, 1 / dimensions), moved, parent))
-        found = self.encoding.snapped(np.concatenate(points))
-        if self.is_allowed is None:
-            return found
-        return found[[self.is_allowed(self.encoding.values(point)) for point in found]]
+        return self.encoding.snapped(np.concatenate(points))
 
     def _left(self, epochs: int) -> float:
         """Returns what is left of a training: 1 at the lowest rung, 0 at the full budget."""

@@ -26,7 +26,7 @@ class Mobster(LearningOracle):
     epochs. The default and what is enqueued begin with the fewest epochs, and go on as all others do when a first run
     is through.
 
-    It is `auto`: of what was tried on five problems it is the one that is bad on none (`benchmarks/README.md`).
+    It is `auto`: of all that was tried on five problems it has the best mean rank (`benchmarks/README.md`).
 
     Args:
         options: See `RungOracle`.
@@ -38,7 +38,7 @@ class Mobster(LearningOracle):
     @property
     def start_epochs(self) -> int:
         """Epochs of a new run's first trial."""
-        return self.rungs[max(0, len(self.rungs) - RUNGS)]
+        return self.rungs[-RUNGS:][0]
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         run = self._promoted() or self._left_behind()
@@ -54,14 +54,12 @@ class Mobster(LearningOracle):
         return next((run for run in waiting if not run.has_failed), None)
 
     def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
-        ended = len(self.warm_start) + sum(bool(run.scores) and not run.has_failed for run in self.history)
-        if not self.encoding.dimensions or ended < FIRST_RUNS or rng.random() < RANDOM_SHARE:
+        scored = len(self.warm_start) + self._num_scored()
+        if not self.encoding.dimensions or scored < FIRST_RUNS or rng.random() < RANDOM_SHARE:
             return self._random_values(rng)
         belief = self._learn()
         assert self._surrogate is not None, "the belief comes from it"
         points = self._candidates(belief, rng)
-        if not len(points):
-            return self._random_values(rng)
         means, deviations = self._surrogate.predict(ends_of(self.encoding.features(points)))
         best = belief.means.max(initial=means.min())
         for place in np.argsort(-expected_gain(means - best, deviations), kind="stable"):
@@ -71,8 +69,5 @@ class Mobster(LearningOracle):
         return self._random_values(rng)
 
     def _planned_rungs(self, trials: int) -> list[Rung]:
-        ladder = self.rungs[max(0, len(self.rungs) - RUNGS) :]
-        before = [0, *ladder[:-1]]
-        planned = [Rung(trials // self.eta**k, a, b) for k, (a, b) in enumerate(zip(before, ladder, strict=True))]
-        first = [Rung(min(trials, 1), 0, self.rungs[0])] if self.start_epochs > self.rungs[0] else []
-        return [rung for rung in first + planned if rung.trials]
+        waits = trials > 0 and self.start_epochs > self.rungs[0]
+        return [Rung(1, 0, self.rungs[0])] * waits + self._ladder(trials, self.rungs[-RUNGS:])

@@ -43,8 +43,12 @@ class RungOracle(HistoryOracle, abc.ABC):
         return self._planned_rungs(trials)
 
     def _planned_rungs(self, trials: int) -> list[Rung]:
-        before = [0, *self.rungs[:-1]]
-        planned = [Rung(trials // self.eta**k, a, b) for k, (a, b) in enumerate(zip(before, self.rungs, strict=True))]
+        return self._ladder(trials, self.rungs)
+
+    def _ladder(self, trials: int, rungs: list[int]) -> list[Rung]:
+        """Returns the rungs that so many runs get to, of which 1/eta go on from each."""
+        before = [0, *rungs[:-1]]
+        planned = [Rung(trials // self.eta**k, a, b) for k, (a, b) in enumerate(zip(before, rungs, strict=True))]
         return [rung for rung in planned if rung.trials]
 
     def _fits(self, planned: list[Rung], most_epochs: int | None) -> bool:

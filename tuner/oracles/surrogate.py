@@ -108,8 +108,8 @@ class Surrogate:
 
     def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Returns mean and standard deviation of the noise-free scores, each `(n,)`."""
-        across = self._covariance(self._parts(self._seen, points), self.scales)
-        reduced = solve_triangular(self._factor, across, lower=True)
+        across = self._across(points)
+        reduced = self._reduced(across)
         variance = self._covariance(self._paired(points, points), self.scales) - np.sum(reduced**2, axis=0)
         return across.T @ self._solved, np.sqrt(np.maximum(variance, 1e-10))
 
@@ -123,7 +123,7 @@ class Surrogate:
             looks: Where they would be seen, row for row.
             best: The one that they are compared with, `(1,)`.
         """
-        of_ends, of_looks, of_best = (self._reduced(points) for points in (ends, looks, best))
+        of_ends, of_looks, of_best = (self._reduced(self._across(points)) for points in (ends, looks, best))
         shared = self._covariance(self._paired(ends, looks), self.scales) - np.sum(of_ends * of_looks, axis=0)
         of_other = self._covariance(self._parts(best, looks), self.scales)[0] - of_best[:, 0] @ of_looks
         own = self._covariance(self._paired(looks, looks), self.scales) - np.sum(of_looks**2, axis=0)
@@ -153,8 +153,11 @@ class Surrogate:
     def _noise(self) -> float:
         return math.exp(2 * self.scales[self._count + SCALES.index("noise")]) + JITTER
 
-    def _reduced(self, points: Points) -> np.ndarray:
-        across = self._covariance(self._parts(self._seen, points), self.scales)
+    def _across(self, points: Points) -> np.ndarray:
+        """Returns the covariance of what was seen with points, `(seen, n)`."""
+        return self._covariance(self._parts(self._seen, points), self.scales)
+
+    def _reduced(self, across: np.ndarray) -> np.ndarray:
         return solve_triangular(self._factor, across, lower=True)
 
     def _covariance(self, parts: Parts, scales: np.ndarray) -> np.ndarray:
