@@ -1,6 +1,7 @@
 """A search space is found by name or file, and a broken one says where and why."""
 
 import pytest
+from oracles.driving import require_package
 
 from tuner.config import SearchConfig
 from tuner.errors import SpaceError
@@ -123,6 +124,7 @@ def test_broken_declaration_says_why(body, message, write):
 @pytest.mark.parametrize("algorithm", sorted(ORACLES))
 @pytest.mark.parametrize("name", SHIPPED)
 def test_proposals_in_shipped_space_are_complete_and_begin_with_its_default(name, algorithm):
+    require_package(algorithm)
     hp = declare(load_space(name))
     oracle = make_oracle(SearchConfig(space=name, algorithm=algorithm, max_epochs=9, batch_size=64), hp)
     hypermodel = SEResNetHyperModel(name, (32, 32, 3), classes=10, max_epochs=9, steps_per_epoch=20)

@@ -1,12 +1,23 @@
 """Spaces and a driver that all tests of oracles share: it answers in place of a training."""
 
 import dataclasses
+import importlib.util
 import math
 from collections.abc import Callable
 
 import keras_tuner
+import pytest
 
 MAX_EPOCHS = 9
+
+# Packages of their own, which `pip install` brings on demand.
+NEEDS = {"gp": "torch", "cmaes": "cmaes"}
+
+
+def require_package(algorithm):
+    """Skips a test of an algorithm whose package is not installed."""
+    if algorithm in NEEDS and importlib.util.find_spec(NEEDS[algorithm]) is None:
+        pytest.skip(f"{NEEDS[algorithm]} is not installed")
 
 
 def flat():

@@ -1,6 +1,6 @@
 """Every oracle keeps the contract of a `keras_tuner.Oracle`, and the promises of this program on top of it."""
 
-import importlib.util
+import importlib
 import json
 import math
 import re
@@ -19,6 +19,7 @@ from oracles.driving import (
     narrow,
     own,
     rare,
+    require_package,
     score_of,
     six_values,
 )
@@ -27,8 +28,6 @@ from tuner.oracles import ORACLES, make_oracle
 from tuner.oracles.base import HistoryOracle
 from tuner.oracles.encoding import default_values, is_active, values_key
 
-# Their own packages, which `pip install` brings on demand.
-NEEDS = {"gp": "torch", "cmaes": "cmaes"}
 OWN = [name for name in ORACLES if issubclass(ORACLES[name], HistoryOracle)]
 # Trials of a short search. After 10 and 9 trials, these two fit a Gaussian process for each.
 TRIALS = {"gp": 12, "bayesian": 9}
@@ -51,8 +50,7 @@ def _one_thread():
 
 
 def _oracle(algorithm, hp=None, *, direction="max", **options):
-    if algorithm in NEEDS and importlib.util.find_spec(NEEDS[algorithm]) is None:
-        pytest.skip(f"{NEEDS[algorithm]} is not installed")
+    require_package(algorithm)
     if algorithm == "gp":
         importlib.import_module("torch").set_num_threads(1)
     objective = keras_tuner.Objective("val_score", direction)

@@ -3,6 +3,7 @@
 import keras_tuner
 import pytest
 
+from oracles.driving import require_package
 from tuner.config import ALGORITHMS, WITH_MIN_EPOCHS, WITH_RUNGS, WITH_WARM_START, SearchConfig
 from tuner.errors import UsageError
 from tuner.oracles import DEFAULT_BUDGETS, ORACLES, make_oracle, takes
@@ -126,6 +127,7 @@ def test_space_of_one_configuration_is_tried_once(algorithm, reason):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_queue_follows_the_default_and_is_completed(algorithm):
+    require_package(algorithm)
     found = _drive(_oracle(algorithm, trials=4, enqueue=({"width": 40}, {"learning_rate": 1})), 4)
     first = [values for values in map(_own, found) if values != _own(found[0])]
     assert _own(found[0]) == {"width": 16, "learning_rate": 0.1}
@@ -140,4 +142,5 @@ def test_queue_of_another_space_is_refused(algorithm):
 
 @pytest.mark.parametrize("algorithm", WITH_WARM_START)
 def test_what_was_seen_is_handed_on(algorithm):
+    require_package(algorithm)
     assert [(known.epochs, known.goodness) for known in _oracle(algorithm, seen=SEEN).warm_start] == [(3, 0.5)]

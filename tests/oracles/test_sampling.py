@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 import pytest
 
-from oracles.driving import MAX_EPOCHS, SPACES, Drive, conditional, flat, own
+from oracles.driving import MAX_EPOCHS, SPACES, Drive, conditional, flat, own, require_package
 from tuner.errors import UsageError
 from tuner.oracles import ORACLES
 from tuner.oracles.encoding import Encoding, values_key
@@ -127,8 +127,7 @@ def test_nothing_is_logged_and_the_verbosity_stays(caplog):
 
 @pytest.mark.parametrize("algorithm", ["tpe", "bohb", "cmaes", "nsga2", "priorband", "one-epoch", "asha"])
 def test_warm_start_may_hold_what_the_space_does_not(algorithm):
-    if algorithm == "cmaes":
-        pytest.importorskip("cmaes")
+    require_package(algorithm)
     rng = np.random.default_rng(0)
     strange = {"optimizer": "rmsprop", "width": -3, "other": "x"}
     seen = [Seen({**values, **(strange if i % 5 == 0 else {})}, MAX_EPOCHS, float(rng.random()))
