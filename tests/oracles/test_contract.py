@@ -217,8 +217,7 @@ class TestContract:
         assert [own(values) for values in drive.proposals] == [{**default_values(flat()), **each} for each in queue]
 
     def test_plan_holds_as_many_trials_as_allowed(self, algorithm):
-        if algorithm in NEEDS:
-            _oracle(algorithm)
+        require_package(algorithm)
         config = SearchConfig(space="tiny", max_epochs=MAX_EPOCHS, batch_size=64, algorithm=algorithm, trials=5)
         oracle = make_oracle(config, flat())
         assert sum(rung.trials for rung in oracle.schedule()) == 5
