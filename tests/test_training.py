@@ -1,6 +1,7 @@
 """Training is exact: in pieces as in one, after another configuration as in a fresh network, and as Keras does it."""
 
 import dataclasses
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,20 @@ def validation(stripes):
 
 def _bits(state):
     return state.epoch, state.seed, [array.tobytes() for array in [*state.weights, *state.optimizer]]
+
+
+class _Interrupting:
+    """A program that is interrupted in its first training step, as TensorFlow is while it traces one."""
+
+    def __init__(self, program):
+        self.evaluate = program.evaluate
+        self._train, self._pressed = program.train, False
+
+    def train(self, *args):
+        if not self._pressed:
+            self._pressed = True
+            signal.raise_signal(signal.SIGINT)
+        return self._train(*args)
 
 
 def _epochs(network, data, count):
@@ -442,6 +457,15 @@ def test_deadline_that_has_passed_gives_the_epoch_up(networks, train, monkeypatc
     with pytest.raises(TrialTimeout):
         network.train_epoch(train, deadline=0.0)
     assert (network.step, network.epoch) == (1, 0)
+
+
+def test_ctrl_c_waits_for_the_end_of_a_step(networks, train):
+    network = Network(_architecture(), networks["sgd"].program)
+    network.program = _Interrupting(network.program)
+    network.reset(RECIPE, seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        network.train_epoch(train)
+    assert network.step == 1
 
 
 def test_loss_that_is_not_finite_ends_the_epoch_early(networks, train, monkeypatch):

@@ -23,6 +23,7 @@ from tuner.batches import AnyImages, Batch
 from tuner.checkpoint import TrainingState
 from tuner.errors import TunerError
 from tuner.hardware import available_cores
+from tuner.interrupts import held_interrupt
 from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
 from tuner.program import Layout, Program, State, Structure, hyperparameters
@@ -188,7 +189,8 @@ class Network:
         """Returns the mean loss and accuracy of a step over batches."""
         sums = tf.zeros(3)
         for number, batch in enumerate(batches):
-            sums = step(batch, sums)
+            with held_interrupt():
+                sums = step(batch, sums)
             if on_batch is not None:
                 on_batch(number, _means_of(sums))
             if (number + 1) % STEPS_BETWEEN_CHECKS == 0:

@@ -1,0 +1,42 @@
+"""Ctrl-C where it can do no harm. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+__all__ = ["held_interrupt"]
+
+
+@contextlib.contextmanager
+def held_interrupt() -> Iterator[None]:
+    """Lets Ctrl-C wait until the end of the block; a second one does not wait.
+
+    TensorFlow crashes (2.21, a segmentation fault) where an exception comes out of nothing while it records a gradient,
+    as it does when a training step is traced. In another thread than the main one, which no Ctrl-C reaches, it does
+    nothing.
+
+    Raises:
+        KeyboardInterrupt: At the end of the block, where Ctrl-C was pressed in it.
+    """
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+        yield
+        return
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted:
+            previous(number, frame)
+        noted.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if noted:
+            previous(signal.SIGINT, None)
