@@ -106,12 +106,12 @@ def test_killed_ablation_goes_on(call, results):
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGKILL)
     killed = read_trainings(trainings)
-    assert 2 <= len(killed) < 8
+    assert 2 <= len(killed) < 10
     status, out, _ = call("gated", "--tables", "position", "--seeds", "2")
     assert status == 0
-    assert f"Trainings {8 - len(killed)} of 1 epochs; {len(killed)} are there already" in out
-    assert len(read_trainings(trainings)) == 8
-    assert [name for _, name in _tables(results)] == ["standard", "pre", "post", "identity"]
+    assert f"Trainings {10 - len(killed)} of 1 epochs; {len(killed)} are there already" in out
+    assert len(read_trainings(trainings)) == 10
+    assert [name for _, name in _tables(results)] == ["standard", "pre", "post", "identity", "inner"]
 
 
 @pytest.mark.slow

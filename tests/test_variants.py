@@ -79,7 +79,7 @@ def test_stages_are_compared_one_by_one():
     [
         ("squeeze", "squeeze", ["max", "avg"]),
         ("excitation", "excitation", ["relu", "tanh", "sigmoid"]),
-        ("position", "se_position", ["standard", "pre", "post", "identity"]),
+        ("position", "se_position", ["standard", "pre", "post", "identity", "inner"]),
     ],
 )
 def test_choice_is_the_only_thing_that_differs(table, field, choices):

@@ -40,7 +40,7 @@ TITLES = {
     "squeeze": "Squeeze (table 11)",
     "excitation": "Excitation (table 12)",
     "stage": "Stages with SE (table 13)",
-    "position": "Position in the block (table 14)",
+    "position": "Position in the block (tables 14 and 15)",
 }
 
 

@@ -119,7 +119,7 @@ TABLES: dict[str, Callable[[Values, ModelConfig], list[tuple[str, Values]]]] = {
     "squeeze": _choices("squeeze", "max", "avg"),  # table 11
     "excitation": _choices("excitation", "relu", "tanh", "sigmoid"),  # table 12
     "stage": _stages,  # table 13
-    "position": _choices("se_position", "standard", "pre", "post", "identity"),  # table 14
+    "position": _choices("se_position", "standard", "pre", "post", "identity", "inner"),  # tables 14 and 15
 }
 
 

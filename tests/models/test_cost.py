@@ -31,7 +31,7 @@ def _configs(draw):
         width=draw(st.integers(1, 9)),
         se_ratio=draw(st.one_of(ratios, st.tuples(*[ratios] * len(blocks)))),
         se_stages=draw(st.one_of(st.none(), st.sets(st.integers(1, len(blocks))).map(lambda s: tuple(sorted(s))))),
-        se_position=draw(st.sampled_from(["standard", "pre", "post", "identity"])),
+        se_position=draw(st.sampled_from(["standard", "pre", "post", "identity", "inner"])),
         squeeze=draw(st.sampled_from(["avg", "max"])),
         excitation=draw(st.sampled_from(["sigmoid", "tanh", "relu"])),
         stem=draw(st.sampled_from(["small", "imagenet", "deep"])),

@@ -115,7 +115,9 @@ def test_training_gives_the_gradients_and_the_moving_statistics_of_the_keras_mod
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("position", "squeeze", "excitation"),
-    list(itertools.product(["standard", "pre", "post", "identity"], ["avg", "max"], ["sigmoid", "tanh", "relu"])),
+    list(
+        itertools.product(["standard", "pre", "post", "identity", "inner"], ["avg", "max"], ["sigmoid", "tanh", "relu"])
+    ),
 )
 @pytest.mark.parametrize("knobs", [{}, {"block": "bottleneck", "cardinality": 2, "stem": "deep"}], ids=["", "groups"])
 def test_every_gate_in_every_place_trains_as_in_keras(position, squeeze, excitation, knobs):

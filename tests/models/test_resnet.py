@@ -97,9 +97,10 @@ def test_momentum_and_epsilon_reach_every_batch_norm():
         ("pre", "stage1_block1_relu", "stage2_block1_conv1"),
         ("post", "stage2_block1_relu", "pool"),
         ("identity", "stage2_block1_projection", "stage2_block1_add"),
+        ("inner", "stage2_block1_relu1", "stage2_block1_conv2"),
     ],
 )
-def test_gate_stands_where_figure_5_of_the_paper_has_it(position, before, behind):
+def test_gate_stands_where_the_paper_has_it(position, before, behind):
     config = ModelConfig(
         input_shape=(8, 8, 3), classes=2, blocks=(1, 1), width=4, stem="small", se_stages=(2,), se_position=position
     )
@@ -108,6 +109,12 @@ def test_gate_stands_where_figure_5_of_the_paper_has_it(position, before, behind
     inputs = model.get_layer(behind).input
     assert scale.input[0] is model.get_layer(before).output
     assert any(tensor is scale.output for tensor in (inputs if isinstance(inputs, list) else [inputs]))
+
+
+def test_inner_gate_of_a_bottleneck_is_that_of_its_3x3_convolution():
+    config = ModelConfig(input_shape=(8, 8, 3), block="bottleneck", se_position="inner", **_SMALL)
+    scale = build_model(config).get_layer("stage1_block1_se_scale")
+    assert scale.input[0].shape[-1] == config.width
 
 
 def test_shortcut_of_a_gated_branch_is_not_gated():

@@ -76,6 +76,8 @@ def residual_block(
         branch = normalize(branch, config=config, name=f"{block.name}_norm{number}")
         if number < len(block.branch):
             branch = keras.layers.ReLU(name=f"{block.name}_relu{number}")(branch)
+        if number == len(block.branch) - 1:
+            branch = _gate(branch, block, config, position="inner")
     branch = _gate(branch, block, config, position="standard")
     if config.stochastic_depth and not for_export:
         # The whole branch of an image or nothing of it.

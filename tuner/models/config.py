@@ -15,7 +15,7 @@ _CHOICES = {
     "block": ("basic", "bottleneck"),
     "stem": ("small", "imagenet", "deep"),
     "stride_position": ("first", "middle"),
-    "se_position": ("standard", "pre", "post", "identity"),
+    "se_position": ("standard", "pre", "post", "identity", "inner"),
     "squeeze": ("avg", "max"),
     "excitation": ("sigmoid", "tanh", "relu"),
 }
@@ -46,8 +46,9 @@ class ModelConfig:
             entry a stage.
         se_stages: Numbers of the stages whose blocks have squeeze-and-excitation, from 1, ascending; None means all.
         se_position: Where a block has its gate (Hu et al., 2018, figure 5): "standard" (end of the branch), "pre"
-            (beginning of the branch), "post" (behind addition and ReLU) or "identity" (the shortcut, behind its
-            projection, so that the gate is as wide as a standard one).
+            (beginning of the branch), "post" (behind addition and ReLU), "identity" (the shortcut, behind its
+            projection, so that the gate is as wide as a standard one) or "inner" (behind the ReLU in front of the
+            branch's last convolution, so that of a bottleneck it gates the 3x3 convolution, table 15).
         squeeze: How a gate sees a channel: its mean ("avg") or its largest value ("max"; table 11).
         excitation: What ends a gate: "sigmoid", "tanh" or "relu" (table 12).
         stem: "small" (3x3 convolution, stride 1), "imagenet" (7x7, stride 2, then 3x3 max-pooling, stride 2) or "deep"
@@ -85,7 +86,7 @@ class ModelConfig:
     group_width: int | None = None
     se_ratio: int | tuple[int, ...] = 16
     se_stages: tuple[int, ...] | None = None
-    se_position: Literal["standard", "pre", "post", "identity"] = "standard"
+    se_position: Literal["standard", "pre", "post", "identity", "inner"] = "standard"
     squeeze: Literal["avg", "max"] = "avg"
     excitation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
     stem: Literal["small", "imagenet", "deep"] = "imagenet"

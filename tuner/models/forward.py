@@ -91,6 +91,8 @@ class _Pass:
             branch = self.normalize(branch, f"{block.name}_norm{number}")
             if number < len(block.branch):
                 branch = tf.nn.relu(branch)
+            if number == len(block.branch) - 1:
+                branch = self.gated(branch, block, position="inner")
         branch = self.gated(branch, block, position="standard")
         if kept is not None:
             branch *= tf.cast(kept, self.dtype)[:, tf.newaxis, tf.newaxis, tf.newaxis]

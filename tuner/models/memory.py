@@ -102,6 +102,8 @@ class _Walk:
             branch = self._pointwise(self._convolve(branch, convolution))
             if number < len(block.branch):
                 branch = self._pointwise(branch)
+            if number == len(block.branch) - 1:
+                branch = self._gated(branch, block, position="inner")
         branch = self._gated(branch, block, position="standard")
         if block.projection:
             x = self._convolve(x, block.projection)

@@ -108,10 +108,11 @@ def residual_blocks(config: ModelConfig) -> Iterator[ResidualBlock]:
             number += 1
             stride = 2 if stage > 0 and block == 0 else 1
             is_projected = stride != 1 or channels != out_channels
-            gated = channels if config.se_position == "pre" else out_channels
+            branch = _branch(config, stage, stride=stride)
+            gated = {"pre": channels, "inner": branch[-2].filters}.get(config.se_position, out_channels)
             yield ResidualBlock(
                 name=f"stage{stage + 1}_block{block + 1}",
-                branch=_branch(config, stage, stride=stride),
+                branch=branch,
                 projection=Convolution(1, out_channels, stride) if is_projected else None,
                 gate=Gate(gated, ratio) if ratio else None,
                 drop_share=number / sum(config.blocks),
