@@ -12,7 +12,7 @@
 | `se_ratio` | channels per gate unit (r in the paper); 0 leaves SE out | 16 |
 | `se_ratio_1`, `se_ratio_2`, ... | the same, for one stage only | `se_ratio` |
 | `se_stages` | stages that have SE: `all`, or a text of their numbers such as `2,3` | `all` |
-| `se_position` | `standard` (end of the branch), `pre` (its beginning), `post` (behind ReLU), `identity`, `inner` | `standard` |
+| `se_position` | `standard` (end of the branch), `pre`, `inner`, `post` (behind ReLU) or `identity` | `standard` |
 | `squeeze` | what SE sees of a channel: `avg` or `max` | `avg` |
 | `excitation` | what ends a gate: `sigmoid`, `tanh` or `relu` | `sigmoid` |
 | `cardinality` | groups of the 3x3 convolution of `bottleneck` blocks (ResNeXt); nothing to `basic` ones | 1 |
