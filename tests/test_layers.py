@@ -32,6 +32,7 @@ LAYERS = {
     ],
     2: [
         "program",
+        "splitting",
         "training",
         "networks",
         "callbacks",
@@ -59,6 +60,7 @@ KERAS_COLUMN = [
     "recipe",
     "checkpoint",
     "program",
+    "splitting",
     "training",
     "batches",
     "networks",

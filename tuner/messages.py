@@ -118,7 +118,7 @@ class Progress:
         images_per_second: Training images over the time of the last epoch, or None.
         wait_seconds: Time from the end of the worker's last trial to the first step of this one; None for its first.
         memory: Bytes of memory that the worker holds.
-        message: What went wrong, or an empty text.
+        message: What went wrong, or what else a person should know, or an empty text.
     """
 
     status: str

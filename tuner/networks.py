@@ -14,6 +14,7 @@ from tuner.hardware import resident_memory
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Measurement, Session
 from tuner.program import Program, Structure
+from tuner.splitting import Splits
 from tuner.training import Architecture, Network
 
 __all__ = ["Networks"]
@@ -35,6 +36,7 @@ class Networks:
     def __init__(self, session: Session) -> None:
         self.session = session
         self._programs: collections.OrderedDict[Structure, Program] = collections.OrderedDict()
+        self._splits = Splits()
 
     def network(self, hypermodel: SEResNetHyperModel, hyperparameters: Mapping[str, Any]) -> Network:
         """Returns the network that hyperparameters ask for, with compiled steps where its structure was met before."""
@@ -50,7 +52,7 @@ class Networks:
             self._make_room()
             self._programs[structure] = Program(structure)
         self._programs.move_to_end(structure)
-        return Network(architecture, self._programs[structure])
+        return Network(architecture, self._programs[structure], splits=self._splits)
 
     def measure(
         self,

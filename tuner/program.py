@@ -19,7 +19,7 @@ from tuner.models.noise import Noise
 from tuner.models.weights import WeightSpec, weight_specs
 from tuner.recipe import OPTIMIZER_SLOTS, PAPER_MOMENTUM
 
-__all__ = ["Layout", "Program", "State", "Structure", "hyperparameters"]
+__all__ = ["Carry", "Layout", "Program", "State", "Structure", "hyperparameters"]
 
 # keras.optimizers.AdamW's defaults.
 ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
@@ -89,10 +89,10 @@ def hyperparameters(
     return tf.constant([*recipe, stochastic_depth, dropout, high, low, average_momentum], tf.float32)
 
 
-def _noise(hyper: Any) -> Noise:
+def _noise(hyper: Any, place: Any | None) -> Noise:
     """Returns what the random numbers of a step follow from."""
     step, high, low = tf.cast(hyper[3], tf.int32), tf.cast(hyper[6], tf.int32), tf.cast(hyper[7], tf.int32)
-    return Noise(tf.stack([high * _SEED_PART + low, step]), stochastic_depth=hyper[4], dropout=hyper[5])
+    return Noise(tf.stack([high * _SEED_PART + low, step]), stochastic_depth=hyper[4], dropout=hyper[5], place=place)
 
 
 class State(NamedTuple):
@@ -109,6 +109,20 @@ class State(NamedTuple):
     slots: Any
     statistics: Any
     average: Any
+
+
+class Carry(NamedTuple):
+    """What the parts of a batch have brought so far, as tensors.
+
+    Args:
+        gradient: Sum of the gradients, each weighted by the part's share of the batch, `(params,)`.
+        statistics: The same of the means and variances of the parts, `(n,)`, as `State.statistics`.
+        sums: Summed loss, hits and images, `(3,)`.
+    """
+
+    gradient: Any
+    statistics: Any
+    sums: Any
 
 
 class Layout:
@@ -154,7 +168,11 @@ class Program:
         train: One step: `(state, layout tensors, images, labels, chosen, hyperparameters, sums) -> (state, sums)`, on
             the images whose numbers are in `chosen`. `hyperparameters` are what `hyperparameters` makes of a moment;
             `sums` are summed loss, hits and images, `(3,)`.
-        evaluate: The same of the averaged weights, without training: `-> sums`.
+        accumulate: A part of a step: `(carry, state, layout tensors, images, labels, chosen, place, hyperparameters) ->
+            carry`, on the images in `chosen`; `place` is the number of the first of them in the batch and the images
+            of that, `(2,)`, int32.
+        update: The end of such a step: `(state, layout tensors, carry, hyperparameters) -> state`.
+        evaluate: `train` of the averaged weights, without training: `-> sums`.
         probabilities: `(state, layout tensors, images) -> (batch, classes)`, in float32: what an export predicts.
     """
 
@@ -170,26 +188,57 @@ class Program:
         images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
         data = (images, numbers, numbers, tf.TensorSpec((NUM_HYPERPARAMETERS,)), tf.TensorSpec((3,)))
         self.train = tf.function(self._train, input_signature=(state, layout, *data), autograph=False)
+        carry, hyper = Carry(vector, vector, data[-1]), data[-2]
+        part = (carry, state, layout, *data[:3], tf.TensorSpec((2,), tf.int32), hyper)
+        self.accumulate = tf.function(self._accumulate, input_signature=part, autograph=False)
+        self.update = tf.function(self._update, input_signature=(state, layout, carry, hyper), autograph=False)
         self.evaluate = tf.function(self._evaluate, input_signature=(state, layout, *data), autograph=False)
         self.probabilities = tf.function(self._classify, input_signature=(state, layout, images), autograph=False)
+
+    def blank(self, state: State, sums: Any) -> Carry:
+        """Returns what there is before the first part of a batch."""
+        return Carry(tf.zeros_like(state.weights), tf.zeros_like(state.statistics), sums)
 
     def _train(
         self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any
     ) -> tuple[State, Any]:
+        brought = self._brought(state, layout, images, labels, chosen, hyper)
+        return self._update(state, layout, brought, hyper), sums + brought.sums
+
+    def _accumulate(
+        self, carry: Carry, state: State, layout: Any, images: Any, labels: Any, chosen: Any, place: Any, hyper: Any
+    ) -> Carry:
+        brought = self._brought(state, layout, images, labels, chosen, hyper, place)
+        share = tf.cast(tf.size(chosen) / place[1], tf.float32)
+        return Carry(
+            carry.gradient + share * brought.gradient,
+            carry.statistics + share * brought.statistics,
+            carry.sums + brought.sums,
+        )
+
+    def _brought(
+        self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, place: Any | None = None
+    ) -> Carry:
+        """Returns gradient, batch statistics and sums of some images."""
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             weights = self._named(state.weights, state, layout)
             logits, batch = forward(
-                self.structure.config, weights, x, training=True, dtype=self._dtype, noise=_noise(hyper)
+                self.structure.config, weights, x, training=True, dtype=self._dtype, noise=_noise(hyper, place)
             )
             loss = self._loss(logits, y, hyper)
         gradient = tape.gradient(loss, state.weights)
-        weights, slots = self._updated(state, gradient, hyper, is_kernel=layout[2])
+        statistics = tf.concat([batch[spec.name] for spec in self._moving], axis=0)
+        return Carry(gradient, statistics, _sums(loss, logits, y))
+
+    def _update(self, state: State, layout: Any, brought: Carry, hyper: Any) -> State:
+        """Returns the state after a step."""
+        weights, slots = self._updated(state, brought.gradient, hyper, is_kernel=layout[2])
         kept = self.structure.config.norm_momentum
-        statistics = state.statistics * kept + (1.0 - kept) * tf.concat([batch[s.name] for s in self._moving], axis=0)
+        statistics = state.statistics * kept + (1.0 - kept) * brought.statistics
         average = state.average * hyper[8] + weights * (1.0 - hyper[8])  # keras.optimizers.Optimizer's, `use_ema`
-        return State(weights, slots, statistics, average), sums + _sums(loss, logits, y)
+        return State(weights, slots, statistics, average)
 
     def _evaluate(self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any) -> Any:
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)

@@ -27,6 +27,7 @@ from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
 from tuner.program import Layout, Program, State, Structure, hyperparameters
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
+from tuner.splitting import Splits, Steps
 
 __all__ = ["Architecture", "Network", "TrialTimeout", "configure_runtime", "derived_seed"]
 
@@ -70,13 +71,17 @@ class Network:
     Args:
         architecture: What is trained.
         program: The compiled steps of its structure, where the caller has them; else they are compiled.
+        splits: What is known of batches that do not fit into memory, shared by the networks of a worker.
     """
 
-    def __init__(self, architecture: Architecture, program: Program | None = None) -> None:
+    def __init__(
+        self, architecture: Architecture, program: Program | None = None, *, splits: Splits | None = None
+    ) -> None:
         self.architecture = architecture
         self.program = program or Program(architecture.structure)
         self._layout = Layout(architecture.config)
         self._layout_tensors = (self._layout.shapes, self._layout.moving_sizes, self._layout.is_kernel)
+        self._steps = Steps(self.program, self._layout_tensors, network=architecture, splits=splits or Splits())
         schedule = WarmupCosine(1.0, architecture.total_steps)
         self._rates = schedule(tf.range(architecture.total_steps)).numpy()
         self._recipe = Recipe(architecture.optimizer, 0.0)
@@ -94,6 +99,7 @@ class Network:
         """
         self._recipe, self.seed, self.step, self.epoch = recipe, seed, 0, 0
         weights = initial_weights(self.architecture.config, seed=seed)
+        self._steps.begin()
         self._state = self._layout.pack(weights, slots=OPTIMIZER_SLOTS[self.architecture.optimizer])
 
     def restore(self, recipe: Recipe, state: TrainingState) -> None:
@@ -108,9 +114,18 @@ class Network:
                 "weights; begin a new study with another --study."
             )
         self._recipe, self.seed, self.epoch = recipe, state.seed, state.epoch
+        self._steps.begin(state.parts)
         (weights, statistics, average), (slots, step) = state.weights, state.optimizer
         self.step = int(step)
         self._state = State(*(tf.constant(array) for array in (weights, slots, statistics, average)))
+
+    @property
+    def remark(self) -> str:
+        """What a person should know of the training, or an empty text."""
+        if self._steps.parts == 1:
+            return ""
+        size, parts = self.architecture.batch_size, self._steps.parts
+        return f"Its batches are split in {parts}: {size} images at a time do not fit into the memory of the device."
 
     def state(self) -> TrainingState:
         """Returns the whole training state after the last epoch."""
@@ -118,12 +133,12 @@ class Network:
 
     def frozen(self) -> Callable[[], TrainingState]:
         """Returns a function that gives the training state of this moment, from any thread, whatever follows."""
-        state, epoch, seed, step = self._state, self.epoch, self.seed, np.array(self.step)
+        state, epoch, seed, step, parts = self._state, self.epoch, self.seed, np.array(self.step), self._steps.parts
 
         def frozen() -> TrainingState:
             weights, slots, statistics, average = (tensor.numpy() for tensor in state)
             return TrainingState(
-                epoch=epoch, seed=seed, weights=[weights, statistics, average], optimizer=[slots, step]
+                epoch=epoch, seed=seed, weights=[weights, statistics, average], optimizer=[slots, step], parts=parts
             )
 
         return frozen
@@ -164,7 +179,7 @@ class Network:
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Returns class probabilities `(n, classes)` of images `(n, height, width, channels)`, uint8, 0 to 255."""
-        size = self.architecture.batch_size
+        size = math.ceil(self.architecture.batch_size / self._steps.parts)
         batches = [tf.constant(images[start : start + size]) for start in range(0, len(images), size)]
         parts = [self.program.probabilities(self._state, self._layout_tensors, batch).numpy() for batch in batches]
         return np.concatenate(parts)
@@ -199,12 +214,12 @@ class Network:
         return _means_of(sums)
 
     def _train_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
-        self._state, sums = self.program.train(self._state, self._layout_tensors, *batch, self._hyperparameters(), sums)
+        self._state, sums = self._steps.train(self._state, batch, self._hyperparameters(), sums)
         self.step += 1
         return sums
 
     def _evaluate_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
-        return self.program.evaluate(self._state, self._layout_tensors, *batch, self._hyperparameters(), sums)
+        return self._steps.evaluate(self._state, batch, self._hyperparameters(), sums)
 
     def _hyperparameters(self) -> tf.Tensor:
         """Returns what the next step is told of its moment."""
