@@ -33,6 +33,7 @@ LAYERS = {
     2: [
         "program",
         "splitting",
+        "executions",
         "training",
         "networks",
         "callbacks",
@@ -61,6 +62,7 @@ KERAS_COLUMN = [
     "checkpoint",
     "program",
     "splitting",
+    "executions",
     "training",
     "batches",
     "networks",

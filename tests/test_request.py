@@ -164,6 +164,9 @@ def test_study_keeps_its_objectives():
         "--workers some",
         "--gpus-per-trial 0",
         "--gpus-per-trial 2",
+        "--steps-per-execution 0",
+        "--steps-per-execution 17",
+        "--steps-per-execution many",
         "--worker-memory much",
         "--retries -1",
         "--time-limit soon",
@@ -326,6 +329,14 @@ def test_workers_are_a_number_or_measured(text, workers):
     assert staffing_of(_flags(f"--workers {text}")).workers == workers
 
 
+@pytest.mark.parametrize(
+    ("line", "steps"), [("", 1), ("--steps-per-execution 8", 8), ("--steps-per-execution auto", None)]
+)
+def test_steps_per_execution_are_no_setting_of_the_study(line, steps):
+    assert _flags(line).steps_per_execution == steps
+    assert resolve(_flags(line), STORED) == STORED
+
+
 def test_workers_are_those_of_the_flags():
     line = "--workers 2 --cluster tcp://a:8786 --gpus-per-trial 0.5 --worker-memory 3G"
     assert staffing_of(_flags(line)) == Staffing(
@@ -345,6 +356,8 @@ def _running(line):
         ("", ""),
         ("--workers auto --time-limit 30m", ""),
         ("--workers 0", "--workers 0"),
+        ("--steps-per-execution 4", "--steps-per-execution 4"),
+        ("--steps-per-execution auto", "--steps-per-execution auto"),
         ("--workers 2 --deterministic --retries 0", "--workers 2 --retries 0 --deterministic"),
         ("--disk-budget 2G --trial-time-limit 1m", "--trial-time-limit 60.0 --disk-budget 2000000000"),
     ],

@@ -127,7 +127,7 @@ def test_parts_with_the_same_images_are_as_the_whole_batch(programs, stripes):
     whole, split = Network(_architecture(), programs["sgd"]), _split_network(programs["sgd"])
     whole.reset(RECIPE, seed=5)
     batch, sums = next(iter(twice.batches(BATCH))), tf.zeros(3)
-    for ours, theirs in zip(split._train_step(batch, sums), whole._train_step(batch, sums), strict=True):
+    for ours, theirs in zip(split._train_steps([batch], sums), whole._train_steps([batch], sums), strict=True):
         assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
     for ours, theirs in zip(split.state().weights, whole.state().weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

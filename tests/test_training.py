@@ -306,7 +306,7 @@ def test_seed_decides_the_noise(noisy, train):
         noisy.reset(RECIPE, seed=0)
         noisy.seed = seed
         batch = next(iter(train.batches(BATCH)))
-        losses.append(float(noisy._train_step(batch, np.zeros(3, np.float32))[0]))
+        losses.append(float(noisy._train_steps([batch], np.zeros(3, np.float32))[0]))
     assert losses[0] == losses[2] != losses[1]
 
 
@@ -316,7 +316,7 @@ def test_step_decides_the_noise(noisy, train):
         noisy.reset(RECIPE, seed=0)
         noisy.step = step
         batch = next(iter(train.batches(BATCH)))
-        losses.append(float(noisy._train_step(batch, np.zeros(3, np.float32))[0]))
+        losses.append(float(noisy._train_steps([batch], np.zeros(3, np.float32))[0]))
     assert losses[0] == losses[2] != losses[1]
 
 

@@ -24,6 +24,8 @@ class Session:
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
         cores: Processor cores of one worker; None means all.
         memory: Bytes of memory that one worker should stay below; None means no limit.
+        steps_per_execution: Training steps in one call of a program; None chooses by the steps of an epoch. It changes
+            no result.
     """
 
     data: DataSpec
@@ -33,6 +35,7 @@ class Session:
     mixed_precision: bool = False
     cores: int | None = None
     memory: int | None = None
+    steps_per_execution: int | None = 1
 
     @classmethod
     def of(cls, config: SearchConfig, data_dir: str | None, **options: Any) -> Session:

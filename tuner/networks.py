@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.batches import AnyImages
+from tuner.executions import worthwhile_steps
 from tuner.hardware import resident_memory
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Measurement, Session
@@ -52,7 +53,12 @@ class Networks:
             self._make_room()
             self._programs[structure] = Program(structure)
         self._programs.move_to_end(structure)
-        return Network(architecture, self._programs[structure], splits=self._splits)
+        return Network(
+            architecture,
+            self._programs[structure],
+            splits=self._splits,
+            steps_per_execution=self.session.steps_per_execution or worthwhile_steps(hypermodel.steps_per_epoch),
+        )
 
     def measure(
         self,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tuner.executions import looped
 from tuner.models import ModelConfig
 from tuner.models.forward import forward
 from tuner.models.noise import Noise
@@ -168,6 +169,7 @@ class Program:
         train: One step: `(state, layout tensors, images, labels, chosen, hyperparameters, sums) -> (state, sums)`, on
             the images whose numbers are in `chosen`. `hyperparameters` are what `hyperparameters` makes of a moment;
             `sums` are summed loss, hits and images, `(3,)`.
+        train_many: Several such steps one after the other (`tuner/executions.py`).
         accumulate: A part of a step: `(carry, state, layout tensors, images, labels, chosen, place, hyperparameters) ->
             carry`, on the images in `chosen`; `place` is the number of the first of them in the batch and the images
             of that, `(2,)`, int32.
@@ -188,6 +190,7 @@ class Program:
         images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
         data = (images, numbers, numbers, tf.TensorSpec((NUM_HYPERPARAMETERS,)), tf.TensorSpec((3,)))
         self.train = tf.function(self._train, input_signature=(state, layout, *data), autograph=False)
+        self.train_many = looped(self.train)
         carry, hyper = Carry(vector, vector, data[-1]), data[-2]
         part = (carry, state, layout, *data[:3], tf.TensorSpec((2,), tf.int32), hyper)
         self.accumulate = tf.function(self._accumulate, input_signature=part, autograph=False)

@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 DEFAULT_RETRIES = 2
+# `tuner.executions.STEPS_BETWEEN_CHECKS`, for which a wrong flag must not wait; a test holds both equal.
+MOST_STEPS_PER_EXECUTION = 16
 
 _SETTINGS = (
     "space",
@@ -122,6 +124,13 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--cluster", metavar="ADDRESS", help="use the workers of a running Dask cluster")
     group.add_argument("--gpus-per-trial", type=share, metavar="F", help="share of a GPU for a trial (default: 1)")
+    group.add_argument(
+        "--steps-per-execution",
+        type=_steps_per_execution,
+        default=1,
+        metavar="N|auto",
+        help="training steps in one call of a program; no result depends on it (default: 1)",
+    )
     group.add_argument("--worker-memory", type=byte_size, metavar="SIZE", help="replace a worker that holds more")
     group.add_argument(
         "--retries", type=nonnegative, default=DEFAULT_RETRIES, metavar="N", help="for a dead worker (default: 2)"
@@ -146,6 +155,8 @@ def running_flags(arguments: argparse.Namespace) -> list[str]:
     given = {"workers": arguments.workers, **{name: getattr(arguments, name) for name in names}}
     if arguments.retries == DEFAULT_RETRIES:
         del given["retries"]
+    if arguments.steps_per_execution != 1:
+        given["steps_per_execution"] = arguments.steps_per_execution or "auto"
     flags = [[f"--{name.replace('_', '-')}", f"{value}"] for name, value in given.items() if value is not None]
     return [*itertools.chain(*flags), *(["--deterministic"] if arguments.deterministic else [])]
 
@@ -252,6 +263,18 @@ def _algorithm(objectives: Sequence[str]) -> str:
 
 def _workers(text: str) -> int | None:
     return None if text == "auto" else nonnegative(text)
+
+
+def _steps_per_execution(text: str) -> int | None:
+    """Returns a number of steps, None for `auto`."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_STEPS_PER_EXECUTION:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of steps; write auto or 1 to {MOST_STEPS_PER_EXECUTION}, after which the loss is "
+            "checked"
+        )
+    return int(text)
 
 
 def _study_name(text: str) -> str:

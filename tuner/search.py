@@ -93,7 +93,7 @@ def search(arguments: argparse.Namespace) -> int:
         return _print_results(study, arguments)
 
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
-    session = Session.of(config, arguments.data_dir)
+    session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
     with open_crew(staffing_of(arguments), session) as crew:  # they start while this process imports TensorFlow
         prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew)
         if arguments.dry_run:

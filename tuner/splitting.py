@@ -7,8 +7,9 @@ part's own statistics, so it sees smaller batches, and the moving statistics tak
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import tensorflow as tf
@@ -50,21 +51,42 @@ class Steps:
         layout: Layout tensors of the network.
         network: What other networks of the same need are known by.
         splits: What is known of the parts, shared by the networks of a worker.
+        is_looped: Whether all steps of a call are one call of the program.
 
     Attributes:
         parts: Parts of each batch; doubled where a step runs out of memory, which changes nothing else.
     """
 
-    def __init__(self, program: Program, layout: Any, *, network: Hashable, splits: Splits) -> None:
+    def __init__(
+        self, program: Program, layout: Any, *, network: Hashable, splits: Splits, is_looped: bool = False
+    ) -> None:
         self._program = program
         self._layout = layout
         self._network = network
         self._splits = splits
+        self._is_looped = is_looped
         self.parts = 1
 
     def begin(self, parts: int = 1) -> None:
         """Sets the parts of a training that begins, or of one that goes on and had so many."""
         self.parts = max(parts, self._splits.parts(self._network))
+
+    def train_many(
+        self, state: State, batches: Sequence[Batch], hypers: Sequence[tf.Tensor], sums: tf.Tensor
+    ) -> tuple[State, tf.Tensor]:
+        """Trains a step on each of some batches of one size from the same images, each with its hyperparameters.
+
+        Raises:
+            tf.errors.ResourceExhaustedError: If not even one image fits.
+        """
+        if self._is_looped and self.parts == 1:
+            images, labels, _ = batches[0]
+            chosen = tf.stack([batch[2] for batch in batches])
+            with contextlib.suppress(*OUT_OF_MEMORY):  # then one by one, so that only what fails is split
+                return self._program.train_many(state, self._layout, images, labels, chosen, tf.stack(hypers), sums)
+        for batch, hyper in zip(batches, hypers, strict=True):
+            state, sums = self.train(state, batch, hyper, sums)
+        return state, sums
 
     def train(self, state: State, batch: Batch, hyper: tf.Tensor, sums: tf.Tensor) -> tuple[State, tf.Tensor]:
         """Trains one step; arguments and results are those of `Program.train`.

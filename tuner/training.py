@@ -13,15 +13,16 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tuner.batches import AnyImages, Batch
+from tuner.batches import AnyImages, Batch, Images
 from tuner.checkpoint import TrainingState
 from tuner.errors import TunerError
+from tuner.executions import STEPS_BETWEEN_CHECKS, executions
 from tuner.hardware import available_cores
 from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
@@ -32,9 +33,6 @@ from tuner.splitting import Splits, Steps
 __all__ = ["Architecture", "Network", "TrialTimeout", "configure_runtime", "derived_seed"]
 
 OnBatch = Callable[[int, Mapping[str, float]], None]
-
-# Reading the loss waits for the step; on a GPU that would cost more than a step if it were done after each.
-STEPS_BETWEEN_CHECKS = 16
 
 
 class TrialTimeout(Exception):  # noqa: N818  (it is no error of the program)
@@ -72,16 +70,30 @@ class Network:
         architecture: What is trained.
         program: The compiled steps of its structure, where the caller has them; else they are compiled.
         splits: What is known of batches that do not fit into memory, shared by the networks of a worker.
+        steps_per_execution: Training steps that one call of the program makes where the images are in memory, from 1 to
+            `STEPS_BETWEEN_CHECKS`; results do not depend on it.
     """
 
     def __init__(
-        self, architecture: Architecture, program: Program | None = None, *, splits: Splits | None = None
+        self,
+        architecture: Architecture,
+        program: Program | None = None,
+        *,
+        splits: Splits | None = None,
+        steps_per_execution: int = 1,
     ) -> None:
         self.architecture = architecture
         self.program = program or Program(architecture.structure)
         self._layout = Layout(architecture.config)
         self._layout_tensors = (self._layout.shapes, self._layout.moving_sizes, self._layout.is_kernel)
-        self._steps = Steps(self.program, self._layout_tensors, network=architecture, splits=splits or Splits())
+        self._steps_per_execution = steps_per_execution
+        self._steps = Steps(
+            self.program,
+            self._layout_tensors,
+            network=architecture,
+            splits=splits or Splits(),
+            is_looped=steps_per_execution > 1,
+        )
         schedule = WarmupCosine(1.0, architecture.total_steps)
         self._rates = schedule(tf.range(architecture.total_steps)).numpy()
         self._recipe = Recipe(architecture.optimizer, 0.0)
@@ -157,7 +169,8 @@ class Network:
             data: Training images.
             max_steps: Stop after so many steps (to measure the speed); None trains the whole epoch.
             deadline: Time of `time.monotonic` after which the epoch is given up.
-            on_batch: Called after each step with its number in the epoch, from 0, and the metrics so far.
+            on_batch: Called after each step, or after the last of those that one call of the program makes, with its
+                number in the epoch, from 0, and the metrics so far.
 
         Returns:
             `loss` and `accuracy`, means over the epoch's images. A loss that is not finite ends the epoch at once and
@@ -167,15 +180,15 @@ class Network:
             TrialTimeout: If the deadline passes.
         """
         batches = data.batches(self.architecture.batch_size, shuffle=(self.seed, self.epoch))
-        means = self._means(
-            itertools.islice(batches, max_steps), self._train_step, deadline=deadline, on_batch=on_batch
-        )
+        most = self._steps_per_execution if isinstance(data, Images) else 1
+        calls = executions(itertools.islice(batches, max_steps), most=most)
+        means = self._means(calls, self._train_steps, deadline=deadline, on_batch=on_batch)
         self.epoch += 1
         return means
 
     def evaluate(self, data: AnyImages) -> dict[str, float]:
         """Returns `loss` and `accuracy` of the averaged weights, means over the images."""
-        return self._means(data.batches(self.architecture.batch_size), self._evaluate_step)
+        return self._means(([batch] for batch in data.batches(self.architecture.batch_size)), self._evaluate_step)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Returns class probabilities `(n, classes)` of images `(n, height, width, channels)`, uint8, 0 to 255."""
@@ -194,36 +207,39 @@ class Network:
 
     def _means(
         self,
-        batches: Iterable[Batch],
-        step: Callable[[Batch, tf.Tensor], tf.Tensor],
+        calls: Iterable[Sequence[Batch]],
+        step: Callable[[Sequence[Batch], tf.Tensor], tf.Tensor],
         *,
         deadline: float = math.inf,
         on_batch: OnBatch | None = None,
     ) -> dict[str, float]:
         """Returns the mean loss and accuracy of a step over batches."""
-        sums = tf.zeros(3)
-        for number, batch in enumerate(batches):
-            sums = step(batch, sums)
+        sums, done = tf.zeros(3), 0
+        for batches in calls:
+            sums = step(batches, sums)
+            done += len(batches)
             if on_batch is not None:
-                on_batch(number, _means_of(sums))
-            if (number + 1) % STEPS_BETWEEN_CHECKS == 0:
+                on_batch(done - 1, _means_of(sums))
+            if done % STEPS_BETWEEN_CHECKS == 0:
                 if not np.isfinite(sums.numpy()[0]):
                     break
                 if time.monotonic() > deadline:
                     raise TrialTimeout
         return _means_of(sums)
 
-    def _train_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
-        self._state, sums = self._steps.train(self._state, batch, self._hyperparameters(), sums)
-        self.step += 1
+    def _train_steps(self, batches: Sequence[Batch], sums: tf.Tensor) -> tf.Tensor:
+        hypers = [self._hyperparameters(self.step + number) for number in range(len(batches))]
+        self._state, sums = self._steps.train_many(self._state, batches, hypers, sums)
+        self.step += len(batches)
         return sums
 
-    def _evaluate_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
-        return self._steps.evaluate(self._state, batch, self._hyperparameters(), sums)
+    def _evaluate_step(self, batches: Sequence[Batch], sums: tf.Tensor) -> tf.Tensor:
+        (batch,) = batches
+        return self._steps.evaluate(self._state, batch, self._hyperparameters(self.step), sums)
 
-    def _hyperparameters(self) -> tf.Tensor:
-        """Returns what the next step is told of its moment."""
-        config, recipe, step = self.architecture.config, self._recipe, self.step
+    def _hyperparameters(self, step: int) -> tf.Tensor:
+        """Returns what a step, counted from 0, is told of its moment."""
+        config, recipe = self.architecture.config, self._recipe
         return hyperparameters(
             learning_rate=recipe.learning_rate * self._rates[min(step, len(self._rates) - 1)],
             weight_decay=recipe.weight_decay,
