@@ -11,11 +11,14 @@ from test_training import BATCH, RECIPE, STEPS, _architecture, _bits, _epochs
 
 from tuner.batches import Images, StreamedImages
 from tuner.callbacks import Callbacks
-from tuner.executions import STEPS_BETWEEN_CHECKS, STEPS_TO_WIN_BACK, executions, worthwhile_steps
+from tuner.data import DataSpec
+from tuner.executions import STEPS_BETWEEN_CHECKS, executions
+from tuner.messages import Session
 from tuner.program import Program
 from tuner.recipe import Recipe
 from tuner.request import MOST_STEPS_PER_EXECUTION
 from tuner.training import Network, TrialTimeout, configure_runtime
+from tuner.worker import Worker
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -152,9 +155,30 @@ def test_streamed_images_come_step_by_step(networks, train):
     assert metrics == held.train_epoch(train)
 
 
-def test_loop_is_chosen_where_an_epoch_wins_its_tracing_back():
-    assert worthwhile_steps(STEPS_TO_WIN_BACK - 1) == 1
-    assert worthwhile_steps(STEPS_TO_WIN_BACK) == STEPS_BETWEEN_CHECKS == MOST_STEPS_PER_EXECUTION
+@pytest.mark.parametrize(
+    ("looped", "steps"),
+    [
+        ([9.0, 1.0, 1.0, 1.0], 1),  # a start of 8 seconds, and no step is faster
+        ([9.0, 0.9, 0.5, 0.8], 1),  # 4 steps are an epoch, which saves a quarter of a second
+        ([0.6, 0.9, 0.5, 0.8], STEPS_BETWEEN_CHECKS),
+    ],
+)
+def test_loop_is_chosen_where_an_epoch_wins_its_start_back(looped, steps, stripes, monkeypatch):
+    session = Session(data=DataSpec("digits"), space="tiny", max_epochs=3, batch_size=32, steps_per_execution=None)
+    worker, taken = Worker(session, stripes), iter(looped)
+
+    def seconds(network, images):
+        return next(taken) if network._steps_per_execution > 1 else 1.0
+
+    monkeypatch.setattr("tuner.networks._seconds", seconds)
+    values = {"stages": 1, "blocks_1": 1, "width": 4}
+    assert worker.networks.network(worker.hypermodel, values)._steps_per_execution == 1
+    worker.measure(values)
+    assert worker.networks.network(worker.hypermodel, values)._steps_per_execution == steps
+
+
+def test_flag_allows_as_many_steps_as_there_are_between_checks():
+    assert MOST_STEPS_PER_EXECUTION == STEPS_BETWEEN_CHECKS
 
 
 def test_one_step_a_call_traces_no_loop(train):

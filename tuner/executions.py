@@ -13,13 +13,10 @@ import tensorflow as tf
 
 from tuner.batches import Batch
 
-__all__ = ["STEPS_BETWEEN_CHECKS", "executions", "looped", "worthwhile_steps"]
+__all__ = ["STEPS_BETWEEN_CHECKS", "executions", "looped"]
 
 # Reading the loss waits for the step; on a GPU that would cost more than a step if it were done after each.
 STEPS_BETWEEN_CHECKS = 16
-
-# A loop takes 0.35 s more to start, and saves 2.5 ms of a step of 45 ms (benchmarks/README.md).
-STEPS_TO_WIN_BACK = 140
 
 
 def looped(train: Any) -> Any:
@@ -46,11 +43,6 @@ def looped(train: Any) -> Any:
     *before, chosen, hyper, sums = train.input_signature
     rows = (tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in (chosen, hyper))
     return tf.function(train_many, input_signature=(*before, *rows, sums), autograph=False)
-
-
-def worthwhile_steps(steps_per_epoch: int) -> int:
-    """Returns how many steps a call should make: one where the first epoch does not win the longer tracing back."""
-    return STEPS_BETWEEN_CHECKS if steps_per_epoch >= STEPS_TO_WIN_BACK else 1
 
 
 def executions(batches: Iterable[Batch], *, most: int) -> Iterator[list[Batch]]:

@@ -24,8 +24,7 @@ class Session:
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
         cores: Processor cores of one worker; None means all.
         memory: Bytes of memory that one worker should stay below; None means no limit.
-        steps_per_execution: Training steps in one call of a program; None chooses by the steps of an epoch. It changes
-            no result.
+        steps_per_execution: Training steps in one call of a program; None chooses by measurement. It changes no result.
     """
 
     data: DataSpec
