@@ -83,6 +83,8 @@ def test_budget_and_batch_come_from_the_space(space, budget):
         ("--images 500", "images", 500),
         ("--mixed-precision on", "mixed_precision", True),
         ("--mixed-precision off", "mixed_precision", False),
+        ("--gpus-per-trial 2", "gpus_per_trial", 2),
+        ("--gpus-per-trial 0.5", "gpus_per_trial", 1),
     ],
 )
 def test_flag_sets_its_field(line, field, value):
@@ -163,7 +165,7 @@ def test_study_keeps_its_objectives():
         "--workers -1",
         "--workers some",
         "--gpus-per-trial 0",
-        "--gpus-per-trial 2",
+        "--gpus-per-trial 1.5",
         "--steps-per-execution 0",
         "--steps-per-execution 17",
         "--steps-per-execution many",
@@ -201,6 +203,14 @@ def test_unknown_name_is_wrong_usage_with_a_suggestion(line, error):
 @pytest.mark.parametrize("line", ["", "--seed 4", "--space tiny --max-epochs 3 --image-size 8x9"])
 def test_continued_study_keeps_its_settings(line):
     assert resolve(_flags(line), STORED) == STORED
+
+
+@pytest.mark.parametrize("line", ["", "--gpus-per-trial 2"])
+def test_study_of_several_gpus_a_trial_keeps_them(line):
+    stored = dataclasses.replace(STORED, gpus_per_trial=2)
+    assert resolve(_flags(line), stored) == stored
+    with pytest.raises(StudyError, match="--gpus-per-trial is 2 in the study and 1 now"):
+        resolve(_flags("--gpus-per-trial 0.5"), stored)
 
 
 @pytest.mark.parametrize("total", [6, 500])
@@ -254,6 +264,7 @@ def test_queue_is_read_into_the_configuration_and_kept(tmp_path):
     ("line", "phrase"),
     [
         ("--seed 0", "--seed is 4 in the study and 0 now"),
+        ("--gpus-per-trial 2", "--gpus-per-trial is 1 in the study and 2 now"),
         ("--space small", "--space is tiny in the study and small now"),
         ("--dataset folder:x", "--dataset is digits in the study and folder:x now"),
         ("--algorithm random", "--algorithm is hyperband in the study and random now"),

@@ -22,6 +22,7 @@ class Session:
         max_epochs: Full budget of one configuration.
         batch_size: Images a training step.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
+        replicas: Devices that share each batch of a training, >= 1.
         cores: Processor cores of one worker; None means all.
         memory: Bytes of memory that one worker should stay below; None means no limit.
         steps_per_execution: Training steps in one call of a program; None chooses by measurement. It changes no result.
@@ -32,6 +33,7 @@ class Session:
     max_epochs: int
     batch_size: int
     mixed_precision: bool = False
+    replicas: int = 1
     cores: int | None = None
     memory: int | None = None
     steps_per_execution: int | None = 1
@@ -45,6 +47,7 @@ class Session:
             max_epochs=config.max_epochs,
             batch_size=config.batch_size,
             mixed_precision=config.mixed_precision,
+            replicas=config.gpus_per_trial,
             **options,
         )
 

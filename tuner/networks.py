@@ -14,6 +14,7 @@ from tuner.executions import STEPS_BETWEEN_CHECKS
 from tuner.hardware import resident_memory
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Measurement, Session
+from tuner.mirror import Mirror
 from tuner.program import Program, Structure
 from tuner.recipe import Recipe
 from tuner.splitting import Splits
@@ -38,7 +39,7 @@ class Networks:
     def __init__(self, session: Session) -> None:
         self.session = session
         self._programs: collections.OrderedDict[Structure, Program] = collections.OrderedDict()
-        self._splits = Splits()
+        self._splits, self._mirror = Splits(), Mirror(session.replicas)
         self._steps_per_execution = session.steps_per_execution
 
     def network(self, hypermodel: SEResNetHyperModel, hyperparameters: Mapping[str, Any]) -> Network:
@@ -60,6 +61,7 @@ class Networks:
             self._programs[structure],
             splits=self._splits,
             steps_per_execution=self._steps_per_execution or 1,
+            mirror=self._mirror,
         )
 
     def measure(

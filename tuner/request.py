@@ -28,7 +28,7 @@ from tuner.config import (
 from tuner.enqueue import read_queue
 from tuner.errors import StudyError, UsageError
 from tuner.hardware import has_fast_bfloat16
-from tuner.quantities import byte_size, count, duration, milliseconds, share
+from tuner.quantities import byte_size, count, duration, gpus, milliseconds
 from tuner.space import load_space, space_names
 from tuner.staff import Staffing
 
@@ -123,7 +123,9 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
         "--workers", type=_workers, metavar="N|auto", help="processes; 0: train in this one (default: auto, measured)"
     )
     group.add_argument("--cluster", metavar="ADDRESS", help="use the workers of a running Dask cluster")
-    group.add_argument("--gpus-per-trial", type=share, metavar="F", help="share of a GPU for a trial (default: 1)")
+    group.add_argument(
+        "--gpus-per-trial", type=gpus, metavar="F|N", help="share of a GPU for a trial, or several (default: 1)"
+    )
     group.add_argument(
         "--steps-per-execution",
         type=_steps_per_execution,
@@ -199,6 +201,8 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
         given |= parse_objectives(arguments.objective)
     if arguments.mixed_precision != "auto":
         given["mixed_precision"] = arguments.mixed_precision == "on"
+    if arguments.gpus_per_trial is not None:  # a share of one GPU changes no result
+        given["gpus_per_trial"] = max(1, int(arguments.gpus_per_trial))
     if arguments.enqueue is not None:
         given["enqueue"] = read_queue(arguments.enqueue)
     config = _new_config(given) if stored is None else _continued(stored, given)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 from tuner.batches import Batch
+from tuner.mirror import Mirror, MirroredSteps
 from tuner.program import Program, State
 
 __all__ = ["OUT_OF_MEMORY", "Splits", "Steps", "part_bounds"]
@@ -52,24 +53,40 @@ class Steps:
         network: What other networks of the same need are known by.
         splits: What is known of the parts, shared by the networks of a worker.
         is_looped: Whether all steps of a call are one call of the program.
+        mirror: The devices that share each batch; its parts are trained at the same time.
 
     Attributes:
         parts: Parts of each batch; doubled where a step runs out of memory, which changes nothing else.
     """
 
     def __init__(
-        self, program: Program, layout: Any, *, network: Hashable, splits: Splits, is_looped: bool = False
+        self,
+        program: Program,
+        layout: Any,
+        *,
+        network: Hashable,
+        splits: Splits,
+        is_looped: bool = False,
+        mirror: Mirror | None = None,
     ) -> None:
         self._program = program
         self._layout = layout
         self._network = network
         self._splits = splits
         self._is_looped = is_looped
+        self._replicas = mirror.replicas if mirror else 1
+        strategy = mirror.strategy if mirror else None
+        self._mirrored = MirroredSteps(strategy, program, layout) if strategy else None
         self.parts = 1
+
+    @property
+    def is_split(self) -> bool:
+        """Whether a batch is in more parts than there are devices to share it."""
+        return self.parts > self._replicas
 
     def begin(self, parts: int = 1) -> None:
         """Sets the parts of a training that begins, or of one that goes on and had so many."""
-        self.parts = max(parts, self._splits.parts(self._network))
+        self.parts = max(parts, self._replicas, self._splits.parts(self._network))
 
     def train_many(
         self, state: State, batches: Sequence[Batch], hypers: Sequence[tf.Tensor], sums: tf.Tensor
@@ -108,7 +125,7 @@ class Steps:
 
         def step(parts: int) -> tf.Tensor:
             added = sums
-            for _, part in _pieces(chosen, parts):
+            for _, part in _pieces(chosen, parts // self._replicas):
                 added = self._program.evaluate(state, self._layout, images, labels, part, hyper, added)
             return added
 
@@ -118,8 +135,11 @@ class Steps:
         self, state: State, batch: Batch, hyper: tf.Tensor, sums: tf.Tensor, *, parts: int
     ) -> tuple[State, tf.Tensor]:
         images, labels, chosen = batch
+        pieces = _pieces(chosen, parts)
+        if self._mirrored and len(pieces) % self._replicas == 0:
+            return self._mirrored.train(state, images, labels, pieces, hyper, sums)
         carry = self._program.blank(state, sums)
-        for begin, part in _pieces(chosen, parts):
+        for begin, part in pieces:
             place = tf.constant([begin, int(chosen.shape[0])])
             carry = self._program.accumulate(carry, state, self._layout, images, labels, part, place, hyper)
         return self._program.update(state, self._layout, carry, hyper), carry.sums

@@ -24,6 +24,7 @@ from tuner.checkpoint import TrainingState
 from tuner.errors import TunerError
 from tuner.executions import STEPS_BETWEEN_CHECKS, executions
 from tuner.hardware import available_cores
+from tuner.mirror import Mirror
 from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
 from tuner.program import Layout, Program, State, Structure, hyperparameters
@@ -72,6 +73,7 @@ class Network:
         splits: What is known of batches that do not fit into memory, shared by the networks of a worker.
         steps_per_execution: Training steps that one call of the program makes where the images are in memory, from 1 to
             `STEPS_BETWEEN_CHECKS`; results do not depend on it.
+        mirror: The devices that share each batch; None means one.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Network:
         *,
         splits: Splits | None = None,
         steps_per_execution: int = 1,
+        mirror: Mirror | None = None,
     ) -> None:
         self.architecture = architecture
         self.program = program or Program(architecture.structure)
@@ -93,6 +96,7 @@ class Network:
             network=architecture,
             splits=splits or Splits(),
             is_looped=steps_per_execution > 1,
+            mirror=mirror,
         )
         schedule = WarmupCosine(1.0, architecture.total_steps)
         self._rates = schedule(tf.range(architecture.total_steps)).numpy()
@@ -134,7 +138,7 @@ class Network:
     @property
     def remark(self) -> str:
         """What a person should know of the training, or an empty text."""
-        if self._steps.parts == 1:
+        if not self._steps.is_split:
             return ""
         size, parts = self.architecture.batch_size, self._steps.parts
         return f"Its batches are split in {parts}: {size} images at a time do not fit into the memory of the device."
