@@ -83,6 +83,8 @@ def test_budget_and_batch_come_from_the_space(space, budget):
         ("--images 500", "images", 500),
         ("--mixed-precision on", "mixed_precision", True),
         ("--mixed-precision off", "mixed_precision", False),
+        ("--jit", "jit", True),
+        ("", "jit", False),
         ("--gpus-per-trial 2", "gpus_per_trial", 2),
         ("--gpus-per-trial 0.5", "gpus_per_trial", 1),
     ],
@@ -264,6 +266,7 @@ def test_queue_is_read_into_the_configuration_and_kept(tmp_path):
     ("line", "phrase"),
     [
         ("--seed 0", "--seed is 4 in the study and 0 now"),
+        ("--jit", "--jit is False in the study and True now"),
         ("--gpus-per-trial 2", "--gpus-per-trial is 1 in the study and 2 now"),
         ("--space small", "--space is tiny in the study and small now"),
         ("--dataset folder:x", "--dataset is digits in the study and folder:x now"),

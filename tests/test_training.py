@@ -490,3 +490,36 @@ configure_runtime(cores=2)
 def test_operation_has_one_thread_and_a_process_its_cores():
     out = subprocess.check_output([sys.executable, "-c", _THREADS], text=True, cwd=ROOT)
     assert out.splitlines()[-1] == "1 3"
+
+
+def test_xla_compiles_a_network_of_known_sizes():
+    narrow, wide = (dataclasses.replace(_architecture(width=width), jit=True) for width in (4, 8))
+    assert narrow.structure != wide.structure
+    assert narrow.structure.config == narrow.config
+    assert _architecture(width=4).structure == _architecture(width=8).structure != narrow.structure
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 3])
+def test_xla_computes_the_same(steps, networks, train, validation):
+    compiled = Network(dataclasses.replace(_architecture(), jit=True), steps_per_execution=steps)
+    found = []
+    for network in (networks["sgd"], compiled):
+        network.reset(RECIPE, seed=5)
+        metrics = [*_epochs(network, train, 1), network.evaluate(validation)]
+        found.append(([value for each in metrics for value in each.values()], network.state().weights))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-3)
+    for ours, theirs in zip(found[1][1], found[0][1], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-3)  # other sums of single precision, four steps
+
+
+@pytest.mark.slow
+def test_noise_under_xla_follows_from_the_seed(train):
+    """Its numbers are others than without XLA."""
+    network, states = Network(dataclasses.replace(_architecture(**NOISY), jit=True)), []
+    for seed in (5, 6, 5):
+        network.reset(RECIPE, seed=5)
+        network.seed = seed
+        network._train_steps([next(iter(train.batches(BATCH)))], np.zeros(3, np.float32))
+        states.append(_bits(network.state())[2])
+    assert states[0] == states[2] != states[1]

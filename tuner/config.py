@@ -97,6 +97,7 @@ class SearchConfig:
             split of its own, in (0, 1).
         images: How many images of the training split are used, or None for all.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
+        jit: Whether XLA compiles the training steps, each network for itself.
         gpus_per_trial: Devices that share each batch of a training, >= 1; with more than one, batch normalisation sees
             their parts of it.
         image_size: Height and width in pixels to which images are resized; None leaves them as they are.
@@ -127,6 +128,7 @@ class SearchConfig:
     image_size: tuple[int, int] | None = None
     images: int | None = None
     mixed_precision: bool = False
+    jit: bool = False
     gpus_per_trial: int = 1
     enqueue: tuple[dict[str, Any], ...] = ()
     warm_start: str | None = None

@@ -22,6 +22,7 @@ class Session:
         max_epochs: Full budget of one configuration.
         batch_size: Images a training step.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
+        jit: Whether XLA compiles the steps.
         replicas: Devices that share each batch of a training, >= 1.
         cores: Processor cores of one worker; None means all.
         memory: Bytes of memory that one worker should stay below; None means no limit.
@@ -33,6 +34,7 @@ class Session:
     max_epochs: int
     batch_size: int
     mixed_precision: bool = False
+    jit: bool = False
     replicas: int = 1
     cores: int | None = None
     memory: int | None = None
@@ -47,6 +49,7 @@ class Session:
             max_epochs=config.max_epochs,
             batch_size=config.batch_size,
             mixed_precision=config.mixed_precision,
+            jit=config.jit,
             replicas=config.gpus_per_trial,
             **options,
         )

@@ -50,6 +50,7 @@ class Networks:
             total_steps=hypermodel.total_steps,
             batch_size=self.session.batch_size,
             mixed_precision=self.session.mixed_precision,
+            jit=self.session.jit,
         )
         structure = architecture.structure
         if structure not in self._programs:

@@ -8,6 +8,7 @@ without tracing. The arithmetic is that of Keras's layers, loss and optimizers; 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,11 +38,13 @@ class Structure:
         config: A network of the structure, with stand-ins for what is a value: width, ratio, groups and chances.
         optimizer: Name of the optimizer.
         mixed_precision: Whether feature maps are bfloat16 in training and evaluation.
+        jit: Whether XLA compiles the steps; it needs all sizes, so `config` is then the network itself.
     """
 
     config: ModelConfig
     optimizer: str
     mixed_precision: bool = False
+    jit: bool = False
 
     @classmethod
     def of(cls, config: ModelConfig, optimizer: str, *, mixed_precision: bool = False) -> Structure:
@@ -139,8 +142,8 @@ class Layout:
         self.moving = [spec for spec in specs if not spec.trainable]
         shapes = [[1] * (4 - len(spec.shape)) + list(spec.shape) for spec in self.trainable]
         kernels = [np.full(spec.size, spec.is_kernel, np.float32) for spec in self.trainable]
-        self.shapes = tf.constant(shapes, tf.int32)
-        self.moving_sizes = tf.constant([spec.size for spec in self.moving], tf.int32)
+        self.sizes = np.array(shapes, np.int32), np.array([spec.size for spec in self.moving], np.int32)
+        self.shapes, self.moving_sizes = map(tf.constant, self.sizes)
         self.is_kernel = tf.constant(np.concatenate(kernels))
 
     def pack(self, values: dict[str, np.ndarray], *, slots: int) -> State:
@@ -171,8 +174,7 @@ class Program:
             `sums` are summed loss, hits and images, `(3,)`.
         train_many: Several such steps one after the other (`tuner/executions.py`).
         accumulate: A part of a step: `(carry, state, layout tensors, images, labels, chosen, place, hyperparameters) ->
-            carry`, on the images in `chosen`; `place` is the number of the first of them in the batch and the images
-            of that, `(2,)`, int32.
+            carry`; `place` is the number of the part's first image in the batch and the images of that, `(2,)`, int32.
         update: The end of such a step: `(state, layout tensors, carry, hyperparameters) -> state`.
         evaluate: `train` of the averaged weights, without training: `-> sums`.
         probabilities: `(state, layout tensors, images) -> (batch, classes)`, in float32: what an export predicts.
@@ -187,16 +189,18 @@ class Program:
         vector, numbers = tf.TensorSpec((None,)), tf.TensorSpec((None,), tf.int32)
         state = State(vector, tf.TensorSpec((OPTIMIZER_SLOTS[structure.optimizer], None)), vector, vector)
         layout = (tf.TensorSpec((len(self._trainable), 4), tf.int32), numbers, vector)
+        self._sizes = Layout(structure.config).sizes if structure.jit else None
+        compiled = functools.partial(tf.function, autograph=False, jit_compile=structure.jit or None)
         images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
         data = (images, numbers, numbers, tf.TensorSpec((NUM_HYPERPARAMETERS,)), tf.TensorSpec((3,)))
-        self.train = tf.function(self._train, input_signature=(state, layout, *data), autograph=False)
+        self.train = compiled(self._train, input_signature=(state, layout, *data))
         self.train_many = looped(self.train)
         carry, hyper = Carry(vector, vector, data[-1]), data[-2]
         part = (carry, state, layout, *data[:3], tf.TensorSpec((2,), tf.int32), hyper)
-        self.accumulate = tf.function(self._accumulate, input_signature=part, autograph=False)
-        self.update = tf.function(self._update, input_signature=(state, layout, carry, hyper), autograph=False)
-        self.evaluate = tf.function(self._evaluate, input_signature=(state, layout, *data), autograph=False)
-        self.probabilities = tf.function(self._classify, input_signature=(state, layout, images), autograph=False)
+        self.accumulate = compiled(self._accumulate, input_signature=part)
+        self.update = compiled(self._update, input_signature=(state, layout, carry, hyper))
+        self.evaluate = compiled(self._evaluate, input_signature=(state, layout, *data))
+        self.probabilities = compiled(self._classify, input_signature=(state, layout, images))
 
     def blank(self, state: State, sums: Any) -> Carry:
         """Returns what there is before the first part of a batch."""
@@ -213,11 +217,8 @@ class Program:
     ) -> Carry:
         brought = self._brought(state, layout, images, labels, chosen, hyper, place)
         share = tf.cast(tf.size(chosen) / place[1], tf.float32)
-        return Carry(
-            carry.gradient + share * brought.gradient,
-            carry.statistics + share * brought.statistics,
-            carry.sums + brought.sums,
-        )
+        gradient = carry.gradient + share * brought.gradient
+        return Carry(gradient, carry.statistics + share * brought.statistics, carry.sums + brought.sums)
 
     def _brought(
         self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, place: Any | None = None
@@ -255,8 +256,8 @@ class Program:
         return tf.nn.softmax(logits)
 
     def _named(self, weights: Any, state: State, layout: Any) -> dict[str, Any]:
-        """Returns weights and the moving statistics by name, in shapes that are known only when the program runs."""
-        shapes, moving_sizes, _ = layout
+        """Returns weights and the moving statistics by name; XLA alone knows their shapes before the program runs."""
+        shapes, moving_sizes = layout[:2] if self._sizes is None else map(tf.constant, self._sizes)
         parts = tf.split(weights, tf.reduce_prod(shapes, axis=1), num=len(self._trainable))
         rows = tf.unstack(shapes)
         named = {s.name: _shaped(part, row, s) for s, part, row in zip(self._trainable, parts, rows, strict=True)}

@@ -64,6 +64,7 @@ _SETTINGS = (
     "validation_fraction",
     "image_size",
     "images",
+    "jit",
     "warm_start",
 )
 
@@ -110,6 +111,9 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "on", "off"),
         default="auto",
         help="bfloat16 feature maps in training; auto: where the processor or GPU is made for it (default: auto)",
+    )
+    parser.add_argument(
+        "--jit", action="store_const", const=True, help="compile each network with XLA: slower on a CPU, see README.md"
     )
     parser.add_argument("--study", type=_study_name, metavar="NAME", help="name of the study; an old one goes on")
     parser.add_argument("--image-size", type=_image_size, metavar="N|HxW", help="resize images to so many pixels")

@@ -213,6 +213,7 @@ def _print_request(config: SearchConfig, space: Space, data: Facts, folder: Path
     size = "x".join(str(side) for side in data.input_shape)
     counts = f"{data.train:,} training and {data.validation:,} validation images"
     precision = "bfloat16 feature maps" if config.mixed_precision else "float32"
+    precision += ", XLA" if config.jit else ""
     precision += f", in {config.gpus_per_trial} parts" if config.gpus_per_trial > 1 else ""
     print(f"Space     {config.space}: {space.title}")
     print(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")

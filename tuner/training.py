@@ -50,6 +50,7 @@ class Architecture:
         total_steps: Training steps of the full budget.
         batch_size: Images a step.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
+        jit: Whether XLA compiles the steps, for this network alone.
     """
 
     config: ModelConfig
@@ -57,10 +58,13 @@ class Architecture:
     total_steps: int
     batch_size: int
     mixed_precision: bool = False
+    jit: bool = False
 
     @property
     def structure(self) -> Structure:
         """What the compiled steps depend on."""
+        if self.jit:
+            return Structure(self.config, self.optimizer, self.mixed_precision, jit=True)
         return Structure.of(self.config, self.optimizer, mixed_precision=self.mixed_precision)
 
 
