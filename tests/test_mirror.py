@@ -27,10 +27,15 @@ import tensorflow as tf
 processor = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
 
+from test_splitting import TASK
 from test_training import RECIPE, _architecture, _epochs
+import tuner.mirror
 from tuner.batches import Images
+from tuner.data import Dataset, DataSpec, Split
+from tuner.messages import Session
 from tuner.mirror import Mirror, MirroredSteps
 from tuner.training import Network, configure_runtime
+from tuner.worker import Worker
 
 configure_runtime()
 data = np.load(sys.argv[1])
@@ -70,6 +75,15 @@ def failing_once(*arguments):
 
 small._steps._mirrored._accumulate = failing_once
 found["small"] = [small.train_epoch(images, max_steps=2)["loss"], small.state().parts, small.remark, len(calls)]
+found["mirrored in all"] = found["mirrored"]
+
+split = Split(data["images"], data["labels"])
+stripes = Dataset(name="stripes", labels=("rows", "columns", "none"), train=split, validation=split)
+session = Session(data=DataSpec("digits"), space="tiny", max_epochs=3, batch_size=32, replicas=2)
+for name in ("worker of two", "worker of one"):
+    result = Worker(session, stripes).train(TASK)
+    found[name] = [result.status, result.message, result.curve, found["mirrored"]]
+    tuner.mirror.strategy_for = lambda replicas: None
 print(json.dumps(found))
 """
 
@@ -90,8 +104,16 @@ def test_two_devices_train_as_one_in_two_parts_bit_for_bit(found):
     assert found["two"][-2:] == ["", 2]  # what was asked for needs no remark
 
 
+def test_worker_trains_on_both_devices_what_it_trains_on_one(found):
+    *two, mirrored = found["worker of two"]
+    *one, still = found["worker of one"]
+    assert two == one
+    assert two[:2] == ["completed", ""]
+    assert mirrored == still == found["mirrored in all"] + 3 * 3  # epochs, and batches of more than one image
+
+
 def test_batch_of_one_image_is_not_shared(found):
-    assert found["mirrored"] == 2 * 3 + 2 + 1  # three of the four batches; below, two steps and one that failed
+    assert found["mirrored in all"] == 2 * 3 + 2 + 1  # three of the four batches; below, two steps and one that failed
 
 
 def test_share_that_does_not_fit_is_split_again(found):
