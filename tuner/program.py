@@ -233,8 +233,8 @@ class Program:
             )
             loss = self._loss(logits, y, hyper)
         gradient = tape.gradient(loss, state.weights)
-        statistics = tf.concat([batch[spec.name] for spec in self._moving], axis=0)
-        return Carry(gradient, statistics, _sums(loss, logits, y))
+        statistics = [batch[spec.name] for spec in self._moving] or [tf.zeros(0)]
+        return Carry(gradient, tf.concat(statistics, axis=0), _sums(loss, logits, y))
 
     def _update(self, state: State, layout: Any, brought: Carry, hyper: Any) -> State:
         """Returns the state after a step."""
