@@ -29,6 +29,8 @@ configs = st.builds(
     image_size=st.none() | st.tuples(st.integers(1, 512), st.integers(1, 512)),
     images=st.none() | st.integers(1, 10**6),
     mixed_precision=st.booleans(),
+    jit=st.booleans(),
+    gpus_per_trial=st.just(1),
     enqueue=st.lists(st.dictionaries(st.text(), st.integers() | st.booleans() | st.text()), max_size=2).map(tuple),
     warm_start=st.none() | st.sampled_from(["mine", "another"]),
 )
@@ -49,6 +51,8 @@ configs = st.builds(
         ("seed", 2**31, "from 0 to 2147483647"),
         ("batch_size", 0, "at least 1"),
         ("images", 0, "at least 1"),
+        ("gpus_per_trial", 0, "from 1 to 64, the images of a batch"),
+        ("gpus_per_trial", 65, "from 1 to 64, the images of a batch"),
         ("validation_fraction", 0.0, "between 0 and 1"),
         ("validation_fraction", 1.0, "between 0 and 1"),
         ("validation_fraction", float("nan"), "between 0 and 1"),
@@ -99,7 +103,17 @@ def test_versions_name_what_decides_a_result():
 
 def test_configuration_of_an_older_program_trains_as_it_did():
     values = PLAIN.to_dict()
-    for name in ("images", "mixed_precision", "total_epochs", "eta", "min_epochs", "enqueue", "warm_start"):
+    for name in (
+        "images",
+        "mixed_precision",
+        "total_epochs",
+        "eta",
+        "min_epochs",
+        "enqueue",
+        "warm_start",
+        "jit",
+        "gpus_per_trial",
+    ):
         del values[name]
     assert SearchConfig.from_dict(values) == PLAIN
     assert (PLAIN.images, PLAIN.mixed_precision) == (None, False)

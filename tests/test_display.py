@@ -65,6 +65,13 @@ def test_plain_lines_where_there_is_no_terminal():
     ]
 
 
+def test_what_a_person_should_know_of_a_complete_trial_is_in_its_line():
+    record = _ended(0, 0.5, message="Its batches are split in 2: 64 images do not fit.")
+    assert "  val_accuracy 0.5000  (Its batches are split in 2: 64 images do not fit.)  1.3 s  " in _shown(
+        lambda display: display.trial_ended(record)
+    )
+
+
 def test_terminal_shows_a_bar_with_the_best_run():
     text = _shown(terminal=True)
     plain = _ESCAPE.sub("", text)

@@ -288,7 +288,10 @@ def test_setting_reaches_the_workers(flags, told, results):
         (["--trial-time-limit", "0"], "argument --trial-time-limit: '0' is no time; write 90s, 30m, 1h30m or 2d"),
         (["--workers", "-1"], "argument --workers: '-1' is no whole number from 0"),
         (["--workers", "many"], "argument --workers: 'many' is no whole number from 0"),
-        (["--gpus-per-trial", "2"], "argument --gpus-per-trial: '2' is no share; write a number above 0 and up to 1"),
+        (
+            ["--gpus-per-trial", "1.5"],
+            "argument --gpus-per-trial: '1.5' is no share; write a number above 0",
+        ),
         (["--disk-budget", "much"], "argument --disk-budget: 'much' is no size; write 500M or 2G"),
         (["--total-epochs", "0"], "argument --total-epochs: '0' is no whole number from 1"),
     ],

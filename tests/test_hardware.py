@@ -116,3 +116,17 @@ def test_processor_is_named_by_the_system(text, name, files):
 
 def test_processor_without_a_name_is_of_a_kind(files):
     assert hardware.processor_name() == platform.machine()
+
+
+@pytest.mark.parametrize(
+    ("share", "devices"),
+    [
+        (1.0, ["3", "5", "6", "7", "3"]),
+        (0.5, ["3", "3", "5", "5", "6"]),
+        (2.0, ["3,5", "6,7", "3,5", "6,7", "3,5"]),
+        (4.0, ["3,5,6,7"] * 5),
+    ],
+)
+def test_each_worker_has_its_gpus(share, devices, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6,7")
+    assert [hardware.gpus_of(worker, share) for worker in range(5)] == devices

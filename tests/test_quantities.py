@@ -13,8 +13,8 @@ from tuner.quantities import (
     describe_cost,
     describe_seconds,
     duration,
+    gpus,
     milliseconds,
-    share,
 )
 
 
@@ -103,15 +103,15 @@ def test_cost_is_short(number, name, text):
     assert describe_cost(number, name) == text
 
 
-@pytest.mark.parametrize(("text", "number"), [("0.5", 0.5), ("1", 1.0), ("1e-3", 0.001)])
-def test_share_is_a_number_up_to_one(text, number):
-    assert share(text) == number
+@pytest.mark.parametrize(("text", "number"), [("0.5", 0.5), ("1", 1.0), ("1e-3", 0.001), ("2", 2.0), ("8.0", 8.0)])
+def test_gpus_are_a_share_or_a_whole_number(text, number):
+    assert gpus(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "0", "1.01", "-0.5", "half", "nan", "inf", "50%"])
+@pytest.mark.parametrize("text", ["", "0", "1.01", "2.5", "-0.5", "-2", "half", "nan", "inf", "50%"])
 def test_text_that_is_no_share_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is no share") as refused:
-        share(text)
+        gpus(text)
     assert repr(text) in str(refused.value)
 
 

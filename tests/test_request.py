@@ -83,6 +83,10 @@ def test_budget_and_batch_come_from_the_space(space, budget):
         ("--images 500", "images", 500),
         ("--mixed-precision on", "mixed_precision", True),
         ("--mixed-precision off", "mixed_precision", False),
+        ("--jit", "jit", True),
+        ("", "jit", False),
+        ("--gpus-per-trial 2", "gpus_per_trial", 2),
+        ("--gpus-per-trial 0.5", "gpus_per_trial", 1),
     ],
 )
 def test_flag_sets_its_field(line, field, value):
@@ -163,7 +167,10 @@ def test_study_keeps_its_objectives():
         "--workers -1",
         "--workers some",
         "--gpus-per-trial 0",
-        "--gpus-per-trial 2",
+        "--gpus-per-trial 1.5",
+        "--steps-per-execution 0",
+        "--steps-per-execution 17",
+        "--steps-per-execution many",
         "--worker-memory much",
         "--retries -1",
         "--time-limit soon",
@@ -198,6 +205,14 @@ def test_unknown_name_is_wrong_usage_with_a_suggestion(line, error):
 @pytest.mark.parametrize("line", ["", "--seed 4", "--space tiny --max-epochs 3 --image-size 8x9"])
 def test_continued_study_keeps_its_settings(line):
     assert resolve(_flags(line), STORED) == STORED
+
+
+@pytest.mark.parametrize("line", ["", "--gpus-per-trial 2"])
+def test_study_of_several_gpus_a_trial_keeps_them(line):
+    stored = dataclasses.replace(STORED, gpus_per_trial=2)
+    assert resolve(_flags(line), stored) == stored
+    with pytest.raises(StudyError, match="--gpus-per-trial is 2 in the study and 1 now"):
+        resolve(_flags("--gpus-per-trial 0.5"), stored)
 
 
 @pytest.mark.parametrize("total", [6, 500])
@@ -251,6 +266,8 @@ def test_queue_is_read_into_the_configuration_and_kept(tmp_path):
     ("line", "phrase"),
     [
         ("--seed 0", "--seed is 4 in the study and 0 now"),
+        ("--jit", "--jit is False in the study and True now"),
+        ("--gpus-per-trial 2", "--gpus-per-trial is 1 in the study and 2 now"),
         ("--space small", "--space is tiny in the study and small now"),
         ("--dataset folder:x", "--dataset is digits in the study and folder:x now"),
         ("--algorithm random", "--algorithm is hyperband in the study and random now"),
@@ -326,6 +343,14 @@ def test_workers_are_a_number_or_measured(text, workers):
     assert staffing_of(_flags(f"--workers {text}")).workers == workers
 
 
+@pytest.mark.parametrize(
+    ("line", "steps"), [("", 1), ("--steps-per-execution 8", 8), ("--steps-per-execution auto", None)]
+)
+def test_steps_per_execution_are_no_setting_of_the_study(line, steps):
+    assert _flags(line).steps_per_execution == steps
+    assert resolve(_flags(line), STORED) == STORED
+
+
 def test_workers_are_those_of_the_flags():
     line = "--workers 2 --cluster tcp://a:8786 --gpus-per-trial 0.5 --worker-memory 3G"
     assert staffing_of(_flags(line)) == Staffing(
@@ -345,6 +370,8 @@ def _running(line):
         ("", ""),
         ("--workers auto --time-limit 30m", ""),
         ("--workers 0", "--workers 0"),
+        ("--steps-per-execution 4", "--steps-per-execution 4"),
+        ("--steps-per-execution auto", "--steps-per-execution auto"),
         ("--workers 2 --deterministic --retries 0", "--workers 2 --retries 0 --deterministic"),
         ("--disk-budget 2G --trial-time-limit 1m", "--trial-time-limit 60.0 --disk-budget 2000000000"),
     ],

@@ -1,6 +1,7 @@
 """How many workers a search has: as many as were asked for, as the machine has room for, as are worth it."""
 
 import contextlib
+import dataclasses
 
 import pytest
 
@@ -101,7 +102,7 @@ class TestOpenCrew:
         _open(Staffing(workers=4, worker_memory=asked))
         assert started["memory"] == limit  # 0 available means unknown
 
-    @pytest.mark.parametrize(("share", "workers"), [(None, 2), (1.0, 2), (0.5, 4), (0.3, 6)])
+    @pytest.mark.parametrize(("share", "workers"), [(None, 2), (1.0, 2), (0.5, 4), (0.3, 6), (2.0, 1)])
     def test_gpus_are_divided_into_shares(self, machine, share, workers):
         started = machine(cores=16, gpus=2)
         _open(Staffing(gpus_per_trial=share))
@@ -114,6 +115,20 @@ class TestOpenCrew:
         ):
             _open(Staffing(gpus_per_trial=0.5))
         assert started == {}
+
+    def test_more_gpus_than_there_are_is_one_sentence(self, machine):
+        machine(gpus=2)
+        for workers in (None, 0):
+            with pytest.raises(
+                UsageError, match=r"^--gpus-per-trial is 4, but this machine has 2; give at most that\.$"
+            ):
+                _open(Staffing(gpus_per_trial=4.0, workers=workers))
+
+    @pytest.mark.parametrize(("gpus", "workers", "share"), [(8, 4, 2.0), (2, 1, 2.0), (1, 1, 1.0)])
+    def test_study_of_several_gpus_a_trial_gets_them_where_they_are(self, machine, gpus, workers, share):
+        started = machine(cores=16, gpus=gpus)
+        with open_crew(Staffing(), dataclasses.replace(SESSION, replicas=2)):
+            assert (started["workers"], started["gpus_per_trial"]) == (workers, share)
 
     def test_machines_of_a_cluster_are_not_this_one(self, machine):
         started = machine(cores=2, memory=1, gpus=0)

@@ -321,7 +321,7 @@ def test_seed_decides_the_noise(noisy, train):
         noisy.reset(RECIPE, seed=0)
         noisy.seed = seed
         batch = next(iter(train.batches(BATCH)))
-        losses.append(float(noisy._train_step(batch, np.zeros(3, np.float32))[0]))
+        losses.append(float(noisy._train_steps([batch], np.zeros(3, np.float32))[0]))
     assert losses[0] == losses[2] != losses[1]
 
 
@@ -331,7 +331,7 @@ def test_step_decides_the_noise(noisy, train):
         noisy.reset(RECIPE, seed=0)
         noisy.step = step
         batch = next(iter(train.batches(BATCH)))
-        losses.append(float(noisy._train_step(batch, np.zeros(3, np.float32))[0]))
+        losses.append(float(noisy._train_steps([batch], np.zeros(3, np.float32))[0]))
     assert losses[0] == losses[2] != losses[1]
 
 
@@ -460,8 +460,7 @@ def test_deadline_that_has_passed_gives_the_epoch_up(networks, train, monkeypatc
 
 
 def test_ctrl_c_waits_for_the_end_of_a_step(networks, train):
-    network = Network(_architecture(), networks["sgd"].program)
-    network.program = _Interrupting(network.program)
+    network = Network(_architecture(), _Interrupting(networks["sgd"].program))
     network.reset(RECIPE, seed=0)
     with pytest.raises(KeyboardInterrupt):
         network.train_epoch(train)
@@ -514,3 +513,36 @@ configure_runtime(cores=2)
 def test_operation_has_one_thread_and_a_process_its_cores():
     out = subprocess.check_output([sys.executable, "-c", _THREADS], text=True, cwd=ROOT)
     assert out.splitlines()[-1] == "1 3"
+
+
+def test_xla_compiles_a_network_of_known_sizes():
+    narrow, wide = (dataclasses.replace(_architecture(width=width), jit=True) for width in (4, 8))
+    assert narrow.structure != wide.structure
+    assert narrow.structure.config == narrow.config
+    assert _architecture(width=4).structure == _architecture(width=8).structure != narrow.structure
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 3])
+def test_xla_computes_the_same(steps, networks, train, validation):
+    compiled = Network(dataclasses.replace(_architecture(), jit=True), steps_per_execution=steps)
+    found = []
+    for network in (networks["sgd"], compiled):
+        network.reset(RECIPE, seed=5)
+        metrics = [*_epochs(network, train, 1), network.evaluate(validation)]
+        found.append(([value for each in metrics for value in each.values()], network.state().weights))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-3)
+    for ours, theirs in zip(found[1][1], found[0][1], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-3)  # other sums of single precision, four steps
+
+
+@pytest.mark.slow
+def test_noise_under_xla_follows_from_the_seed(train):
+    """Its numbers are others than without XLA."""
+    network, states = Network(dataclasses.replace(_architecture(**NOISY), jit=True)), []
+    for seed in (5, 6, 5):
+        network.reset(RECIPE, seed=5)
+        network.seed = seed
+        network._train_steps([next(iter(train.batches(BATCH)))], np.zeros(3, np.float32))
+        states.append(_bits(network.state())[2])
+    assert states[0] == states[2] != states[1]

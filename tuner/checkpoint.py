@@ -37,6 +37,7 @@ class TrainingState:
         weights: All variables of the model, in its order.
         optimizer: All variables of the optimizer, in its order.
         curve: Metric values by name since the trial began, one an epoch; for a trial that was interrupted.
+        parts: Parts in which batches are trained (`tuner/splitting.py`), >= 1.
     """
 
     epoch: int
@@ -44,13 +45,14 @@ class TrainingState:
     weights: list[np.ndarray]
     optimizer: list[np.ndarray]
     curve: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
+    parts: int = 1
 
 
 def save_state(path: Path, state: TrainingState) -> None:
     """Writes a state under a temporary name and renames it, so that a reader sees the old file or the new one."""
     arrays: dict[str, Any] = {f"weights/{index:04d}": array for index, array in enumerate(state.weights)}
     arrays |= {f"optimizer/{index:04d}": array for index, array in enumerate(state.optimizer)}
-    facts = json.dumps({"epoch": state.epoch, "seed": state.seed, "curve": dict(state.curve)})
+    facts = json.dumps({"epoch": state.epoch, "seed": state.seed, "curve": dict(state.curve), "parts": state.parts})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
@@ -171,4 +173,6 @@ def load_state(path: str | Path, *, patience: float = 0.0) -> TrainingState | No
             optimizer = [file[name] for name in sorted(file.files) if name.startswith("optimizer/")]
     except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return None
-    return TrainingState(facts["epoch"], facts["seed"], weights, optimizer, facts["curve"])
+    return TrainingState(
+        facts["epoch"], facts["seed"], weights, optimizer, curve=facts["curve"], parts=facts.get("parts", 1)
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import os
 import queue
 import threading
 import time
@@ -20,7 +19,7 @@ import distributed
 
 from tuner.crew import Event
 from tuner.errors import TunerError
-from tuner.hardware import num_gpus
+from tuner.hardware import gpus_of
 from tuner.messages import Facts, Measurement, Session, Task
 from tuner.records import RUNNING
 from tuner.trainer import Trainer
@@ -52,7 +51,7 @@ class DaskCrew:
     Args:
         client: Connected to the scheduler.
         session: What all trials share.
-        gpus_per_trial: Share of a GPU that a worker has; None where there is none.
+        gpus_per_trial: Share of a GPU that a worker has, or how many it has; None where there is none.
         expected: Number of workers to wait for at the beginning.
     """
 
@@ -246,9 +245,7 @@ class DaskCrew:
             return {}
         chosen = {}
         if name.isdigit():  # a worker of our own; a cluster gives its workers their GPUs itself
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-            devices = visible.split(",") if visible else [str(number) for number in range(num_gpus())]
-            chosen = {"CUDA_VISIBLE_DEVICES": devices[int(int(name) * self._gpus_per_trial) % len(devices)]}
+            chosen = {"CUDA_VISIBLE_DEVICES": gpus_of(int(name), self._gpus_per_trial)}
         return {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **chosen}
 
     def _check_alive(self) -> None:

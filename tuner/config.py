@@ -97,6 +97,9 @@ class SearchConfig:
             split of its own, in (0, 1).
         images: How many images of the training split are used, or None for all.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
+        jit: Whether XLA compiles the training steps, each network for itself.
+        gpus_per_trial: Devices that share each batch of a training, >= 1; with more than one, batch normalisation sees
+            their parts of it.
         image_size: Height and width in pixels to which images are resized; None leaves them as they are.
         enqueue: Configurations to try right after the default one; what one leaves out gets its default.
         warm_start: Name of the study on the same space whose scores the algorithm knows from the beginning, or None.
@@ -125,6 +128,8 @@ class SearchConfig:
     image_size: tuple[int, int] | None = None
     images: int | None = None
     mixed_precision: bool = False
+    jit: bool = False
+    gpus_per_trial: int = 1
     enqueue: tuple[dict[str, Any], ...] = ()
     warm_start: str | None = None
 
@@ -141,6 +146,8 @@ class SearchConfig:
         _require(1 <= self.min_epochs <= self.max_epochs, "--min-epochs", self.min_epochs, allowed)
         _require(0 <= self.seed < 2**31, "--seed", self.seed, "from 0 to 2147483647")
         _require(self.batch_size >= 1, "--batch-size", self.batch_size, "at least 1")
+        allowed = f"from 1 to {self.batch_size}, the images of a batch"
+        _require(1 <= self.gpus_per_trial <= self.batch_size, "--gpus-per-trial", self.gpus_per_trial, allowed)
         _require(self.images is None or self.images >= 1, "--images", self.images, "at least 1")
         _require(0 < self.validation_fraction < 1, "--validation-fraction", self.validation_fraction, "between 0 and 1")
 

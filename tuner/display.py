@@ -115,6 +115,8 @@ class Display:
         score = "" if record.score is None else f"{self._objective} {record.score:.4f}"
         if record.status != records.COMPLETED:
             score = f"{record.status}: {record.cause}"
+        elif record.message:
+            score = f"{score}  ({record.cause})"
         self._print(
             f"{self._trial(record)}  run {self._root[record.trial]}  "
             f"epochs {record.initial_epoch}->{record.epochs}  {score}  {record.seconds:.1f} s  {self._best()}"

@@ -7,7 +7,15 @@ import platform
 import sys
 from pathlib import Path
 
-__all__ = ["available_cores", "available_memory", "has_fast_bfloat16", "num_gpus", "processor_name", "resident_memory"]
+__all__ = [
+    "available_cores",
+    "available_memory",
+    "gpus_of",
+    "has_fast_bfloat16",
+    "num_gpus",
+    "processor_name",
+    "resident_memory",
+]
 
 
 def available_cores() -> int:
@@ -36,6 +44,19 @@ def num_gpus() -> int:
     if visible is None:
         return there
     return min(there, len([name for name in visible.split(",") if name.strip() not in ("", "-1")]))
+
+
+def gpus_of(worker: int, gpus_per_trial: float) -> str:
+    """Returns the GPUs of one worker of several, as `CUDA_VISIBLE_DEVICES` takes them.
+
+    Args:
+        worker: Number of the worker, from 0; where there are more than GPUs for them, they begin anew.
+        gpus_per_trial: Share of a GPU of each, in (0, 1], or how many each has.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    devices = visible.split(",") if visible else [str(number) for number in range(num_gpus())]
+    first, several = int(worker * gpus_per_trial), max(1, int(gpus_per_trial))
+    return ",".join(devices[number % len(devices)] for number in range(first, first + several))
 
 
 def has_fast_bfloat16() -> bool:

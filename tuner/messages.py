@@ -22,8 +22,11 @@ class Session:
         max_epochs: Full budget of one configuration.
         batch_size: Images a training step.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
+        jit: Whether XLA compiles the steps.
+        replicas: Devices that share each batch of a training, >= 1.
         cores: Processor cores of one worker; None means all.
         memory: Bytes of memory that one worker should stay below; None means no limit.
+        steps_per_execution: Training steps in one call of a program; None chooses by measurement. It changes no result.
     """
 
     data: DataSpec
@@ -31,8 +34,11 @@ class Session:
     max_epochs: int
     batch_size: int
     mixed_precision: bool = False
+    jit: bool = False
+    replicas: int = 1
     cores: int | None = None
     memory: int | None = None
+    steps_per_execution: int | None = 1
 
     @classmethod
     def of(cls, config: SearchConfig, data_dir: str | None, **options: Any) -> Session:
@@ -43,6 +49,8 @@ class Session:
             max_epochs=config.max_epochs,
             batch_size=config.batch_size,
             mixed_precision=config.mixed_precision,
+            jit=config.jit,
+            replicas=config.gpus_per_trial,
             **options,
         )
 
@@ -118,7 +126,7 @@ class Progress:
         images_per_second: Training images over the time of the last epoch, or None.
         wait_seconds: Time from the end of the worker's last trial to the first step of this one; None for its first.
         memory: Bytes of memory that the worker holds.
-        message: What went wrong, or an empty text.
+        message: What went wrong, or what else a person should know, or an empty text.
     """
 
     status: str

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.batches import AnyImages
+from tuner.executions import STEPS_BETWEEN_CHECKS
 from tuner.hardware import resident_memory
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Measurement, Session
+from tuner.mirror import Mirror
 from tuner.program import Program, Structure
+from tuner.recipe import Recipe
+from tuner.splitting import Splits
 from tuner.training import Architecture, Network
 
 __all__ = ["Networks"]
@@ -22,7 +26,7 @@ __all__ = ["Networks"]
 # has 54 structures, and most trials bring a new one whatever is kept.
 CACHED_PROGRAMS = 6
 
-MEASURED_STEPS = 8
+MEASURED_STEPS, MEASURED_ROUNDS = 8, 3
 
 
 class Networks:
@@ -35,6 +39,8 @@ class Networks:
     def __init__(self, session: Session) -> None:
         self.session = session
         self._programs: collections.OrderedDict[Structure, Program] = collections.OrderedDict()
+        self._splits, self._mirror = Splits(), Mirror(session.replicas)
+        self._steps_per_execution = session.steps_per_execution
 
     def network(self, hypermodel: SEResNetHyperModel, hyperparameters: Mapping[str, Any]) -> Network:
         """Returns the network that hyperparameters ask for, with compiled steps where its structure was met before."""
@@ -44,13 +50,20 @@ class Networks:
             total_steps=hypermodel.total_steps,
             batch_size=self.session.batch_size,
             mixed_precision=self.session.mixed_precision,
+            jit=self.session.jit,
         )
         structure = architecture.structure
         if structure not in self._programs:
             self._make_room()
             self._programs[structure] = Program(structure)
         self._programs.move_to_end(structure)
-        return Network(architecture, self._programs[structure])
+        return Network(
+            architecture,
+            self._programs[structure],
+            splits=self._splits,
+            steps_per_execution=self._steps_per_execution or 1,
+            mirror=self._mirror,
+        )
 
     def measure(
         self,
@@ -71,12 +84,23 @@ class Networks:
         times.append(time.perf_counter())
         network.evaluate(validation)
         times.append(time.perf_counter())
+        if self._steps_per_execution is None:
+            self._steps_per_execution = self._worthwhile_steps(network, train, hypermodel.steps_per_epoch)
         start, training, evaluation = (after - before for before, after in itertools.pairwise(times))
         return Measurement(
             start_seconds=start,
             epoch_seconds=training * hypermodel.steps_per_epoch / steps + evaluation,
             images_per_second=min(steps * self.session.batch_size, len(train)) / training,
         )
+
+    def _worthwhile_steps(self, network: Network, train: AnyImages, steps_per_epoch: int) -> int:
+        """Returns how many steps a call should make: one where an epoch does not win the later start back."""
+        looped = Network(network.architecture, network.program, steps_per_execution=STEPS_BETWEEN_CHECKS)
+        looped.restore(Recipe(network.architecture.optimizer, 0.0), network.state())
+        start = _seconds(looped, train)
+        rounds = [(_seconds(network, train), _seconds(looped, train)) for _ in range(MEASURED_ROUNDS)]
+        one, many = (min(taken) for taken in zip(*rounds, strict=True))
+        return STEPS_BETWEEN_CHECKS if (one - many) * steps_per_epoch / MEASURED_STEPS > start - many else 1
 
     def _make_room(self) -> None:
         """Drops the compiled steps that were used least recently: all but the newest where memory is short."""
@@ -86,3 +110,10 @@ class Networks:
             while len(self._programs) > keep:
                 self._programs.popitem(last=False)
             gc.collect()  # a graph is full of circles
+
+
+def _seconds(network: Network, train: AnyImages) -> float:
+    """Returns the seconds of the measured steps."""
+    began = time.perf_counter()
+    network.train_epoch(train, max_steps=MEASURED_STEPS)
+    return time.perf_counter() - began

@@ -8,18 +8,20 @@ without tracing. The arithmetic is that of Keras's layers, loss and optimizers; 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tuner.executions import looped
 from tuner.models import ModelConfig
 from tuner.models.forward import forward
 from tuner.models.noise import Noise
 from tuner.models.weights import WeightSpec, weight_specs
 from tuner.recipe import OPTIMIZER_SLOTS, PAPER_MOMENTUM
 
-__all__ = ["Layout", "Program", "State", "Structure", "hyperparameters"]
+__all__ = ["Carry", "Layout", "Program", "State", "Structure", "hyperparameters"]
 
 # keras.optimizers.AdamW's defaults.
 ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
@@ -36,11 +38,13 @@ class Structure:
         config: A network of the structure, with stand-ins for what is a value: width, ratio, groups and chances.
         optimizer: Name of the optimizer.
         mixed_precision: Whether feature maps are bfloat16 in training and evaluation.
+        jit: Whether XLA compiles the steps; it needs all sizes, so `config` is then the network itself.
     """
 
     config: ModelConfig
     optimizer: str
     mixed_precision: bool = False
+    jit: bool = False
 
     @classmethod
     def of(cls, config: ModelConfig, optimizer: str, *, mixed_precision: bool = False) -> Structure:
@@ -89,10 +93,10 @@ def hyperparameters(
     return tf.constant([*recipe, stochastic_depth, dropout, high, low, average_momentum], tf.float32)
 
 
-def _noise(hyper: Any) -> Noise:
+def _noise(hyper: Any, place: Any | None) -> Noise:
     """Returns what the random numbers of a step follow from."""
     step, high, low = tf.cast(hyper[3], tf.int32), tf.cast(hyper[6], tf.int32), tf.cast(hyper[7], tf.int32)
-    return Noise(tf.stack([high * _SEED_PART + low, step]), stochastic_depth=hyper[4], dropout=hyper[5])
+    return Noise(tf.stack([high * _SEED_PART + low, step]), stochastic_depth=hyper[4], dropout=hyper[5], place=place)
 
 
 class State(NamedTuple):
@@ -111,6 +115,20 @@ class State(NamedTuple):
     average: Any
 
 
+class Carry(NamedTuple):
+    """What the parts of a batch have brought so far, as tensors.
+
+    Args:
+        gradient: Sum of the gradients, each weighted by the part's share of the batch, `(params,)`.
+        statistics: The same of the means and variances of the parts, `(n,)`, as `State.statistics`.
+        sums: Summed loss, hits and images, `(3,)`.
+    """
+
+    gradient: Any
+    statistics: Any
+    sums: Any
+
+
 class Layout:
     """Where each weight of a network lies in the flat vectors, as tensors for a program.
 
@@ -124,8 +142,8 @@ class Layout:
         self.moving = [spec for spec in specs if not spec.trainable]
         shapes = [[1] * (4 - len(spec.shape)) + list(spec.shape) for spec in self.trainable]
         kernels = [np.full(spec.size, spec.is_kernel, np.float32) for spec in self.trainable]
-        self.shapes = tf.constant(shapes, tf.int32)
-        self.moving_sizes = tf.constant([spec.size for spec in self.moving], tf.int32)
+        self.sizes = np.array(shapes, np.int32), np.array([spec.size for spec in self.moving], np.int32)
+        self.shapes, self.moving_sizes = map(tf.constant, self.sizes)
         self.is_kernel = tf.constant(np.concatenate(kernels))
 
     def pack(self, values: dict[str, np.ndarray], *, slots: int) -> State:
@@ -154,7 +172,11 @@ class Program:
         train: One step: `(state, layout tensors, images, labels, chosen, hyperparameters, sums) -> (state, sums)`, on
             the images whose numbers are in `chosen`. `hyperparameters` are what `hyperparameters` makes of a moment;
             `sums` are summed loss, hits and images, `(3,)`.
-        evaluate: The same of the averaged weights, without training: `-> sums`.
+        train_many: Several such steps one after the other (`tuner/executions.py`).
+        accumulate: A part of a step: `(carry, state, layout tensors, images, labels, chosen, place, hyperparameters) ->
+            carry`; `place` is the number of the part's first image in the batch and the images of that, `(2,)`, int32.
+        update: The end of such a step: `(state, layout tensors, carry, hyperparameters) -> state`.
+        evaluate: `train` of the averaged weights, without training: `-> sums`.
         probabilities: `(state, layout tensors, images) -> (batch, classes)`, in float32: what an export predicts.
     """
 
@@ -167,29 +189,60 @@ class Program:
         vector, numbers = tf.TensorSpec((None,)), tf.TensorSpec((None,), tf.int32)
         state = State(vector, tf.TensorSpec((OPTIMIZER_SLOTS[structure.optimizer], None)), vector, vector)
         layout = (tf.TensorSpec((len(self._trainable), 4), tf.int32), numbers, vector)
+        self._sizes = Layout(structure.config).sizes if structure.jit else None
+        compiled = functools.partial(tf.function, autograph=False, jit_compile=structure.jit or None)
         images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
         data = (images, numbers, numbers, tf.TensorSpec((NUM_HYPERPARAMETERS,)), tf.TensorSpec((3,)))
-        self.train = tf.function(self._train, input_signature=(state, layout, *data), autograph=False)
-        self.evaluate = tf.function(self._evaluate, input_signature=(state, layout, *data), autograph=False)
-        self.probabilities = tf.function(self._classify, input_signature=(state, layout, images), autograph=False)
+        self.train = compiled(self._train, input_signature=(state, layout, *data))
+        self.train_many = looped(self.train)
+        carry, hyper = Carry(vector, vector, data[-1]), data[-2]
+        part = (carry, state, layout, *data[:3], tf.TensorSpec((2,), tf.int32), hyper)
+        self.accumulate = compiled(self._accumulate, input_signature=part)
+        self.update = compiled(self._update, input_signature=(state, layout, carry, hyper))
+        self.evaluate = compiled(self._evaluate, input_signature=(state, layout, *data))
+        self.probabilities = compiled(self._classify, input_signature=(state, layout, images))
+
+    def blank(self, state: State, sums: Any) -> Carry:
+        """Returns what there is before the first part of a batch."""
+        return Carry(tf.zeros_like(state.weights), tf.zeros_like(state.statistics), sums)
 
     def _train(
         self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any
     ) -> tuple[State, Any]:
+        brought = self._brought(state, layout, images, labels, chosen, hyper)
+        return self._update(state, layout, brought, hyper), sums + brought.sums
+
+    def _accumulate(
+        self, carry: Carry, state: State, layout: Any, images: Any, labels: Any, chosen: Any, place: Any, hyper: Any
+    ) -> Carry:
+        brought = self._brought(state, layout, images, labels, chosen, hyper, place)
+        share = tf.cast(tf.size(chosen) / place[1], tf.float32)
+        gradient = carry.gradient + share * brought.gradient
+        return Carry(gradient, carry.statistics + share * brought.statistics, carry.sums + brought.sums)
+
+    def _brought(
+        self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, place: Any | None = None
+    ) -> Carry:
+        """Returns gradient, batch statistics and sums of some images."""
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             weights = self._named(state.weights, state, layout)
             logits, batch = forward(
-                self.structure.config, weights, x, training=True, dtype=self._dtype, noise=_noise(hyper)
+                self.structure.config, weights, x, training=True, dtype=self._dtype, noise=_noise(hyper, place)
             )
             loss = self._loss(logits, y, hyper)
         gradient = tape.gradient(loss, state.weights)
-        weights, slots = self._updated(state, gradient, hyper, is_kernel=layout[2])
+        statistics = [batch[spec.name] for spec in self._moving] or [tf.zeros(0)]
+        return Carry(gradient, tf.concat(statistics, axis=0), _sums(loss, logits, y))
+
+    def _update(self, state: State, layout: Any, brought: Carry, hyper: Any) -> State:
+        """Returns the state after a step."""
+        weights, slots = self._updated(state, brought.gradient, hyper, is_kernel=layout[2])
         kept = self.structure.config.norm_momentum
-        statistics = state.statistics * kept + (1.0 - kept) * tf.concat([batch[s.name] for s in self._moving], axis=0)
+        statistics = state.statistics * kept + (1.0 - kept) * brought.statistics
         average = state.average * hyper[8] + weights * (1.0 - hyper[8])  # keras.optimizers.Optimizer's, `use_ema`
-        return State(weights, slots, statistics, average), sums + _sums(loss, logits, y)
+        return State(weights, slots, statistics, average)
 
     def _evaluate(self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any) -> Any:
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
@@ -203,8 +256,8 @@ class Program:
         return tf.nn.softmax(logits)
 
     def _named(self, weights: Any, state: State, layout: Any) -> dict[str, Any]:
-        """Returns weights and the moving statistics by name, in shapes that are known only when the program runs."""
-        shapes, moving_sizes, _ = layout
+        """Returns weights and the moving statistics by name; XLA alone knows their shapes before the program runs."""
+        shapes, moving_sizes = layout[:2] if self._sizes is None else map(tf.constant, self._sizes)
         parts = tf.split(weights, tf.reduce_prod(shapes, axis=1), num=len(self._trainable))
         rows = tf.unstack(shapes)
         named = {s.name: _shaped(part, row, s) for s, part, row in zip(self._trainable, parts, rows, strict=True)}

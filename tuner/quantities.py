@@ -14,8 +14,8 @@ __all__ = [
     "describe_count",
     "describe_seconds",
     "duration",
+    "gpus",
     "milliseconds",
-    "share",
 ]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -55,11 +55,13 @@ def milliseconds(text: str) -> float:
     return number
 
 
-def share(text: str) -> float:
-    """Returns a number above 0 and up to 1, for argparse."""
+def gpus(text: str) -> float:
+    """Returns a share of a GPU, above 0 and up to 1, or a whole number of them, for argparse."""
     number = _number(text)
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share; write a number above 0 and up to 1, such as 0.5")
+    if not (0 < number <= 1 or (number > 1 and number.is_integer())):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no share; write a number above 0 and up to 1, such as 0.5, or a whole number of GPUs"
+        )
     return number
 
 

@@ -58,7 +58,7 @@ class Record:
         seconds: Wall time of the trial.
         worker: Name of the worker that trained it.
         wait_seconds: Time for which that worker had nothing to train before; None for its first trial.
-        message: What went wrong, or an empty text.
+        message: What went wrong, or what else a person should know, or an empty text.
         after: Number of trials that had ended when this one was proposed.
         order: Place in the order in which trials ended, from 0; None while it runs.
     """

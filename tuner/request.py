@@ -28,7 +28,7 @@ from tuner.config import (
 from tuner.enqueue import read_queue
 from tuner.errors import StudyError, UsageError
 from tuner.hardware import has_fast_bfloat16
-from tuner.quantities import byte_size, count, duration, milliseconds, share
+from tuner.quantities import byte_size, count, duration, gpus, milliseconds
 from tuner.space import load_space, space_names
 from tuner.staff import Staffing
 
@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 DEFAULT_RETRIES = 2
+# `tuner.executions.STEPS_BETWEEN_CHECKS`, for which a wrong flag must not wait; a test holds both equal.
+MOST_STEPS_PER_EXECUTION = 16
 
 _SETTINGS = (
     "space",
@@ -62,6 +64,7 @@ _SETTINGS = (
     "validation_fraction",
     "image_size",
     "images",
+    "jit",
     "warm_start",
 )
 
@@ -109,6 +112,9 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="bfloat16 feature maps in training; auto: where the processor or GPU is made for it (default: auto)",
     )
+    parser.add_argument(
+        "--jit", action="store_const", const=True, help="compile each network with XLA: slower on a CPU, see README.md"
+    )
     parser.add_argument("--study", type=_study_name, metavar="NAME", help="name of the study; an old one goes on")
     parser.add_argument("--image-size", type=_image_size, metavar="N|HxW", help="resize images to so many pixels")
     parser.add_argument("--images", type=positive, metavar="N", help="use so many images of the training split only")
@@ -121,7 +127,16 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
         "--workers", type=_workers, metavar="N|auto", help="processes; 0: train in this one (default: auto, measured)"
     )
     group.add_argument("--cluster", metavar="ADDRESS", help="use the workers of a running Dask cluster")
-    group.add_argument("--gpus-per-trial", type=share, metavar="F", help="share of a GPU for a trial (default: 1)")
+    group.add_argument(
+        "--gpus-per-trial", type=gpus, metavar="F|N", help="share of a GPU for a trial, or several (default: 1)"
+    )
+    group.add_argument(
+        "--steps-per-execution",
+        type=_steps_per_execution,
+        default=1,
+        metavar="N|auto",
+        help="training steps in one call of a program; no result depends on it (default: 1)",
+    )
     group.add_argument("--worker-memory", type=byte_size, metavar="SIZE", help="replace a worker that holds more")
     group.add_argument(
         "--retries", type=nonnegative, default=DEFAULT_RETRIES, metavar="N", help="for a dead worker (default: 2)"
@@ -146,6 +161,8 @@ def running_flags(arguments: argparse.Namespace) -> list[str]:
     given = {"workers": arguments.workers, **{name: getattr(arguments, name) for name in names}}
     if arguments.retries == DEFAULT_RETRIES:
         del given["retries"]
+    if arguments.steps_per_execution != 1:
+        given["steps_per_execution"] = arguments.steps_per_execution or "auto"
     flags = [[f"--{name.replace('_', '-')}", f"{value}"] for name, value in given.items() if value is not None]
     return [*itertools.chain(*flags), *(["--deterministic"] if arguments.deterministic else [])]
 
@@ -188,6 +205,8 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
         given |= parse_objectives(arguments.objective)
     if arguments.mixed_precision != "auto":
         given["mixed_precision"] = arguments.mixed_precision == "on"
+    if arguments.gpus_per_trial is not None:  # a share of one GPU changes no result
+        given["gpus_per_trial"] = max(1, int(arguments.gpus_per_trial))
     if arguments.enqueue is not None:
         given["enqueue"] = read_queue(arguments.enqueue)
     config = _new_config(given) if stored is None else _continued(stored, given)
@@ -252,6 +271,18 @@ def _algorithm(objectives: Sequence[str]) -> str:
 
 def _workers(text: str) -> int | None:
     return None if text == "auto" else nonnegative(text)
+
+
+def _steps_per_execution(text: str) -> int | None:
+    """Returns a number of steps, None for `auto`."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_STEPS_PER_EXECUTION:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of steps; write auto or 1 to {MOST_STEPS_PER_EXECUTION}, after which the loss is "
+            "checked"
+        )
+    return int(text)
 
 
 def _study_name(text: str) -> str:

@@ -93,7 +93,7 @@ def search(arguments: argparse.Namespace) -> int:
         return _print_results(study, arguments)
 
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
-    session = Session.of(config, arguments.data_dir)
+    session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
     with open_crew(staffing_of(arguments), session) as crew:  # they start while this process imports TensorFlow
         prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew)
         if arguments.dry_run:
@@ -213,6 +213,8 @@ def _print_request(config: SearchConfig, space: Space, data: Facts, folder: Path
     size = "x".join(str(side) for side in data.input_shape)
     counts = f"{data.train:,} training and {data.validation:,} validation images"
     precision = "bfloat16 feature maps" if config.mixed_precision else "float32"
+    precision += ", XLA" if config.jit else ""
+    precision += f", in {config.gpus_per_trial} parts" if config.gpus_per_trial > 1 else ""
     print(f"Space     {config.space}: {space.title}")
     print(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
     sought = f"objective{'s' if config.costs else ''} {config.sought}"

@@ -33,7 +33,7 @@ class Staffing:
     Args:
         workers: Number of processes; 0 trains in the driver; None chooses by measurement.
         cluster: Address of a Dask scheduler whose workers are used instead, or None.
-        gpus_per_trial: Share of a GPU that a trial gets, in (0, 1], or None.
+        gpus_per_trial: Share of a GPU that a trial gets, in (0, 1], or how many it gets, or None.
         worker_memory: Bytes above which a worker is replaced between trials; None means its share of the memory.
     """
 
@@ -54,9 +54,13 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
     """Starts the workers, and ends them on leaving; with `workers` None as many as could be of use.
 
     Raises:
-        UsageError: If a GPU is asked for and there is none.
+        UsageError: If more GPUs are asked for than there are.
         TunerError: If a cluster does not answer.
     """
+    gpus, share = num_gpus(), staffing.gpus_per_trial
+    if share and not staffing.cluster and share > gpus:
+        there = f"this machine has {gpus}; give at most that" if gpus else "this machine has no GPU; leave it out"
+        raise UsageError(f"--gpus-per-trial is {share:g}, but {there}.")
     if staffing.workers == 0 and not staffing.cluster:
         from tuner.command import import_tensorflow
 
@@ -68,17 +72,14 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
         return
     from tuner.launch import connected_crew, local_crew
 
-    share = staffing.gpus_per_trial
     if staffing.cluster:
         session = dataclasses.replace(session, memory=staffing.worker_memory)
         with connected_crew(session, address=staffing.cluster, gpus_per_trial=share) as crew:
             yield crew
         return
-    gpus, cores = num_gpus(), available_cores()
-    if share and not gpus:
-        raise UsageError(f"--gpus-per-trial is {share}, but this machine has no GPU; leave it out.")
-    if gpus and not share:
-        share = 1.0
+    cores = available_cores()
+    if gpus and not share:  # a study may ask for several: with fewer, their parts are trained one after the other
+        share = float(min(session.replicas, gpus))
     workers = staffing.workers or _most_workers(cores, gpus=gpus, share=share)
     memory = staffing.worker_memory or int(MEMORY_SHARE * available_memory() / workers) or None
     session = dataclasses.replace(session, cores=max(1, cores // workers), memory=memory)

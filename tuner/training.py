@@ -13,28 +13,28 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tuner.batches import AnyImages, Batch
+from tuner.batches import AnyImages, Batch, Images
 from tuner.checkpoint import TrainingState
 from tuner.errors import TunerError
+from tuner.executions import STEPS_BETWEEN_CHECKS, executions
 from tuner.hardware import available_cores
 from tuner.interrupts import held_interrupt
+from tuner.mirror import Mirror
 from tuner.models import ModelConfig, build_model
 from tuner.models.weights import initial_weights
 from tuner.program import Layout, Program, State, Structure, hyperparameters
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
+from tuner.splitting import Splits, Steps
 
 __all__ = ["Architecture", "Network", "TrialTimeout", "configure_runtime", "derived_seed"]
 
 OnBatch = Callable[[int, Mapping[str, float]], None]
-
-# Reading the loss waits for the step; on a GPU that would cost more than a step if it were done after each.
-STEPS_BETWEEN_CHECKS = 16
 
 
 class TrialTimeout(Exception):  # noqa: N818  (it is no error of the program)
@@ -51,6 +51,7 @@ class Architecture:
         total_steps: Training steps of the full budget.
         batch_size: Images a step.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
+        jit: Whether XLA compiles the steps, for this network alone.
     """
 
     config: ModelConfig
@@ -58,10 +59,13 @@ class Architecture:
     total_steps: int
     batch_size: int
     mixed_precision: bool = False
+    jit: bool = False
 
     @property
     def structure(self) -> Structure:
         """What the compiled steps depend on."""
+        if self.jit:
+            return Structure(self.config, self.optimizer, self.mixed_precision, jit=True)
         return Structure.of(self.config, self.optimizer, mixed_precision=self.mixed_precision)
 
 
@@ -71,13 +75,34 @@ class Network:
     Args:
         architecture: What is trained.
         program: The compiled steps of its structure, where the caller has them; else they are compiled.
+        splits: What is known of batches that do not fit into memory, shared by the networks of a worker.
+        steps_per_execution: Training steps that one call of the program makes where the images are in memory, from 1 to
+            `STEPS_BETWEEN_CHECKS`; results do not depend on it.
+        mirror: The devices that share each batch; None means one.
     """
 
-    def __init__(self, architecture: Architecture, program: Program | None = None) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        program: Program | None = None,
+        *,
+        splits: Splits | None = None,
+        steps_per_execution: int = 1,
+        mirror: Mirror | None = None,
+    ) -> None:
         self.architecture = architecture
         self.program = program or Program(architecture.structure)
         self._layout = Layout(architecture.config)
         self._layout_tensors = (self._layout.shapes, self._layout.moving_sizes, self._layout.is_kernel)
+        self._steps_per_execution = steps_per_execution
+        self._steps = Steps(
+            self.program,
+            self._layout_tensors,
+            network=architecture,
+            splits=splits or Splits(),
+            is_looped=steps_per_execution > 1,
+            mirror=mirror,
+        )
         schedule = WarmupCosine(1.0, architecture.total_steps)
         self._rates = schedule(tf.range(architecture.total_steps)).numpy()
         self._recipe = Recipe(architecture.optimizer, 0.0)
@@ -95,6 +120,7 @@ class Network:
         """
         self._recipe, self.seed, self.step, self.epoch = recipe, seed, 0, 0
         weights = initial_weights(self.architecture.config, seed=seed)
+        self._steps.begin()
         self._state = self._layout.pack(weights, slots=OPTIMIZER_SLOTS[self.architecture.optimizer])
 
     def restore(self, recipe: Recipe, state: TrainingState) -> None:
@@ -109,9 +135,18 @@ class Network:
                 "weights; begin a new study with another --study."
             )
         self._recipe, self.seed, self.epoch = recipe, state.seed, state.epoch
+        self._steps.begin(state.parts)
         (weights, statistics, average), (slots, step) = state.weights, state.optimizer
         self.step = int(step)
         self._state = State(*(tf.constant(array) for array in (weights, slots, statistics, average)))
+
+    @property
+    def remark(self) -> str:
+        """What a person should know of the training, or an empty text."""
+        if not self._steps.is_split:
+            return ""
+        size, parts = self.architecture.batch_size, self._steps.parts
+        return f"Its batches are split in {parts}: {size} images at a time do not fit into the memory of the device."
 
     def state(self) -> TrainingState:
         """Returns the whole training state after the last epoch."""
@@ -119,12 +154,12 @@ class Network:
 
     def frozen(self) -> Callable[[], TrainingState]:
         """Returns a function that gives the training state of this moment, from any thread, whatever follows."""
-        state, epoch, seed, step = self._state, self.epoch, self.seed, np.array(self.step)
+        state, epoch, seed, step, parts = self._state, self.epoch, self.seed, np.array(self.step), self._steps.parts
 
         def frozen() -> TrainingState:
             weights, slots, statistics, average = (tensor.numpy() for tensor in state)
             return TrainingState(
-                epoch=epoch, seed=seed, weights=[weights, statistics, average], optimizer=[slots, step]
+                epoch=epoch, seed=seed, weights=[weights, statistics, average], optimizer=[slots, step], parts=parts
             )
 
         return frozen
@@ -143,7 +178,8 @@ class Network:
             data: Training images.
             max_steps: Stop after so many steps (to measure the speed); None trains the whole epoch.
             deadline: Time of `time.monotonic` after which the epoch is given up.
-            on_batch: Called after each step with its number in the epoch, from 0, and the metrics so far.
+            on_batch: Called after each step, or after the last of those that one call of the program makes, with its
+                number in the epoch, from 0, and the metrics so far.
 
         Returns:
             `loss` and `accuracy`, means over the epoch's images. A loss that is not finite ends the epoch at once and
@@ -153,19 +189,19 @@ class Network:
             TrialTimeout: If the deadline passes.
         """
         batches = data.batches(self.architecture.batch_size, shuffle=(self.seed, self.epoch))
-        means = self._means(
-            itertools.islice(batches, max_steps), self._train_step, deadline=deadline, on_batch=on_batch
-        )
+        most = self._steps_per_execution if isinstance(data, Images) else 1
+        calls = executions(itertools.islice(batches, max_steps), most=most)
+        means = self._means(calls, self._train_steps, deadline=deadline, on_batch=on_batch)
         self.epoch += 1
         return means
 
     def evaluate(self, data: AnyImages) -> dict[str, float]:
         """Returns `loss` and `accuracy` of the averaged weights, means over the images."""
-        return self._means(data.batches(self.architecture.batch_size), self._evaluate_step)
+        return self._means(([batch] for batch in data.batches(self.architecture.batch_size)), self._evaluate_step)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Returns class probabilities `(n, classes)` of images `(n, height, width, channels)`, uint8, 0 to 255."""
-        size = self.architecture.batch_size
+        size = math.ceil(self.architecture.batch_size / self._steps.parts)
         batches = [tf.constant(images[start : start + size]) for start in range(0, len(images), size)]
         parts = [self.program.probabilities(self._state, self._layout_tensors, batch).numpy() for batch in batches]
         return np.concatenate(parts)
@@ -180,37 +216,40 @@ class Network:
 
     def _means(
         self,
-        batches: Iterable[Batch],
-        step: Callable[[Batch, tf.Tensor], tf.Tensor],
+        calls: Iterable[Sequence[Batch]],
+        step: Callable[[Sequence[Batch], tf.Tensor], tf.Tensor],
         *,
         deadline: float = math.inf,
         on_batch: OnBatch | None = None,
     ) -> dict[str, float]:
         """Returns the mean loss and accuracy of a step over batches."""
-        sums = tf.zeros(3)
-        for number, batch in enumerate(batches):
+        sums, done = tf.zeros(3), 0
+        for batches in calls:
             with held_interrupt():
-                sums = step(batch, sums)
+                sums = step(batches, sums)
+            done += len(batches)
             if on_batch is not None:
-                on_batch(number, _means_of(sums))
-            if (number + 1) % STEPS_BETWEEN_CHECKS == 0:
+                on_batch(done - 1, _means_of(sums))
+            if done % STEPS_BETWEEN_CHECKS == 0:
                 if not np.isfinite(sums.numpy()[0]):
                     break
                 if time.monotonic() > deadline:
                     raise TrialTimeout
         return _means_of(sums)
 
-    def _train_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
-        self._state, sums = self.program.train(self._state, self._layout_tensors, *batch, self._hyperparameters(), sums)
-        self.step += 1
+    def _train_steps(self, batches: Sequence[Batch], sums: tf.Tensor) -> tf.Tensor:
+        hypers = [self._hyperparameters(self.step + number) for number in range(len(batches))]
+        self._state, sums = self._steps.train_many(self._state, batches, hypers, sums)
+        self.step += len(batches)
         return sums
 
-    def _evaluate_step(self, batch: Batch, sums: tf.Tensor) -> tf.Tensor:
-        return self.program.evaluate(self._state, self._layout_tensors, *batch, self._hyperparameters(), sums)
+    def _evaluate_step(self, batches: Sequence[Batch], sums: tf.Tensor) -> tf.Tensor:
+        (batch,) = batches
+        return self._steps.evaluate(self._state, batch, self._hyperparameters(self.step), sums)
 
-    def _hyperparameters(self) -> tf.Tensor:
-        """Returns what the next step is told of its moment."""
-        config, recipe, step = self.architecture.config, self._recipe, self.step
+    def _hyperparameters(self, step: int) -> tf.Tensor:
+        """Returns what a step, counted from 0, is told of its moment."""
+        config, recipe = self.architecture.config, self._recipe
         return hyperparameters(
             learning_rate=recipe.learning_rate * self._rates[min(step, len(self._rates) - 1)],
             weight_decay=recipe.weight_decay,

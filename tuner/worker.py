@@ -15,8 +15,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from tuner import records
 from tuner.batches import images_of
 from tuner.callbacks import Callbacks
@@ -28,6 +26,7 @@ from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Measurement, Progress, Session, Task
 from tuner.networks import Networks
 from tuner.space import load_space
+from tuner.splitting import OUT_OF_MEMORY
 from tuner.training import Network, TrialTimeout, configure_runtime
 
 __all__ = ["Worker"]
@@ -247,7 +246,7 @@ class Worker:
             self._resident[trial.task.checkpoint] = trial.network
             while len(self._resident) > RESIDENT_NETWORKS:
                 self._resident.popitem(last=False)
-        return self._ended(records.COMPLETED, "", curve, rate=rate)
+        return self._ended(records.COMPLETED, trial.network.remark, curve, rate=rate)
 
     def _ended(
         self, status: str, message: str, curve: Mapping[str, list[float]] | None = None, *, rate: float | None = None
@@ -288,7 +287,7 @@ def _kind_of(error: Exception) -> tuple[str, str]:
         raise error
     if isinstance(error, TrialTimeout):
         return records.TIMED_OUT, "It took longer than --trial-time-limit."
-    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+    if isinstance(error, OUT_OF_MEMORY):
         reason = (str(error) or "no more memory").splitlines()[0]
         return records.OUT_OF_MEMORY, f"Its batches do not fit into the memory of the device: {reason}"
     return records.FAILED, "".join(traceback.format_exception(error, limit=-3)).strip()

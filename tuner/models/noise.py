@@ -25,11 +25,14 @@ class Noise(NamedTuple):
         seed: Seed of the training and number of the step, `(2,)`, int32.
         stochastic_depth: Chance that the last block's branch is left out, scalar, float32, in [0, 1).
         dropout: Chance that a feature is left out, scalar, float32, in [0, 1).
+        place: Of a part of a batch, the number of its first image in the batch and the images of that, `(2,)`, int32:
+            the same is left out as of the whole batch. None where the batch is whole.
     """
 
     seed: tf.Tensor
     stochastic_depth: tf.Tensor
     dropout: tf.Tensor
+    place: tf.Tensor | None = None
 
 
 def branch_scales(config: ModelConfig, noise: Noise, *, images: tf.Tensor) -> tf.Tensor:
@@ -48,7 +51,9 @@ def branch_scales(config: ModelConfig, noise: Noise, *, images: tf.Tensor) -> tf
     """
     shares = tf.constant([block.drop_share for block in residual_blocks(config)])
     rates = shares * noise.stochastic_depth
-    return _scales(noise, _BRANCHES, shape=tf.stack([tf.size(rates), images]), rates=rates[:, tf.newaxis])
+    first, total = (0, images) if noise.place is None else tf.unstack(noise.place)
+    scales = _scales(noise, _BRANCHES, shape=tf.stack([tf.size(rates), total]), rates=rates[:, tf.newaxis])
+    return scales if noise.place is None else scales[:, first : first + images]
 
 
 def feature_scales(noise: Noise, features: tf.Tensor) -> tf.Tensor:
@@ -56,7 +61,12 @@ def feature_scales(noise: Noise, features: tf.Tensor) -> tf.Tensor:
 
     Reference: Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html, section 10 (scaled in training).
     """
-    return _scales(noise, _FEATURES, shape=tf.shape(features), rates=noise.dropout)
+    if noise.place is None:
+        return _scales(noise, _FEATURES, shape=tf.shape(features), rates=noise.dropout)
+    first, total = tf.unstack(noise.place)
+    images, width = tf.unstack(tf.shape(features))
+    scales = _scales(noise, _FEATURES, shape=tf.stack([total, width]), rates=noise.dropout)
+    return scales[first : first + images]
 
 
 def _scales(noise: Noise, stream: int, *, shape: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:

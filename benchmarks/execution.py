@@ -1,0 +1,86 @@
+"""How long a training step takes with several steps in one call of the program (`--steps-per-execution`).
+
+    python benchmarks/execution.py --dataset digits --steps 1 2 4 8 16 --repeats 31
+
+Trains the default network of a space for 16 steps with each number of steps a call, one after the other and again, so
+that whatever else the machine does meets all of them. A ratio is that of a pair of neighbours in time. It also checks
+that all end with the same weights bit for bit, and takes the time to trace both programs, n times anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+
+from tuner.data import DataSpec
+from tuner.hypermodel import active_values, declare
+from tuner.messages import Session
+from tuner.program import Program
+from tuner.training import STEPS_BETWEEN_CHECKS, Network
+from tuner.worker import Worker
+
+STARTS = 5
+
+
+def networks_of(worker: Worker, steps: Sequence[int]) -> dict[int, Network]:
+    """Returns the space's default network for each number of steps a call, all on one program."""
+    values = active_values(declare(worker.space))
+    architecture = worker.networks.network(worker.hypermodel, values).architecture
+    program = Program(architecture.structure)
+    networks = {number: Network(architecture, program, steps_per_execution=number) for number in steps}
+    for network in networks.values():
+        network.reset(worker.hypermodel.recipe(values), seed=0)
+    return networks
+
+
+def main() -> int:
+    """Measures and prints two Markdown tables."""
+    parser = argparse.ArgumentParser(description="Measures several steps in one call of a program.")
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--space", default="small")
+    parser.add_argument("--mixed", action="store_true")
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--repeats", type=int, default=31)
+    arguments = parser.parse_args()
+    size = (arguments.image_size, arguments.image_size) if arguments.image_size else None
+    data = DataSpec(arguments.dataset, size)
+    session = Session(
+        data=data, space=arguments.space, max_epochs=9, batch_size=64, mixed_precision=arguments.mixed, cores=1
+    )
+    worker = Worker(session)
+    networks = networks_of(worker, arguments.steps)
+    seconds: dict[int, list[float]] = {number: [] for number in networks}
+    for _ in range(arguments.repeats + 1):
+        for number, network in networks.items():
+            began = time.perf_counter()
+            network.train_epoch(worker.train_images, max_steps=STEPS_BETWEEN_CHECKS)
+            seconds[number].append((time.perf_counter() - began) / STEPS_BETWEEN_CHECKS)
+    states = {number: [array.tobytes() for array in network.state().weights] for number, network in networks.items()}
+    first = arguments.steps[0]
+    print(f"| steps a call | milliseconds a step | ratio to {first} | quartiles | the same weights |")
+    print("|---:|---:|---:|---|---|")
+    for number, all_taken in seconds.items():
+        taken, ratios = all_taken[1:], [a / b for a, b in zip(all_taken[1:], seconds[first][1:], strict=True)]
+        low, _, high = statistics.quantiles(ratios, n=4)
+        print(
+            f"| {number} | {1000 * statistics.median(taken):.2f} | {statistics.median(ratios):.3f} "
+            f"| {low:.3f} to {high:.3f} | {'yes' if states[number] == states[first] else 'NO'} |"
+        )
+    starts: dict[int, list[float]] = {number: [] for number in (first, arguments.steps[-1])}
+    for _ in range(STARTS):
+        for number, taken in starts.items():
+            network = networks_of(worker, [number])[number]
+            began = time.perf_counter()
+            network.train_epoch(worker.train_images, max_steps=1)
+            taken.append(time.perf_counter() - began)
+    print(f"\n| steps a call | seconds to the end of the first step (n = {STARTS}) |\n|---:|---:|")
+    for number, taken in starts.items():
+        print(f"| {number} | {statistics.median(taken):.2f} ({min(taken):.2f} to {max(taken):.2f}) |")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
