@@ -23,8 +23,8 @@ from tuner.batches import AnyImages, Batch
 from tuner.checkpoint import TrainingState
 from tuner.errors import TunerError
 from tuner.hardware import available_cores
-from tuner.models import ModelConfig, build_model
-from tuner.models.weights import initial_weights
+from tuner.models import AnyConfig, build_model
+from tuner.models.kinds import initial_weights, variables_by_name
 from tuner.program import Layout, Program, State, Structure, hyperparameters
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
 
@@ -52,7 +52,7 @@ class Architecture:
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
     """
 
-    config: ModelConfig
+    config: AnyConfig
     optimizer: str
     total_steps: int
     batch_size: int
@@ -173,8 +173,8 @@ class Network:
         """Returns a Keras model of stock layers with the averaged weights as they are now; it is not compiled."""
         model = build_model(self.architecture.config, for_export=True)
         weights = self._layout.unpack(self._state)
-        for variable in model.variables:
-            variable.assign(weights[variable.path])
+        for name, variable in variables_by_name(model, self.architecture.config).items():
+            variable.assign(weights[name])
         return model
 
     def _means(

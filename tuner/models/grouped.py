@@ -1,9 +1,12 @@
-"""Grouped convolutions that train on any CPU.
+"""Convolutions that Keras's own layers train slowly, or wrongly, on a CPU: grouped ones, and 1x1 ones with a stride.
 
 TensorFlow 2.21 has the gradients of a grouped convolution on a CPU only where oneDNN is in use, which it is on some
 processors; on the others a training ends with "Gradients for grouped convolutions are not supported on CPU". Keras 3.15
 therefore compiles such a convolution just in time, which takes ten times as long a step. Here the gradients are written
 down in operations that every processor has.
+
+The gradient of a strided 1x1 convolution writes outside its memory (TensorFlow 2.21 with oneDNN: most odd batches
+crash).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["GroupedConv2D", "grouped_convolution"]
+__all__ = ["GroupedConv2D", "SubsampledConv2D", "grouped_convolution"]
 
 
 @keras.saving.register_keras_serializable(package="tuner")
@@ -34,6 +37,19 @@ class GroupedConv2D(keras.layers.Conv2D):
         maps = grouped_convolution(inputs, kernel, stride=self.strides[0], padding=self.padding.upper())
         # TensorFlow would fuse a bias with the convolution, for which it has no grouped kernel.
         return tf.ensure_shape(maps, self.compute_output_shape(inputs.shape))
+
+
+@keras.saving.register_keras_serializable(package="tuner")
+class SubsampledConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` with a 1x1 kernel and a stride, channels last, that first drops the pixels it would skip.
+
+    Weights and outputs are those of Keras's layer.
+    """
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """Returns the convolution of feature maps, `(batch, height, width, channels)`, without bias and activation."""
+        rows, columns = self.strides
+        return tf.nn.conv2d(inputs[:, ::rows, ::columns, :], tf.convert_to_tensor(kernel), 1, "VALID")
 
 
 def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, *, stride: int = 1, padding: str = "SAME") -> tf.Tensor:

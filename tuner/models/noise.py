@@ -13,9 +13,9 @@ import tensorflow as tf
 from tuner.models.config import ModelConfig
 from tuner.models.plan import residual_blocks
 
-__all__ = ["Noise", "branch_scales", "feature_scales"]
+__all__ = ["Noise", "branch_scales", "feature_scales", "layer_seed"]
 
-_BRANCHES, _FEATURES = 0, 1  # streams of one step
+_BRANCHES, _FEATURES, _LAYERS = 0, 1, 2  # streams of one step, the last for the layers of a Keras model
 
 
 class Noise(NamedTuple):
@@ -57,6 +57,11 @@ def feature_scales(noise: Noise, features: tf.Tensor) -> tf.Tensor:
     Reference: Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html, section 10 (scaled in training).
     """
     return _scales(noise, _FEATURES, shape=tf.shape(features), rates=noise.dropout)
+
+
+def layer_seed(noise: Noise, place: int) -> tf.Tensor:
+    """Returns the seed of a random layer in a step, `(2,)`, int32; layers of different places draw differently."""
+    return tf.random.experimental.stateless_fold_in(noise.seed, _LAYERS + place, alg="philox")
 
 
 def _scales(noise: Noise, stream: int, *, shape: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:
