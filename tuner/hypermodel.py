@@ -1,4 +1,4 @@
-"""The SE-ResNet as a `keras_tuner.HyperModel`: hyperparameters in, compiled Keras model out.
+"""SE-ResNets and backbones as a `keras_tuner.HyperModel`: hyperparameters in, compiled Keras model out.
 
 It needs nothing else of this program, so it works in a stock Keras Tuner tuner too:
 
@@ -58,7 +58,7 @@ _STAGE_NAME = re.compile(r"(blocks|se_ratio)_[1-9]\d*")
 
 
 class SEResNetHyperModel(keras_tuner.HyperModel):
-    """SE-ResNets over a search space.
+    """SE-ResNets over a search space, or networks of `keras.applications` where it declares `backbone`.
 
     Args:
         space: Name of a space, path of a Python file, a `Space`, or a function `declare(hp)`.

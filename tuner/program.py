@@ -1,8 +1,9 @@
 """Compiled training and evaluation steps that serve every width, gate size and recipe of a structure.
 
 The weights are one flat vector and travel as arguments, so a program has no state: it is traced once for a structure
-(the blocks of each stage, with or without gates, and the optimizer), and another configuration of that structure starts
-without tracing. The arithmetic is that of Keras's layers, loss and optimizers; tests compare them.
+(the blocks of each stage, with or without gates, and the optimizer; of a backbone all but the dropout), and another
+configuration of that structure starts without tracing. The arithmetic is that of Keras's layers, loss and optimizers;
+tests compare them.
 """
 
 from __future__ import annotations

@@ -261,7 +261,7 @@ def _where(arguments: argparse.Namespace) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuner.search",
-        description="Searches a space for the best SE-ResNet; the same study name continues the study.",
+        description="Searches a space for the best network; the same study name continues the study.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
