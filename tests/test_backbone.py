@@ -140,7 +140,7 @@ def test_rule_without_a_place_is_refused(after):
 def test_layers_of_ours_compute_what_keras_does():
     config, images = _config(), np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 1)).astype(np.float32)
     stock, ours = (build_trunk(config, stock=stock, norm_momentum=0.3) for stock in (True, False))
-    assert {"FusedBatchNormalization", "SubsampledConv2D", "GroupedConv2D"} <= {
+    assert {"FusedBatchNormalization", "PointwiseConv2D", "GroupedConv2D"} <= {
         type(each).__name__ for each in ours.layers
     }
     ours.set_weights(stock.get_weights())

@@ -20,7 +20,7 @@ from tuner.models.backbone import RULES, BackboneConfig
 from tuner.models.cost import Cost
 from tuner.models.counting import count
 from tuner.models.graph import calls_of, copy, functional, is_model
-from tuner.models.grouped import GroupedConv2D, SubsampledConv2D
+from tuner.models.grouped import GroupedConv2D, PointwiseConv2D
 from tuner.models.insertion import add_se
 from tuner.models.memory import BYTES_PER_VALUE, Results
 from tuner.models.normalization import FusedBatchNormalization
@@ -269,6 +269,6 @@ def _trainable_kind(layer: Any) -> Any:
         return FusedBatchNormalization
     if kind is keras.layers.Conv2D and layer.groups > 1:
         return GroupedConv2D
-    if kind is keras.layers.Conv2D and {*layer.kernel_size} == {1} and max(layer.strides) > 1:
-        return SubsampledConv2D
+    if kind is keras.layers.Conv2D and {*layer.kernel_size} == {1}:
+        return PointwiseConv2D
     return kind
