@@ -26,6 +26,13 @@
 | `label_smoothing` | share of the target spread over all classes | 0 |
 | `averaged_epochs` | epochs over which the weights that are scored and exported are averaged; 0: not | 0.25 |
 
+A space that declares `backbone`, the name of a constructor of `keras.applications` such as `MobileNetV2`, searches that
+network instead. It understands `se_ratio`, `dropout` and the last seven names of the table, and
+
+| name | meaning | default |
+|---|---|---|
+| `se_after` | where gates stand: `residual`, `concatenation`, `activation`, or `auto`: the first that fits | `auto` |
+
 `MAX_EPOCHS` and `BATCH_SIZE` are what a search uses when `--max-epochs` and `--batch-size` are not given.
 Hyperparameters that matter only for some values of another stand in `with hp.conditional_scope(name, values):`, each
 name once.

@@ -7,10 +7,11 @@ import pytest
 
 from tuner.data import DataSpec
 from tuner.errors import SpaceError, UsageError
-from tuner.hypermodel import SEResNetHyperModel, active_values, check_objective, declare, largest_state
+from tuner.hypermodel import SEResNetHyperModel, active_values, check_objective, declare
 from tuner.messages import Facts, Session
 from tuner.models import build_model
 from tuner.recipe import SmoothedCrossentropy
+from tuner.sizes import largest_state
 from tuner.space import Space, load_space
 
 SHAPE = {"input_shape": (8, 8, 1), "classes": 3, "max_epochs": 2, "steps_per_epoch": 4}

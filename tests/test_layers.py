@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import those of its own number and below.
 LAYERS = {
-    0: ["tuner", "errors", "config", "records", "command", "figures", "hardware", "quantities", "forking"],
+    0: [
+        *("tuner", "errors", "config", "records", "command", "figures", "hardware", "quantities"),
+        *("forking", "interrupts"),
+    ],
     1: [
         "models",
         "data",

@@ -379,3 +379,32 @@ def _running(line):
 def test_command_that_goes_on_repeats_how_the_search_runs(given, repeated):
     assert running_flags(_running(given)) == repeated.split()
     assert running_flags(_running(repeated)) == repeated.split()
+
+
+def test_backbone_has_a_space_of_its_own_and_is_a_setting():
+    config = resolve(_flags("--backbone mobilenetv2"), None)
+    assert (config.space, config.backbone) == ("backbone", "MobileNetV2")
+    assert resolve(_flags("--backbone VGG16 --space tiny"), None).space == "tiny"
+    assert SearchConfig.from_dict(config.to_dict()) == config
+    assert resolve(_flags(), config) == config
+    with pytest.raises(StudyError, match="--backbone is MobileNetV2 in the study and VGG16 now"):
+        resolve(_flags("--backbone VGG16"), config)
+
+
+def test_study_from_before_backbones_goes_on():
+    old = {name: value for name, value in STORED.to_dict().items() if name != "backbone"}
+    assert resolve(_flags(), SearchConfig.from_dict(old)) == STORED
+
+
+@pytest.mark.parametrize(("name", "hint"), [("MobilNetV2", "MobileNetV2"), ("resnet-50", "ResNet50"), ("zzz", "")])
+def test_unknown_backbone_is_refused_with_all_that_there_are(name, hint):
+    with pytest.raises(UsageError) as caught:
+        resolve(_flags(f"--backbone {name}"), None)
+    assert str(caught.value).startswith(f"--backbone is {name!r}; allowed is one of ConvNeXtBase, ")
+    assert str(caught.value).endswith(f" Did you mean {hint!r}?" if hint else "Xception.")
+
+
+def test_name_of_a_study_has_the_backbone():
+    today = datetime.date.today().isoformat()
+    assert study_name(_flags("--backbone vgg16")) == f"backbone-VGG16-digits-auto-{today}"
+    assert study_name(_flags("--backbone vgg16 --space own.py")) == f"own-VGG16-digits-auto-{today}"

@@ -9,7 +9,7 @@ from tuner.hypermodel import SEResNetHyperModel, active_values, declare
 from tuner.oracles import ORACLES, make_oracle
 from tuner.space import load_space, space_names
 
-SHIPPED = ["imagenet", "medium", "small", "tiny"]
+SHIPPED = ["backbone", "imagenet", "medium", "small", "tiny"]
 
 
 TWICE = [
@@ -44,7 +44,7 @@ def test_shipped_space_has_a_title_page_with_its_command(name):
     assert "\nExpected: " in text
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "backbone"])
 def test_default_of_shipped_space_is_a_network(name):
     hp = declare(load_space(name))
     size = (224, 224, 3) if name == "imagenet" else (8, 8, 1)
@@ -55,6 +55,39 @@ def test_default_of_shipped_space_is_a_network(name):
     assert config.blocks == tuple(values[f"blocks_{stage}"] for stage in range(1, values["stages"] + 1))
     names = {"learning_rate", "sgd_learning_rate"} & set(values)
     assert {hypermodel.recipe(values).learning_rate} == {values[name] for name in names}
+
+
+def test_default_backbone_is_a_network():
+    hypermodel = SEResNetHyperModel("backbone", (32, 32, 3), classes=10, max_epochs=9, steps_per_epoch=20)
+    values = active_values(declare(load_space("backbone")))
+    config = hypermodel.model_config(values)
+    assert (config.backbone, config.se_ratio, config.se_after, config.dropout) == ("MobileNetV2", 16, "auto", 0.0)
+    assert hypermodel.recipe(values).learning_rate == values["learning_rate"]
+
+
+def test_backbone_that_is_asked_for_takes_the_place_of_the_declared_one(write):
+    choice = "def declare(hp):\n    hp.Choice('backbone', ['VGG16', 'VGG19'])\n    hp.Choice('se_ratio', [0, 4])\n"
+    with_condition = choice + "    with hp.conditional_scope('backbone', ['VGG19']): hp.Fixed('dropout', 0.5)\n"
+    for path in ("backbone", write(with_condition)):
+        hp = declare(load_space(path, backbone="Xception"))
+        assert [type(entry).__name__ for entry in hp.space if entry.name == "backbone"] == ["Fixed"]
+        assert active_values(hp)["backbone"] == "Xception"
+    assert "dropout" not in active_values(hp)
+    assert active_values(declare(load_space(write(with_condition))))["backbone"] == "VGG16"
+
+
+def test_backbone_is_refused_where_the_space_declares_none(write):
+    with pytest.raises(SpaceError, match=r"--backbone is 'VGG16', but the search space small declares no backbone"):
+        declare(load_space("small", backbone="VGG16"))
+
+
+def test_space_of_a_backbone_has_no_names_of_other_networks(write):
+    path = write("def declare(hp):\n    hp.Fixed('backbone', 'VGG16')\n    hp.Fixed('{}', 4)\n".format("se_raito"))
+    with pytest.raises(SpaceError, match=r"'se_raito', which the backbone does not know.* Did you mean 'se_ratio'\?"):
+        declare(load_space(path))
+    path = write("def declare(hp):\n    hp.Fixed('backbone', 'VGG16')\n    hp.Fixed('blocks_1', 4)\n", "blocks.py")
+    with pytest.raises(SpaceError, match="'blocks_1', which the backbone does not know"):
+        declare(load_space(path))
 
 
 def test_file_is_a_space(write):
@@ -78,7 +111,9 @@ def test_close_name_is_suggested(name, meant):
 
 
 def test_far_name_lists_what_there_is():
-    with pytest.raises(SpaceError, match=r"there are imagenet, medium, small, tiny, and a path that ends in \.py"):
+    with pytest.raises(
+        SpaceError, match=r"there are backbone, imagenet, medium, small, tiny, and a path that ends in \.py"
+    ):
         load_space("zzz")
 
 

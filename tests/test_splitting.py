@@ -12,7 +12,7 @@ from tuner.checkpoint import load_state
 from tuner.data import DataSpec
 from tuner.messages import Session, Task
 from tuner.models import ModelConfig
-from tuner.models.noise import Noise, branch_scales, feature_scales
+from tuner.models.noise import Noise, branch_scales, feature_scales, layer_seed
 from tuner.program import Program
 from tuner.recipe import Recipe, compile_model
 from tuner.records import COMPLETED, OUT_OF_MEMORY
@@ -143,6 +143,13 @@ def test_parts_leave_out_what_the_whole_batch_leaves_out():
         ours = branch_scales(config, part, images=tf.constant(end - begin))
         np.testing.assert_array_equal(ours, branches[:, begin:end])
         np.testing.assert_array_equal(feature_scales(part, tf.zeros((end - begin, 4))), features[begin:end])
+
+
+def test_random_layers_of_a_keras_model_draw_anew_in_each_part():
+    whole = Noise(tf.constant([5, 1]), tf.constant(0.5), tf.constant(0.5))
+    parts = [whole._replace(place=tf.constant([begin, 7])) for begin, _ in part_bounds(7, 3)]
+    seeds = {tuple(layer_seed(noise, place).numpy()) for noise in (whole, *parts) for place in (0, 1)}
+    assert len(seeds) == 8
 
 
 def test_step_that_fails_is_repeated_in_parts_and_loses_nothing(train):

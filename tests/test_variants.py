@@ -3,10 +3,10 @@
 import pytest
 
 from tuner.ablation import TITLES
-from tuner.errors import StudyError
+from tuner.errors import StudyError, UsageError
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.records import COMPLETED, Record
-from tuner.variants import TABLES, best_gated_run, variants_of
+from tuner.variants import TABLES, best_gated_run, tables_for, variants_of
 
 HYPERMODEL = SEResNetHyperModel(lambda hp: None, (8, 8, 1), 3, 2, 4)
 VALUES = {"stages": 3, "blocks_1": 1, "blocks_2": 1, "blocks_3": 1, "width": 8, "se_ratio": 4}
@@ -107,3 +107,16 @@ def test_study_without_gates_is_refused():
 def test_study_without_a_score_is_refused():
     with pytest.raises(StudyError, match="No run of the study has a score yet"):
         best_gated_run([], "max")
+
+
+def test_backbone_has_the_tables_that_its_gates_have():
+    build = SEResNetHyperModel(lambda hp: None, (32, 32, 1), 3, 2, 4).model_config
+    values = {"backbone": "MobileNet", "se_ratio": 4}
+    assert tables_for(build(values)) == ["se", "ratio"]
+    assert tables_for(HYPERMODEL.model_config(VALUES)) == list(TABLES)
+    with pytest.raises(UsageError, match=r"--tables has 'position', .* se_mobilenet; allowed are se and ratio"):
+        tables_for(build(values), ["se", "position"])
+    rows = variants_of(values, ["se", "ratio"], build=build)
+    assert [row.name for row in rows] == ["with", "without", "2", "4", "8", "16", "32"]
+    assert [build(row.hyperparameters).se_ratio for row in rows] == [4, 0, 2, 4, 8, 16, 32]
+    assert rows[0].network == rows[3].network

@@ -123,14 +123,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _plan(arguments: argparse.Namespace, study: Study, run: Run, *, hypermodel: SEResNetHyperModel) -> _Plan:
     from tuner.training import derived_seed
-    from tuner.variants import variants_of
+    from tuner.variants import tables_for, variants_of
 
-    tables = ["se"] if arguments.quick else arguments.tables or list(TITLES)
     seeds = arguments.seeds or (QUICK_SEEDS if arguments.quick else DEFAULT_SEEDS)
     values = run.last.hyperparameters
+    tables = tables_for(hypermodel.model_config(values), ["se"] if arguments.quick else arguments.tables or ())
     return _Plan(
         found=variants_of(values, ["se"], build=hypermodel.model_config)[0],
-        variants=variants_of(values, dict.fromkeys(tables), build=hypermodel.model_config),
+        variants=variants_of(values, tables, build=hypermodel.model_config),
         # Fresh ones: with its own seed, the best run of many was lucky.
         seeds=[derived_seed(study.config.seed, "ablation", place) for place in range(seeds)],
         epochs=run.epochs,

@@ -78,6 +78,7 @@ class SearchConfig:
 
     Args:
         space: Name of a search space, or path of a Python file.
+        backbone: Name of the `keras.applications` constructor that the space's `backbone` is fixed to, or None.
         dataset: `digits`, `tfds:NAME` or `folder:PATH`.
         algorithm: One of `ALGORITHMS`.
         trials: Total number of trials in the study, >= 1; None means no limit.
@@ -110,6 +111,7 @@ class SearchConfig:
     """
 
     space: str
+    backbone: str | None = None
     dataset: str = "digits"
     algorithm: str = DEFAULT_ALGORITHM
     trials: int | None = None

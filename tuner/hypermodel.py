@@ -1,4 +1,4 @@
-"""The SE-ResNet as a `keras_tuner.HyperModel`: hyperparameters in, compiled Keras model out.
+"""SE-ResNets and backbones as a `keras_tuner.HyperModel`: hyperparameters in, compiled Keras model out.
 
 It needs nothing else of this program, so it works in a stock Keras Tuner tuner too:
 
@@ -10,10 +10,9 @@ It needs nothing else of this program, so it works in a stock Keras Tuner tuner 
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,8 +20,8 @@ import keras_tuner
 
 from tuner.errors import SpaceError, UsageError, did_you_mean
 from tuner.messages import Facts, Session
-from tuner.models import ModelConfig, build_model, cost
-from tuner.recipe import OPTIMIZER_SLOTS, Recipe, compile_model, norm_momentum
+from tuner.models import AnyConfig, BackboneConfig, ModelConfig, build_model
+from tuner.recipe import Recipe, compile_model, norm_momentum
 from tuner.space import Space, load_space
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "check_objective",
     "declare",
     "gate_ratios",
-    "largest_state",
 ]
 
 DEFAULT_STAGES = 3
@@ -40,14 +38,11 @@ DEFAULT_BLOCKS = 2
 DEFAULT_WIDTH = 16
 DEFAULT_RATIO = 16  # Hu et al., 2018, table 10
 
-BYTES_PER_WEIGHT = 4
-MOST_COMBINATIONS = 2048
-
 _GATE_NAMES = ("se_ratio", "se_stages", "se_position", "squeeze", "excitation")
 _GROUP_NAMES = ("cardinality", "group_width")
 _NOISE_NAMES = ("stochastic_depth", "dropout")
 _MODEL_NAMES = ("block", "stem", "stages", "width", *_GATE_NAMES, *_GROUP_NAMES, *_NOISE_NAMES)
-_WEIGHTLESS_NAMES = ("squeeze", "excitation", *_NOISE_NAMES)
+_BACKBONE_NAMES = ("backbone", "se_ratio", "se_after", "dropout")
 # What a network does not depend on.
 RECIPE_NAMES = (
     "optimizer",
@@ -63,7 +58,7 @@ _STAGE_NAME = re.compile(r"(blocks|se_ratio)_[1-9]\d*")
 
 
 class SEResNetHyperModel(keras_tuner.HyperModel):
-    """SE-ResNets over a search space.
+    """SE-ResNets over a search space, or networks of `keras.applications` where it declares `backbone`.
 
     Args:
         space: Name of a space, path of a Python file, a `Space`, or a function `declare(hp)`.
@@ -104,7 +99,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
     def of(cls, session: Session, facts: Facts) -> SEResNetHyperModel:
         """Returns the hypermodel of a search on its data."""
         return cls(
-            space=session.space,
+            space=load_space(session.space, backbone=session.backbone),
             input_shape=facts.input_shape,
             classes=facts.classes,
             max_epochs=session.max_epochs,
@@ -134,13 +129,15 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
             kwargs["callbacks"] = [swap, *kwargs.get("callbacks", [])]
         return super().fit(hp, model, *args, **kwargs)
 
-    def model_config(self, values: Mapping[str, Any]) -> ModelConfig:
-        """Returns the network that hyperparameter values ask for.
+    def model_config(self, values: Mapping[str, Any]) -> AnyConfig:
+        """Returns the network that hyperparameter values ask for: a backbone where they name one.
 
         Raises:
             SpaceError: If the values make no network.
         """
         try:
+            if "backbone" in values:
+                return self._backbone_config(values)
             ratios = gate_ratios(values)
             return ModelConfig(
                 block=values.get("block", "basic"),
@@ -166,6 +163,19 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
             )
         except ValueError as error:
             raise SpaceError(f"The search space asks for a network that cannot be built: {error}") from error
+
+    def _backbone_config(self, values: Mapping[str, Any]) -> BackboneConfig:
+        return BackboneConfig(
+            backbone=values["backbone"],
+            se_ratio=values.get("se_ratio", DEFAULT_RATIO),
+            se_after=values.get("se_after", "auto"),
+            dropout=values.get("dropout", 0.0),
+            classes=self.classes,
+            input_shape=self.input_shape,
+            norm_momentum=norm_momentum(self.steps_per_epoch),
+            mean=self.mean,
+            variance=self.variance,
+        )
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
         """Returns how to train with hyperparameter values.
@@ -219,7 +229,7 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     """Returns the hyperparameters that a space declares, set to their defaults.
 
     Raises:
-        SpaceError: If `declare` fails, declares nothing, or declares a name that the SE-ResNet does not know.
+        SpaceError: If `declare` fails, declares nothing, or declares a name that its networks do not know.
     """
     hp = keras_tuner.HyperParameters()
     try:
@@ -227,17 +237,8 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     except Exception as error:
         where = inspect.getsourcefile(space.declare) or space.name
         raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {error}.") from error
-    known = (*_MODEL_NAMES, *RECIPE_NAMES)
     names = [entry.name for entry in hp.space]
-    if not names:
-        raise SpaceError(f"The search space {space.name} declares nothing; it may declare {', '.join(known)}.")
-    unknown = sorted(name for name in names if name not in known and not _STAGE_NAME.fullmatch(name))
-    if unknown:
-        raise SpaceError(
-            f"The search space {space.name} declares {unknown[0]!r}, which the SE-ResNet does not know; known are "
-            f"{', '.join(known)} and blocks_1, blocks_2, ..., se_ratio_1, se_ratio_2, ...."
-            f"{did_you_mean(unknown[0], known)}"
-        )
+    _check_names(names, space)
     twice = sorted(name for name in names if names.count(name) > 1)
     if twice:
         # Keras Tuner keeps one value a name and drops it where the second condition does not hold.
@@ -248,31 +249,25 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     return hp
 
 
-def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameters) -> int:
-    """Returns the bytes of the largest training state in a space: weights, their average, and what the optimizer keeps.
-
-    The hyperparameters that change its weights are taken at the ends of their ranges, and all choices of up to
-    `MOST_COMBINATIONS` combinations.
-    """
-    ends = {entry.name: _ends(entry) for entry in hp.space if _has_weights(entry.name)}
-    combinations = itertools.islice(itertools.product(*ends.values()), MOST_COMBINATIONS)
-    largest = max(
-        cost(hypermodel.model_config({**hp.values, **dict(zip(ends, values, strict=True))})).params
-        for values in combinations
-    )
-    return largest * BYTES_PER_WEIGHT * (2 + max(OPTIMIZER_SLOTS.values()))
-
-
-def _has_weights(name: str) -> bool:
-    return (name in _MODEL_NAMES and name not in _WEIGHTLESS_NAMES) or _STAGE_NAME.fullmatch(name) is not None
-
-
-def _ends(entry: Any) -> list[Any]:
-    """Returns the smallest and the largest value of a hyperparameter, or all of its choices."""
-    config = entry.get_config()
-    if "min_value" in config:
-        return [config["min_value"], config["max_value"]]
-    return list(config["values"]) if "values" in config else [entry.default]
+def _check_names(names: Sequence[str], space: Space) -> None:
+    """Refuses a space that declares nothing, or what its networks do not know."""
+    has_backbone = "backbone" in names
+    known = (*(_BACKBONE_NAMES if has_backbone else (*_MODEL_NAMES, "backbone")), *RECIPE_NAMES)
+    if not names:
+        raise SpaceError(f"The search space {space.name} declares nothing; it may declare {', '.join(known)}.")
+    if space.backbone and not has_backbone:
+        raise SpaceError(
+            f"--backbone is {space.backbone!r}, but the search space {space.name} declares no backbone; leave one of "
+            "both out, or declare it."
+        )
+    unknown = sorted(name for name in names if name not in known and (has_backbone or not _STAGE_NAME.fullmatch(name)))
+    if unknown:
+        more = "" if has_backbone else " and blocks_1, blocks_2, ..., se_ratio_1, se_ratio_2, ..."
+        raise SpaceError(
+            f"The search space {space.name} declares {unknown[0]!r}, which the "
+            f"{'backbone' if has_backbone else 'SE-ResNet'} does not know; known are {', '.join(known)}{more}."
+            f"{did_you_mean(unknown[0], known)}"
+        )
 
 
 def check_objective(objective: str, hp: keras_tuner.HyperParameters) -> None:

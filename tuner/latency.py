@@ -22,9 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 from tuner.hardware import available_cores, num_gpus, processor_name
-from tuner.models import ModelConfig
-from tuner.models.forward import forward
-from tuner.models.weights import initial_weights
+from tuner.models import AnyConfig
+from tuner.models.kinds import initial_weights, pass_of
 from tuner.training import configure_runtime
 
 __all__ = ["latency_file", "latency_ms", "measure"]
@@ -45,7 +44,7 @@ CREATE TABLE IF NOT EXISTS latency (
 _BUSY_SECONDS = 10.0
 
 
-def latency_ms(config: ModelConfig, *, batch: int = 1) -> float:
+def latency_ms(config: AnyConfig, *, batch: int = 1) -> float:
     """Returns how long a batch of images takes, from the file, where it is measured first if need be.
 
     Args:
@@ -73,7 +72,7 @@ def latency_ms(config: ModelConfig, *, batch: int = 1) -> float:
     return milliseconds
 
 
-def measure(config: ModelConfig, *, batch: int = 1) -> float:
+def measure(config: AnyConfig, *, batch: int = 1) -> float:
     """Measures how long the compiled network takes from raw images to class probabilities.
 
     The pass is that of evaluation: float32, one thread for an operation (`training.configure_runtime`), images in the
@@ -111,20 +110,21 @@ def latency_file() -> Path:
     return Path(folder) / "se-tuner" / "latency.db"
 
 
-def _compiled(config: ModelConfig, batch: int) -> Callable[[], Any]:
+def _compiled(config: AnyConfig, batch: int) -> Callable[[], Any]:
     """Returns a function that classifies a batch and waits for the result."""
+    forward = pass_of(config, tf.float32)
     weights = {name: tf.Variable(value) for name, value in initial_weights(config, seed=0).items()}
     pixels = np.random.default_rng(0).integers(0, 256, (batch, *config.input_shape))
     images = tf.constant(pixels, tf.float32)
 
     def classify(images: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(forward(config, weights, images, training=False)[0])
+        return tf.nn.softmax(forward(weights, images, training=False)[0])
 
     step = tf.function(classify, input_signature=[tf.TensorSpec(images.shape)], autograph=False)
     return lambda: step(images).numpy()
 
 
-def _architecture(config: ModelConfig) -> str:
+def _architecture(config: AnyConfig) -> str:
     """Returns the fields on which the latency depends, as JSON."""
     fields = dataclasses.asdict(config)
     kept = {name: value for name, value in fields.items() if name not in _WITHOUT_EFFECT}

@@ -19,6 +19,7 @@ class Session:
     Args:
         data: The data set.
         space: Name or path of the search space.
+        backbone: What the space's `backbone` is fixed to, or None.
         max_epochs: Full budget of one configuration.
         batch_size: Images a training step.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
@@ -33,6 +34,7 @@ class Session:
     space: str
     max_epochs: int
     batch_size: int
+    backbone: str | None = None
     mixed_precision: bool = False
     jit: bool = False
     replicas: int = 1
@@ -46,6 +48,7 @@ class Session:
         return cls(
             data=DataSpec(config.dataset, config.image_size, config.validation_fraction, data_dir, config.images),
             space=config.space,
+            backbone=config.backbone,
             max_epochs=config.max_epochs,
             batch_size=config.batch_size,
             mixed_precision=config.mixed_precision,

@@ -1,8 +1,9 @@
 """Compiled training and evaluation steps that serve every width, gate size and recipe of a structure.
 
 The weights are one flat vector and travel as arguments, so a program has no state: it is traced once for a structure
-(the blocks of each stage, with or without gates, and the optimizer), and another configuration of that structure starts
-without tracing. The arithmetic is that of Keras's layers, loss and optimizers; tests compare them.
+(the blocks of each stage, with or without gates, and the optimizer; of a backbone all but the dropout), and another
+configuration of that structure starts without tracing. The arithmetic is that of Keras's layers, loss and optimizers;
+tests compare them.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from tuner.executions import looped
-from tuner.models import ModelConfig
-from tuner.models.forward import forward
+from tuner.models import AnyConfig
+from tuner.models.kinds import Weight, pass_of, structure_of, weight_specs
 from tuner.models.noise import Noise
-from tuner.models.weights import WeightSpec, weight_specs
 from tuner.recipe import OPTIMIZER_SLOTS, PAPER_MOMENTUM
 
 __all__ = ["Carry", "Layout", "Program", "State", "Structure", "hyperparameters"]
@@ -26,7 +26,6 @@ __all__ = ["Carry", "Layout", "Program", "State", "Structure", "hyperparameters"
 # keras.optimizers.AdamW's defaults.
 ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
 
-_STAND_IN_CHANCE = 0.5
 _SEED_PART = 2**16
 
 
@@ -41,25 +40,15 @@ class Structure:
         jit: Whether XLA compiles the steps; it needs all sizes, so `config` is then the network itself.
     """
 
-    config: ModelConfig
+    config: AnyConfig
     optimizer: str
     mixed_precision: bool = False
     jit: bool = False
 
     @classmethod
-    def of(cls, config: ModelConfig, optimizer: str, *, mixed_precision: bool = False) -> Structure:
+    def of(cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool = False) -> Structure:
         """Returns the structure of a network."""
-        config = dataclasses.replace(
-            config,
-            width=1,
-            cardinality=min(2, config.cardinality),
-            group_width=None,
-            se_ratio=tuple(min(1, ratio) for ratio in config.gate_ratios),
-            se_stages=None,
-            stochastic_depth=_STAND_IN_CHANCE if config.stochastic_depth else 0.0,
-            dropout=_STAND_IN_CHANCE if config.dropout else 0.0,
-        )
-        return cls(config, optimizer, mixed_precision)
+        return cls(structure_of(config), optimizer, mixed_precision)
 
 
 NUM_HYPERPARAMETERS = 9
@@ -136,7 +125,7 @@ class Layout:
         config: The network.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: AnyConfig) -> None:
         specs = weight_specs(config)
         self.trainable = [spec for spec in specs if spec.trainable]
         self.moving = [spec for spec in specs if not spec.trainable]
@@ -149,7 +138,8 @@ class Layout:
     def pack(self, values: dict[str, np.ndarray], *, slots: int) -> State:
         """Returns the state of fresh weights, given by name."""
         weights = tf.constant(np.concatenate([values[spec.name].ravel() for spec in self.trainable]))
-        statistics = np.concatenate([values[spec.name].ravel() for spec in self.moving])
+        nothing = np.zeros(0, np.float32)  # of a network without batch normalisation
+        statistics = np.concatenate([nothing, *(values[spec.name].ravel() for spec in self.moving)])
         return State(weights, tf.zeros((slots, *weights.shape)), tf.constant(statistics), weights)
 
     def unpack(self, state: State) -> dict[str, np.ndarray]:
@@ -157,7 +147,7 @@ class Layout:
         values: dict[str, np.ndarray] = {}
         for specs, flat in ((self.trainable, state.average.numpy()), (self.moving, state.statistics.numpy())):
             ends = np.cumsum([spec.size for spec in specs])
-            parts = np.split(flat, ends[:-1])
+            parts = np.split(flat, ends)[:-1]  # the last is what is left, nothing
             values |= {spec.name: part.reshape(spec.shape) for spec, part in zip(specs, parts, strict=True)}
         return values
 
@@ -183,6 +173,7 @@ class Program:
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
         self._dtype = tf.bfloat16 if structure.mixed_precision else tf.float32
+        self._forward = pass_of(structure.config, self._dtype)
         specs = weight_specs(structure.config)
         self._trainable = [spec for spec in specs if spec.trainable]
         self._moving = [spec for spec in specs if not spec.trainable]
@@ -228,9 +219,7 @@ class Program:
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             weights = self._named(state.weights, state, layout)
-            logits, batch = forward(
-                self.structure.config, weights, x, training=True, dtype=self._dtype, noise=_noise(hyper, place)
-            )
+            logits, batch = self._forward(weights, x, training=True, dtype=self._dtype, noise=_noise(hyper, place))
             loss = self._loss(logits, y, hyper)
         gradient = tape.gradient(loss, state.weights)
         statistics = [batch[spec.name] for spec in self._moving] or [tf.zeros(0)]
@@ -247,12 +236,12 @@ class Program:
     def _evaluate(self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any) -> Any:
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
         weights = self._named(state.average, state, layout)
-        logits, _ = forward(self.structure.config, weights, x, training=False, dtype=self._dtype)
+        logits, _ = self._forward(weights, x, training=False, dtype=self._dtype)
         return sums + _sums(self._loss(logits, y, hyper), logits, y)
 
     def _classify(self, state: State, layout: Any, images: Any) -> Any:
         weights = self._named(state.average, state, layout)
-        logits, _ = forward(self.structure.config, weights, tf.cast(images, tf.float32), training=False)
+        logits, _ = self._forward(weights, tf.cast(images, tf.float32), training=False)
         return tf.nn.softmax(logits)
 
     def _named(self, weights: Any, state: State, layout: Any) -> dict[str, Any]:
@@ -261,7 +250,7 @@ class Program:
         parts = tf.split(weights, tf.reduce_prod(shapes, axis=1), num=len(self._trainable))
         rows = tf.unstack(shapes)
         named = {s.name: _shaped(part, row, s) for s, part, row in zip(self._trainable, parts, rows, strict=True)}
-        moving = tf.split(state.statistics, moving_sizes, num=len(self._moving))
+        moving = tf.split(state.statistics, moving_sizes, num=len(self._moving)) if self._moving else []
         return named | {spec.name: part for spec, part in zip(self._moving, moving, strict=True)}
 
     def _loss(self, logits: Any, labels: Any, hyper: Any) -> Any:
@@ -282,7 +271,7 @@ class Program:
         return weights - corrected * mean / (tf.sqrt(square) + ADAM_EPSILON), tf.stack([mean, square])
 
 
-def _shaped(part: Any, row: Any, spec: WeightSpec) -> Any:
+def _shaped(part: Any, row: Any, spec: Weight) -> Any:
     rank = len(spec.shape)
     if rank == 1:
         return part

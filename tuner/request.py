@@ -28,6 +28,7 @@ from tuner.config import (
 from tuner.enqueue import read_queue
 from tuner.errors import StudyError, UsageError
 from tuner.hardware import has_fast_bfloat16
+from tuner.models.backbone import backbone_name, spelled_backbone
 from tuner.quantities import byte_size, count, duration, gpus, milliseconds
 from tuner.space import load_space, space_names
 from tuner.staff import Staffing
@@ -49,6 +50,7 @@ MOST_STEPS_PER_EXECUTION = 16
 
 _SETTINGS = (
     "space",
+    "backbone",
     "dataset",
     "algorithm",
     "trials",
@@ -76,6 +78,9 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that decide what a search does; one that is not given is None."""
     spaces = ", ".join(space_names())
     parser.add_argument("--space", metavar="NAME|FILE.py", help=f"search space: {spaces}, or a file (default: small)")
+    parser.add_argument(
+        "--backbone", metavar="NAME", help="search over a network of keras.applications, such as MobileNetV2"
+    )
     parser.add_argument("--dataset", metavar="SOURCE", help="digits, tfds:NAME or folder:PATH (default: digits)")
     parser.add_argument("--algorithm", metavar="NAME", help=f"{', '.join(ALGORITHMS)} (default: {DEFAULT_ALGORITHM})")
     parser.add_argument("--trials", type=positive, metavar="N", help="total number of trials in the study")
@@ -201,6 +206,8 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
         StudyError: If a flag departs from the study.
     """
     given = {name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None}
+    if arguments.backbone is not None:
+        given["backbone"] = backbone_name(arguments.backbone)
     if arguments.objective:
         given |= parse_objectives(arguments.objective)
     if arguments.mixed_precision != "auto":
@@ -226,18 +233,20 @@ def with_joined_objectives(argv: Sequence[str]) -> list[str]:
 
 
 def study_name(arguments: argparse.Namespace) -> str:
-    """Returns the name of the study: the one given, or space, data set, algorithm and today's date."""
+    """Returns the name of the study: the one given, or space, backbone, data set, algorithm and today's date."""
     if arguments.study is not None:
         return str(arguments.study)
     dataset = (arguments.dataset or "digits").rstrip("/").partition(":")
     source = Path(dataset[2] or dataset[0]).name
     algorithm = arguments.algorithm or _algorithm(arguments.objective or ())
-    parts = [Path(arguments.space or "small").stem, source, algorithm]
+    space = arguments.space or ("backbone" if arguments.backbone else "small")
+    backbone = [spelled_backbone(arguments.backbone)] if arguments.backbone else []
+    parts = [Path(space).stem, *backbone, source, algorithm]
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
 
 
 def _new_config(given: dict[str, Any]) -> SearchConfig:
-    space = load_space(given.get("space", "small"))
+    space = load_space(given.get("space", "backbone" if "backbone" in given else "small"))
     defaults = {"space": space.name, "max_epochs": space.max_epochs, "batch_size": space.batch_size}
     defaults["mixed_precision"] = has_fast_bfloat16()
     defaults["algorithm"] = _algorithm([f"-{name}" for name in given.get("costs", ())])

@@ -47,6 +47,7 @@ _MORE = "More: a larger --total-epochs N or --trials N, or another --study with 
 _EXAMPLES = """examples:
   python -m tuner.search --space small
   python -m tuner.search --space small --dataset folder:photos --image-size 32 --trials 20
+  python -m tuner.search --backbone MobileNetV2 --image-size 32
   python -m tuner.search --workers 2 --time-limit 30m     two processes, half an hour
   python -m tuner.search --algorithm asha --total-epochs 200
   python -m tuner.search --study my-study                 continue it, or see that it is finished
@@ -85,7 +86,7 @@ def search(arguments: argparse.Namespace) -> int:
     url = storage_url(results, name, arguments.storage)
     study = Study.open(url, name)
     config = resolve(arguments, study.config if study else None)
-    space = load_space(config.space)
+    space = load_space(config.space, backbone=config.backbone)
     if study:
         study.check_totals(config)
     if study and study.is_concluded(config):
@@ -128,10 +129,10 @@ def _prepare(
     """Returns oracle and plan, and shows what is going to be done."""
     command.import_tensorflow()
     from tuner.constraints import Constraints
-    from tuner.hypermodel import SEResNetHyperModel, check_objective, declare, largest_state
+    from tuner.hypermodel import SEResNetHyperModel, check_objective, declare
     from tuner.oracles import make_oracle
     from tuner.plan import Plan
-    from tuner.sizes import Sizes
+    from tuner.sizes import Sizes, largest_state
     from tuner.staff import settle
     from tuner.warm_start import seen_in
 
@@ -142,6 +143,7 @@ def _prepare(
         study.check_space(declared)
     seen = study.seen if study else seen_in(source, declared) if source else []
     hypermodel = SEResNetHyperModel.of(session, crew.facts)
+    largest = largest_state(hypermodel, hp)  # what cannot be built shows before anything is measured
     constraints = Constraints(config.limits, Sizes(hypermodel))
     oracle = make_oracle(
         config,
@@ -158,7 +160,7 @@ def _prepare(
         oracle.schedule(),
         measurement,
         crew.size,
-        largest_state(hypermodel, hp),
+        largest,
         is_fixed=oracle.is_fixed,
         keeps_checkpoints=config.total_epochs is not None,
     )
@@ -216,6 +218,8 @@ def _print_request(config: SearchConfig, space: Space, data: Facts, folder: Path
     precision += ", XLA" if config.jit else ""
     precision += f", in {config.gpus_per_trial} parts" if config.gpus_per_trial > 1 else ""
     print(f"Space     {config.space}: {space.title}")
+    if config.backbone:
+        print(f"Backbone  {config.backbone} of keras.applications, from fresh weights")
     print(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
     sought = f"objective{'s' if config.costs else ''} {config.sought}"
     print(f"Search    {config.algorithm}, {sought}, seed {config.seed}, batch {config.batch_size}, {precision}")
@@ -259,7 +263,7 @@ def _where(arguments: argparse.Namespace) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuner.search",
-        description="Searches a space for the best SE-ResNet; the same study name continues the study.",
+        description="Searches a space for the best network; the same study name continues the study.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -5,14 +5,23 @@ An architecture is looked at once, however many learning rates it is tried with.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
 
+import keras_tuner
+
 from tuner.hypermodel import RECIPE_NAMES, SEResNetHyperModel
 from tuner.models import Cost, cost
+from tuner.recipe import OPTIMIZER_SLOTS
 
-__all__ = ["Sizes", "architecture_values"]
+__all__ = ["Sizes", "architecture_values", "largest_state"]
+
+BYTES_PER_WEIGHT = 4
+MOST_COMBINATIONS = 2048
+
+_WEIGHTLESS_NAMES = ("squeeze", "excitation", "stochastic_depth", "dropout")
 
 
 class Sizes:
@@ -53,3 +62,30 @@ class Sizes:
 def architecture_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values that may change the network: all but those of the recipe of its training."""
     return {name: value for name, value in values.items() if name not in RECIPE_NAMES}
+
+
+def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameters) -> int:
+    """Returns the bytes of the largest training state in a space: weights, their average, and what the optimizer keeps.
+
+    The hyperparameters that change its weights are taken at the ends of their ranges, and all choices of up to
+    `MOST_COMBINATIONS` combinations.
+
+    Raises:
+        UsageError: If one of these makes no network.
+    """
+    weighty = architecture_values({entry.name: entry for entry in hp.space})
+    ends = {name: _ends(entry) for name, entry in weighty.items() if name not in _WEIGHTLESS_NAMES}
+    combinations = itertools.islice(itertools.product(*ends.values()), MOST_COMBINATIONS)
+    largest = max(
+        cost(hypermodel.model_config({**hp.values, **dict(zip(ends, values, strict=True))})).params
+        for values in combinations
+    )
+    return largest * BYTES_PER_WEIGHT * (2 + max(OPTIMIZER_SLOTS.values()))
+
+
+def _ends(entry: Any) -> list[Any]:
+    """Returns the smallest and the largest value of a hyperparameter, or all of its choices."""
+    config = entry.get_config()
+    if "min_value" in config:
+        return [config["min_value"], config["max_value"]]
+    return list(config["values"]) if "values" in config else [entry.default]

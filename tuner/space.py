@@ -6,6 +6,7 @@ The hyperparameters object is handed in, so nothing here imports Keras Tuner.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import pkgutil
@@ -34,6 +35,7 @@ class Space:
         max_epochs: Full budget of one configuration where the user names none.
         batch_size: Images a training step where the user names none.
         callbacks: Returns new `keras.callbacks.Callback` objects for a trial, or None.
+        backbone: What the hyperparameter `backbone` is fixed to whatever the file says, or None.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Space:
     max_epochs: int = DEFAULT_MAX_EPOCHS
     batch_size: int = DEFAULT_BATCH_SIZE
     callbacks: Callable[[], list[Any]] | None = None
+    backbone: str | None = None
 
     @property
     def label(self) -> str:
@@ -54,8 +57,12 @@ def space_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
 
 
-def load_space(name: str) -> Space:
+def load_space(name: str, *, backbone: str | None = None) -> Space:
     """Returns the space of a name, or of a file when the name ends in `.py`.
+
+    Args:
+        name: Name or path.
+        backbone: What the space's `backbone` is fixed to, or None for what the file says.
 
     Raises:
         SpaceError: If there is no such space or file, the file does not run, or it has no `declare(hp)`.
@@ -67,11 +74,40 @@ def load_space(name: str) -> Space:
     return Space(
         name=name,
         title=(module.__doc__ or name).strip().splitlines()[0],
-        declare=declare,
+        declare=declare if backbone is None else _with_backbone(declare, backbone),
         max_epochs=_positive(module, "MAX_EPOCHS", DEFAULT_MAX_EPOCHS),
         batch_size=_positive(module, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
         callbacks=_function(module, "callbacks"),
+        backbone=backbone,
     )
+
+
+def _with_backbone(declare: Callable[[Any], None], backbone: str) -> Callable[[Any], None]:
+    """Returns a function that declares what another one does, but for `backbone`, which has one value."""
+
+    @functools.wraps(declare)
+    def fixed(hp: Any) -> None:
+        declare(_Fixing(hp, backbone))
+
+    return fixed
+
+
+class _Fixing:
+    """Stands for a `keras_tuner.HyperParameters` while a space declares itself."""
+
+    def __init__(self, hp: Any, backbone: str) -> None:
+        self._hp = hp
+        self._backbone = backbone
+
+    def __getattr__(self, attribute: str) -> Any:
+        found = getattr(self._hp, attribute)
+        if attribute not in ("Choice", "Fixed"):
+            return found
+
+        def declared(name: str, *args: Any, **kwargs: Any) -> Any:
+            return self._hp.Fixed(name, self._backbone) if name == "backbone" else found(name, *args, **kwargs)
+
+        return declared
 
 
 def _load_name(name: str) -> ModuleType:

@@ -26,8 +26,8 @@ from tuner.executions import STEPS_BETWEEN_CHECKS, executions
 from tuner.hardware import available_cores
 from tuner.interrupts import held_interrupt
 from tuner.mirror import Mirror
-from tuner.models import ModelConfig, build_model
-from tuner.models.weights import initial_weights
+from tuner.models import AnyConfig, build_model
+from tuner.models.kinds import initial_weights, variables_by_name
 from tuner.program import Layout, Program, State, Structure, hyperparameters
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
 from tuner.splitting import Splits, Steps
@@ -54,7 +54,7 @@ class Architecture:
         jit: Whether XLA compiles the steps, for this network alone.
     """
 
-    config: ModelConfig
+    config: AnyConfig
     optimizer: str
     total_steps: int
     batch_size: int
@@ -210,8 +210,8 @@ class Network:
         """Returns a Keras model of stock layers with the averaged weights as they are now; it is not compiled."""
         model = build_model(self.architecture.config, for_export=True)
         weights = self._layout.unpack(self._state)
-        for variable in model.variables:
-            variable.assign(weights[variable.path])
+        for name, variable in variables_by_name(model, self.architecture.config).items():
+            variable.assign(weights[name])
         return model
 
     def _means(

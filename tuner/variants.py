@@ -11,14 +11,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tuner.errors import StudyError
+from tuner.errors import StudyError, UsageError
 from tuner.hypermodel import gate_ratios
-from tuner.models import ModelConfig
+from tuner.models import AnyConfig, BackboneConfig, ModelConfig
 from tuner.models.plan import residual_blocks
 from tuner.records import Record, Run
 from tuner.selector import best_run
 
-__all__ = ["AS_FOUND", "WITHOUT", "Variant", "best_gated_run", "variants_of"]
+__all__ = ["AS_FOUND", "WITHOUT", "Variant", "best_gated_run", "tables_for", "variants_of"]
 
 RATIOS = (2, 4, 8, 16, 32)  # table 10
 
@@ -64,7 +64,24 @@ def best_gated_run(records: Iterable[Record], direction: str) -> Run:
     return best_run(gated, direction)
 
 
-def variants_of(values: Values, tables: Iterable[str], *, build: Callable[[Values], ModelConfig]) -> list[Variant]:
+def tables_for(config: AnyConfig, asked: Iterable[str] = ()) -> list[str]:
+    """Returns the tables that a network can have: those that are asked for, or all.
+
+    Raises:
+        UsageError: If one that is asked for means nothing to the network.
+    """
+    allowed = BACKBONE_TABLES if isinstance(config, BackboneConfig) else tuple(TABLES)
+    chosen = list(dict.fromkeys(asked)) or list(allowed)
+    for table in chosen:
+        if table not in allowed:
+            raise UsageError(
+                f"--tables has {table!r}, which means nothing to the backbone {config.name}; allowed are "
+                f"{' and '.join(allowed)}."
+            )
+    return chosen
+
+
+def variants_of(values: Values, tables: Iterable[str], *, build: Callable[[Values], AnyConfig]) -> list[Variant]:
     """Returns the rows of some tables; each table has the configuration itself too.
 
     Args:
@@ -85,20 +102,23 @@ def variants_of(values: Values, tables: Iterable[str], *, build: Callable[[Value
     return variants
 
 
-def _without(values: Values, config: ModelConfig) -> list[tuple[str, Values]]:
+def _without(values: Values, config: AnyConfig) -> list[tuple[str, Values]]:
     bare = {name: value for name, value in values.items() if not name.startswith("se_ratio_")}
     return [("with", values), (WITHOUT, bare | {"se_ratio": 0})]
 
 
-def _ratios(values: Values, config: ModelConfig) -> list[tuple[str, Values]]:
-    """Ratios at which the narrowest gate has a unit or more; stages without a gate stay so."""
+def _ratios(values: Values, config: AnyConfig) -> list[tuple[str, Values]]:
+    """Ratios at which the narrowest gate has a unit or more, in a backbone all; stages without a gate stay so."""
+    if isinstance(config, BackboneConfig):
+        return [(str(ratio), {**values, "se_ratio": ratio}) for ratio in RATIOS]
     narrowest = min(block.gate.channels for block in residual_blocks(config) if block.gate)
     gated = _own_stages(values, config)
     return [(str(ratio), gated | {"se_ratio": ratio}) for ratio in RATIOS if ratio <= narrowest]
 
 
-def _stages(values: Values, config: ModelConfig) -> list[tuple[str, Values]]:
+def _stages(values: Values, config: AnyConfig) -> list[tuple[str, Values]]:
     """Each stage that has gates, alone."""
+    assert not isinstance(config, BackboneConfig), "a backbone has no stages"
     stages = [stage for stage, ratio in enumerate(config.gate_ratios, start=1) if ratio]
     return [(f"stage {stage} alone", {**values, "se_stages": str(stage)}) for stage in stages if len(stages) > 1]
 
@@ -109,11 +129,11 @@ def _own_stages(values: Values, config: ModelConfig) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith("se_ratio")} | {"se_stages": stages}
 
 
-def _choices(name: str, *choices: str) -> Callable[[Values, ModelConfig], list[tuple[str, Values]]]:
+def _choices(name: str, *choices: str) -> Callable[[Values, AnyConfig], list[tuple[str, Values]]]:
     return lambda values, config: [(choice, {**values, name: choice}) for choice in choices]
 
 
-TABLES: dict[str, Callable[[Values, ModelConfig], list[tuple[str, Values]]]] = {
+TABLES: dict[str, Callable[[Values, AnyConfig], list[tuple[str, Values]]]] = {
     "se": _without,
     "ratio": _ratios,  # table 10
     "squeeze": _choices("squeeze", "max", "avg"),  # table 11
@@ -122,7 +142,9 @@ TABLES: dict[str, Callable[[Values, ModelConfig], list[tuple[str, Values]]]] = {
     "position": _choices("se_position", "standard", "pre", "post", "identity", "inner"),  # tables 14 and 15
 }
 
+BACKBONE_TABLES = ("se", "ratio")  # its gates are `add_se`'s, which has one kind of them
 
-def _name_of(config: ModelConfig) -> str:
+
+def _name_of(config: AnyConfig) -> str:
     fields = json.dumps(dataclasses.asdict(config), sort_keys=True)
     return hashlib.sha256(fields.encode()).hexdigest()[:12]

@@ -76,7 +76,7 @@ class Worker:
         self.session = session
         self.dataset = load(session.data) if dataset is None else dataset
         self.train_images = images_of(self.dataset.train)
-        self.space = load_space(session.space)
+        self.space = load_space(session.space, backbone=session.backbone)
         self.facts = Facts.of(self.dataset)
         self.hypermodel = SEResNetHyperModel.of(session, self.facts)
         self._validation = images_of(self.dataset.validation)

@@ -112,7 +112,8 @@ def copy(
         model: What `functional` returns.
         clone: Returns the copy of a layer or an operation, of the same name and with weights of the same shapes.
         nested: Returns the copy of a model within this one, weights and all.
-        call: Calls a copy in place of the original: `call(copy, *arguments, **keywords)`; by default just that.
+        call: Calls a copy in place of the original: `call(copy, *arguments, **keywords)`; by default just that. What it
+            does not call is left out.
     """
     inputs = {id(layer.output): layer.get_config() for layer in model.operations if _is_input(layer)}
     new = keras.models.clone_model(
@@ -122,8 +123,9 @@ def copy(
         clone_function=lambda layer: nested(layer) if is_model(layer) else clone(layer),
         call_function=call,
     )
+    kept = {layer.name for layer in new.layers}
     for layer in model.layers:
-        if not is_model(layer):
+        if layer.name in kept and not is_model(layer):
             new.get_layer(layer.name).set_weights(layer.get_weights())
     return new
 

@@ -13,12 +13,11 @@ from typing import Any
 import keras
 
 from tuner.errors import UsageError, did_you_mean
+from tuner.models.backbone import RULES
 from tuner.models.blocks import squeeze_excite
 from tuner.models.graph import copy, functional, is_model
 
 __all__ = ["RULES", "add_se"]
-
-RULES = ("residual", "concatenation", "activation")
 
 # By the names of their classes, which are those of operations (`a + b`) too. Inception-ResNet scales while it adds.
 _ADDITIONS = ("Add", "CustomScaleLayer")

@@ -19,7 +19,7 @@ from tuner.models.plan import (
     strided,
 )
 
-__all__ = ["peak_activation_bytes"]
+__all__ = ["BYTES_PER_VALUE", "Result", "Results", "peak_activation_bytes"]
 
 BYTES_PER_VALUE = 4  # float32
 
@@ -46,29 +46,28 @@ def peak_activation_bytes(config: ModelConfig) -> int:
 
 
 @dataclass(frozen=True)
-class _Result:
+class Result:
     """What a layer puts out: the number of the layer, and the shape without the batch."""
 
     layer: int
     shape: tuple[int, ...]
 
 
-class _Walk:
-    """The layers of a network in the order in which they run."""
+class Results:
+    """The results of layers in the order in which they run, and how long each is held."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        self.config = config
+    def __init__(self) -> None:
         self._values: list[int] = []
         self._last_reader: list[int] = []
 
-    def layer(self, shape: tuple[int, ...], *inputs: _Result) -> _Result:
+    def layer(self, shape: tuple[int, ...], *inputs: Result) -> Result:
         """Appends a layer that reads results and puts out another one."""
         number = len(self._values)
         self._values.append(math.prod(shape))
         self._last_reader.append(number)
         for result in inputs:
             self._last_reader[result.layer] = number
-        return _Result(number, shape)
+        return Result(number, shape)
 
     def most_values(self) -> int:
         """Returns the largest number of values that are held while a layer runs."""
@@ -81,7 +80,15 @@ class _Walk:
             held -= gone.pop(number, 0)
         return most
 
-    def stem(self, x: _Result) -> _Result:
+
+class _Walk(Results):
+    """The layers of a residual network in the order in which they run."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def stem(self, x: Result) -> Result:
         for convolution in stem_convolutions(self.config).values():
             height, width, channels = x.shape
             if convolution.stride > 1:
@@ -96,7 +103,7 @@ class _Walk:
             x = self.layer((strided(height, 2), strided(width, 2), channels), x)
         return x
 
-    def block(self, x: _Result, block: ResidualBlock) -> _Result:
+    def block(self, x: Result, block: ResidualBlock) -> Result:
         branch = self._gated(x, block, position="pre")
         for number, convolution in enumerate(block.branch, start=1):
             branch = self._pointwise(self._convolve(branch, convolution))
@@ -113,17 +120,17 @@ class _Walk:
         x = self._pointwise(self.layer(x.shape, x, branch))
         return self._gated(x, block, position="post")
 
-    def _convolve(self, x: _Result, convolution: Convolution) -> _Result:
+    def _convolve(self, x: Result, convolution: Convolution) -> Result:
         height, width, channels = x.shape
         if convolution.kernel == 1 and convolution.stride > 1:  # see blocks.convolve
             kept = strided(height, convolution.stride), strided(width, convolution.stride), channels
             return self.layer((*kept[:2], convolution.filters), self.layer(kept, x))
         return self.layer(output_shape(convolution, (height, width, channels)), x)
 
-    def _pointwise(self, x: _Result) -> _Result:
+    def _pointwise(self, x: Result) -> Result:
         return self.layer(x.shape, x)
 
-    def _gated(self, x: _Result, block: ResidualBlock, *, position: str) -> _Result:
+    def _gated(self, x: Result, block: ResidualBlock, *, position: str) -> Result:
         if block.gate is None or self.config.se_position != position:
             return x
         scale = x

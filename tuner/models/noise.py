@@ -13,9 +13,9 @@ import tensorflow as tf
 from tuner.models.config import ModelConfig
 from tuner.models.plan import residual_blocks
 
-__all__ = ["Noise", "branch_scales", "feature_scales"]
+__all__ = ["Noise", "branch_scales", "feature_scales", "layer_seed"]
 
-_BRANCHES, _FEATURES = 0, 1  # streams of one step
+_BRANCHES, _FEATURES, _LAYERS = 0, 1, 2  # streams of one step, the last for the layers of a Keras model
 
 
 class Noise(NamedTuple):
@@ -67,6 +67,18 @@ def feature_scales(noise: Noise, features: tf.Tensor) -> tf.Tensor:
     images, width = tf.unstack(tf.shape(features))
     scales = _scales(noise, _FEATURES, shape=tf.stack([total, width]), rates=noise.dropout)
     return scales[first : first + images]
+
+
+def layer_seed(noise: Noise, place: int) -> tf.Tensor:
+    """Returns the seed of a random layer in a step, `(2,)`, int32.
+
+    Layers of different places draw differently, and so do the parts of a batch: such a layer cannot be told which part
+    of its numbers to take.
+    """
+    seed = tf.random.experimental.stateless_fold_in(noise.seed, _LAYERS + place, alg="philox")
+    if noise.place is None:
+        return seed
+    return tf.random.experimental.stateless_fold_in(seed, noise.place[0], alg="philox")
 
 
 def _scales(noise: Noise, stream: int, *, shape: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:
