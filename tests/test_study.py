@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuner.config import SearchConfig
-from tuner.distributions import active_entries
+from tuner.distributions import active_entries, distributions
 from tuner.errors import StudyError
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
 from tuner.storage import locked, open_storage, storage_url
@@ -294,6 +294,19 @@ def test_study_that_an_older_program_concluded_is_concluded(study, url):
     study._storage.set_study_user_attr(study._id, "concluded", {"trials": None})
     assert Study.open(url, "mine").is_concluded(CONFIG)
     assert not Study.open(url, "mine").is_concluded(dataclasses.replace(CONFIG, total_epochs=100))
+
+
+def test_trial_that_an_older_program_began_is_read(study, url):
+    names = ("parent", "initial_epoch", "epochs", "seed", "params", "macs", "after")
+    template = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        params=BEGUN.hyperparameters,
+        distributions=distributions(study.space, BEGUN.hyperparameters),
+        user_attrs={"proposal": BEGUN.hyperparameters} | {name: getattr(BEGUN, name) for name in names},
+    )
+    study._storage.create_new_trial(study._id, template)
+    study.finish(ENDED)
+    assert Study.open(url, "mine").records() == [ENDED]
 
 
 def _begin_three(study):
