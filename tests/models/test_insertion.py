@@ -216,6 +216,7 @@ def test_backbone_of_keras_counts_saves_and_exports(name, size, after, number, t
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # tf2onnx asks NumPy for what it no longer has
 def test_backbone_with_gates_exports_to_onnx(tmp_path):
     pytest.importorskip("tf2onnx", reason="needs tf2onnx")
     runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
