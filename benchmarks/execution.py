@@ -14,11 +14,12 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from tuner.config import STEPS_BETWEEN_CHECKS
 from tuner.data import DataSpec
 from tuner.hypermodel import active_values, declare
 from tuner.messages import Session
 from tuner.program import Program
-from tuner.training import STEPS_BETWEEN_CHECKS, Network
+from tuner.training import Network
 from tuner.worker import Worker
 
 STARTS = 5

@@ -15,6 +15,7 @@ __all__ = [
     "COSTS",
     "DEFAULT_ALGORITHM",
     "OBJECTIVES",
+    "STEPS_BETWEEN_CHECKS",
     "WITH_COSTS",
     "WITH_MIN_EPOCHS",
     "WITH_RUNGS",
@@ -49,6 +50,8 @@ WITH_WARM_START = (
     "grid",
 )
 WITH_COSTS = ("nsga2",)  # those that take several objectives; the first is their default
+# Of a training, each with a look at the loss, which waits for the step: on a GPU that costs more than a step.
+STEPS_BETWEEN_CHECKS = 16
 OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
 
 # What a network costs by name, and the setting that limits it. What is measured stands behind what is computed.

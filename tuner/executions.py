@@ -12,11 +12,9 @@ from typing import Any
 import tensorflow as tf
 
 from tuner.batches import Batch
+from tuner.config import STEPS_BETWEEN_CHECKS
 
-__all__ = ["STEPS_BETWEEN_CHECKS", "executions", "looped"]
-
-# Reading the loss waits for the step; on a GPU that would cost more than a step if it were done after each.
-STEPS_BETWEEN_CHECKS = 16
+__all__ = ["executions", "looped"]
 
 
 def looped(train: Any) -> Any:

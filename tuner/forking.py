@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
+
+from tuner.interrupts import held_interrupt
 
 __all__ = ["deaf_to_interrupts", "start_forkserver"]
 
@@ -26,16 +27,10 @@ def deaf_to_interrupts() -> Iterator[None]:
     of imports it would often be raised, and lost, in one of the callbacks with which Dask times garbage collections.
     """
     resource_tracker.ensure_running()  # it would unblock the signal
-    noted: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()
     # A thread that there is already takes a blocked signal, and Python handles it in the main thread all the same.
-    handler = signal.signal(signal.SIGINT, lambda number, _: noted.append(number)) if is_main else None
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if is_main:
-            signal.signal(signal.SIGINT, handler)
-    if noted:
-        raise KeyboardInterrupt
+    with held_interrupt(always=True):
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -12,12 +12,15 @@ __all__ = ["held_interrupt"]
 
 
 @contextlib.contextmanager
-def held_interrupt() -> Iterator[None]:
-    """Lets Ctrl-C wait until the end of the block; a second one does not wait.
+def held_interrupt(*, always: bool = False) -> Iterator[None]:
+    """Lets Ctrl-C wait until the end of the block.
 
     TensorFlow crashes (2.21, a segmentation fault) where an exception comes out of nothing while it records a gradient,
     as it does when a training step is traced. In another thread than the main one, which no Ctrl-C reaches, it does
     nothing.
+
+    Args:
+        always: Whether a second Ctrl-C waits too.
 
     Raises:
         KeyboardInterrupt: At the end of the block, where Ctrl-C was pressed in it.
@@ -29,7 +32,7 @@ def held_interrupt() -> Iterator[None]:
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if noted:
+        if noted and not always:
             previous(number, frame)
         noted.append(number)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.batches import AnyImages
-from tuner.executions import STEPS_BETWEEN_CHECKS
+from tuner.config import STEPS_BETWEEN_CHECKS
 from tuner.hardware import resident_memory
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Measurement, Session

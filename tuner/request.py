@@ -17,6 +17,7 @@ from tuner.config import (
     COSTS,
     DEFAULT_ALGORITHM,
     OBJECTIVES,
+    STEPS_BETWEEN_CHECKS,
     WITH_COSTS,
     WITH_MIN_EPOCHS,
     WITH_RUNGS,
@@ -45,8 +46,7 @@ __all__ = [
 ]
 
 DEFAULT_RETRIES = 2
-# `tuner.executions.STEPS_BETWEEN_CHECKS`, for which a wrong flag must not wait; a test holds both equal.
-MOST_STEPS_PER_EXECUTION = 16
+MOST_STEPS_PER_EXECUTION = STEPS_BETWEEN_CHECKS
 
 _SETTINGS = (
     "space",

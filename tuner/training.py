@@ -21,8 +21,9 @@ import tensorflow as tf
 
 from tuner.batches import AnyImages, Batch, Images
 from tuner.checkpoint import TrainingState
+from tuner.config import STEPS_BETWEEN_CHECKS
 from tuner.errors import TunerError
-from tuner.executions import STEPS_BETWEEN_CHECKS, executions
+from tuner.executions import executions
 from tuner.hardware import available_cores
 from tuner.interrupts import held_interrupt
 from tuner.mirror import Mirror
