@@ -43,3 +43,19 @@ def stripes():
         return Split(images.astype(np.uint8), labels)
 
     return Dataset(name="stripes", labels=("rows", "columns", "none"), train=split(120), validation=split(60))
+
+
+@pytest.fixture(scope="session")
+def train(stripes):
+    """The training images of the stripes, in memory."""
+    from tuner.batches import Images
+
+    return Images(stripes.train.images, stripes.train.labels)
+
+
+@pytest.fixture(scope="session")
+def validation(stripes):
+    """The validation images of the stripes, in memory."""
+    from tuner.batches import Images
+
+    return Images(stripes.validation.images, stripes.validation.labels)

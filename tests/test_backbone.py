@@ -11,6 +11,7 @@ import keras_tuner
 import numpy as np
 import pytest
 from backbones import tiny_backbone
+from trainings import BATCH, RECIPE, STEPS, STRICT, assert_trains_as_keras, bits, epochs
 
 from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
@@ -28,8 +29,6 @@ from tuner.splitting import Splits
 from tuner.training import Architecture, Network, configure_runtime
 
 ROOT = Path(__file__).parents[1]
-BATCH, STEPS = 32, 4  # 120 images: three whole batches and one of 24
-RECIPE = Recipe("sgd", 0.1, 1e-3, 0.1, average_momentum=0.75)
 REAL = [name for name in BACKBONES if name != "Tiny"]
 
 
@@ -55,24 +54,6 @@ def _tiny():
 def networks():
     """One compiled network of each optimizer, as a worker keeps them."""
     return {name: Network(_architecture(name, dropout=0.2)) for name in ("sgd", "adam")}
-
-
-@pytest.fixture(scope="module")
-def train(stripes):
-    return Images(stripes.train.images, stripes.train.labels)
-
-
-@pytest.fixture(scope="module")
-def validation(stripes):
-    return Images(stripes.validation.images, stripes.validation.labels)
-
-
-def _bits(state):
-    return state.epoch, state.seed, [array.tobytes() for array in [*state.weights, *state.optimizer]]
-
-
-def _epochs(network, data, count):
-    return [network.train_epoch(data) for _ in range(count)]
 
 
 def test_names_are_the_constructors_of_keras():
@@ -159,19 +140,19 @@ def test_layers_of_ours_compute_what_keras_does():
 def test_two_and_two_epochs_equal_four_bit_for_bit(optimizer, networks, train):
     network, recipe = networks[optimizer], Recipe(optimizer, 0.01, 1e-3, 0.1, average_momentum=0.9)
     network.reset(recipe, seed=5)
-    through = _epochs(network, train, 4)
+    through = epochs(network, train, 4)
     four = network.state()
 
     network.reset(recipe, seed=5)
-    pieces = _epochs(network, train, 2)
+    pieces = epochs(network, train, 2)
     two = network.state()
     network.reset(Recipe(optimizer, 0.5, 0.0, 0.0), seed=6)  # another trial in between
-    _epochs(network, train, 1)
+    epochs(network, train, 1)
     network.restore(recipe, two)
-    pieces += _epochs(network, train, 2)
+    pieces += epochs(network, train, 2)
 
     assert pieces == through
-    assert _bits(network.state()) == _bits(four)
+    assert bits(network.state()) == bits(four)
 
 
 _CONTINUE = """
@@ -179,7 +160,8 @@ import pathlib, sys
 sys.path[:0] = ["tests"]
 import numpy as np, keras
 from backbones import tiny_backbone
-from test_backbone import RECIPE, _architecture, _epochs
+from test_backbone import _architecture
+from trainings import RECIPE, epochs
 from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
 from tuner.training import Network, configure_runtime
@@ -193,7 +175,7 @@ with tiny_backbone():
     network.reset(RECIPE, seed=3)
     print(repr([array.tobytes() for array in network.state().weights]))
     network.restore(RECIPE, load_state(pathlib.Path(sys.argv[2])))
-    print(repr(_epochs(network, Images(data["images"], data["labels"]), 2)))
+    print(repr(epochs(network, Images(data["images"], data["labels"]), 2)))
 save_state(pathlib.Path(sys.argv[3]), network.state())
 """
 
@@ -205,15 +187,15 @@ def test_fresh_process_begins_and_goes_on_bit_for_bit(networks, train, stripes, 
     network.reset(RECIPE, seed=3)
     fresh = [array.tobytes() for array in network.state().weights]
     network.reset(RECIPE, seed=5)
-    _epochs(network, train, 2)
+    epochs(network, train, 2)
     save_state(tmp_path / "two.npz", network.state())
-    expected = _epochs(network, train, 2)
+    expected = epochs(network, train, 2)
 
     files = [str(tmp_path / name) for name in ("data.npz", "two.npz", "four.npz")]
     out = subprocess.check_output([sys.executable, "-c", _CONTINUE, *files], text=True, cwd=ROOT)
 
     assert out.splitlines()[-2:] == [repr(fresh), repr(expected)]
-    assert _bits(load_state(tmp_path / "four.npz")) == _bits(network.state())
+    assert bits(load_state(tmp_path / "four.npz")) == bits(network.state())
 
 
 def test_seed_decides_weights_order_and_what_is_left_out(networks, train):
@@ -221,7 +203,7 @@ def test_seed_decides_weights_order_and_what_is_left_out(networks, train):
     states, losses = [], []
     for seed in (0, 1, 0):
         network.reset(RECIPE, seed=seed)
-        states.append(_bits(network.state())[2])
+        states.append(bits(network.state())[2])
         network.reset(RECIPE, seed=0)
         network.seed = seed  # nothing but the noise differs
         losses.append(float(network._train_steps([next(iter(train.batches(BATCH)))], np.zeros(3, np.float32))[0]))
@@ -238,7 +220,7 @@ def test_batches_in_parts_train_as_repeatably_as_whole_ones(networks, train):
         network.reset(RECIPE, seed=5)
         assert np.isfinite(network.train_epoch(train)["loss"])
         assert network.remark.startswith("Its batches are split in 2")
-        states.append(_bits(network.state()))
+        states.append(bits(network.state()))
     assert states[0] == states[1]
 
 
@@ -248,7 +230,7 @@ def test_several_steps_in_a_call_are_those_one_by_one(networks, train):
     for network in (single, many):
         network.reset(RECIPE, seed=5)
     assert single.train_epoch(train) == many.train_epoch(train)
-    assert _bits(single.state()) == _bits(many.state())
+    assert bits(single.state()) == bits(many.state())
 
 
 def test_fresh_weights_have_the_scale_of_their_initializers():
@@ -260,14 +242,6 @@ def test_fresh_weights_have_the_scale_of_their_initializers():
     assert len(set(kernels)) == len(kernels) == 1 + 2 + 2 + 1 + 1 + 1
 
 
-def _batches_of_study(split, *, seed, epochs):
-    for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            yield split.images[chosen].astype(np.float32), split.labels[chosen]
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adam", marks=pytest.mark.slow)])
 def test_metrics_and_weights_are_those_of_keras(optimizer, train, validation, stripes, monkeypatch):
     """Nothing is left out here: Keras draws from another stream. A decay that would show where it must not be."""
@@ -275,37 +249,19 @@ def test_metrics_and_weights_are_those_of_keras(optimizer, train, validation, st
     name = "TinyWithoutNoise"
     monkeypatch.setattr(keras.applications, name, keras.applications.Tiny, raising=False)
     monkeypatch.setitem(BACKBONES, name, 4)
-    recipe = Recipe(optimizer, 0.01, 5.0, 0.1, average_momentum=0.75)
+    recipe = Recipe(optimizer, **STRICT)
     network = Network(_architecture(optimizer, backbone=name))
     network.reset(recipe, seed=5)
     keras_model = build_model(network.architecture.config)
     keras_model.set_weights(network.to_keras().get_weights())
     compile_model(keras_model, recipe, total_steps=9 * STEPS)
-    keras_model.run_eagerly = True
-    fitted = keras_model.fit(
-        _batches_of_study(stripes.train, seed=5, epochs=2),
-        epochs=2,
-        steps_per_epoch=STEPS,
-        shuffle=False,
-        validation_data=(stripes.validation.images.astype(np.float32), stripes.validation.labels),
-        callbacks=[keras.callbacks.SwapEMAWeights()],
-        verbose=0,
-    ).history
-    for epoch in range(2):
-        metrics = network.train_epoch(train) | {f"val_{k}": v for k, v in network.evaluate(validation).items()}
-        # Single precision, summed in another order, over 8 steps: an image may fall on another side (1/60).
-        for each in ("loss", "val_loss"):
-            assert metrics[each] == pytest.approx(fitted[each][epoch], rel=2e-3)
-        for each in ("accuracy", "val_accuracy"):
-            assert metrics[each] == pytest.approx(fitted[each][epoch], abs=1 / 60)
-    for ours, theirs in zip(network.to_keras().get_weights(), keras_model.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=2e-3)
+    assert_trains_as_keras(network, keras_model, stripes, train=train, validation=validation)
 
 
 def test_prediction_is_that_of_the_exported_model(networks, train, stripes):
     network = networks["sgd"]
     network.reset(RECIPE, seed=2)
-    _epochs(network, train, 1)
+    epochs(network, train, 1)
     model = network.to_keras()
     assert not [layer for layer in model.layers if type(layer).__module__.startswith("tuner")]
     expected = model.predict(stripes.validation.images.astype(np.float32), verbose=0)
@@ -316,7 +272,7 @@ def test_prediction_is_that_of_the_exported_model(networks, train, stripes):
 def test_bfloat16_feature_maps_train_and_predict_in_float32(train, stripes):
     network = Network(_architecture(mixed_precision=True))
     network.reset(RECIPE, seed=5)
-    losses = [metrics["loss"] for metrics in _epochs(network, train, 3)]
+    losses = [metrics["loss"] for metrics in epochs(network, train, 3)]
     assert losses[-1] < losses[0]
     expected = network.to_keras().predict(stripes.validation.images.astype(np.float32), verbose=0)
     np.testing.assert_allclose(network.predict(stripes.validation.images), expected, atol=1e-5)
@@ -371,10 +327,10 @@ def test_backbone_of_keras_is_trained_counted_and_exported(name, tmp_path):
     network = Network(Architecture(config, "sgd", total_steps=8, batch_size=16))
     network.reset(Recipe("sgd", 0.01), seed=5)
     data = Images(images, labels.astype(np.int32))
-    first = _epochs(network, data, 2)
+    first = epochs(network, data, 2)
     assert all(np.isfinite(metrics["loss"]) for metrics in first)
     network.reset(Recipe("sgd", 0.01), seed=5)
-    assert _epochs(network, data, 2) == first
+    assert epochs(network, data, 2) == first
 
     model = network.to_keras()
     assert cost(config).params == model.count_params()

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from test_splitting import Device
-from test_training import BATCH, RECIPE, STEPS, _architecture, _bits, _epochs
+from trainings import BATCH, RECIPE, STEPS, architecture, bits, epochs
 
 from tuner.batches import Images, StreamedImages
 from tuner.callbacks import Callbacks
+from tuner.config import STEPS_BETWEEN_CHECKS
 from tuner.data import DataSpec
-from tuner.executions import STEPS_BETWEEN_CHECKS, executions
+from tuner.executions import executions
 from tuner.messages import Session
 from tuner.program import Program
 from tuner.recipe import Recipe
@@ -27,16 +28,11 @@ def _runtime():
 
 
 @pytest.fixture(scope="module")
-def train(stripes):
-    return Images(stripes.train.images, stripes.train.labels)
-
-
-@pytest.fixture(scope="module")
 def networks():
     """The same network with 1, 3 and 16 steps a call, on one program."""
-    architecture = _architecture("adam", blocks=(1,), dropout=0.3)
-    program = Program(architecture.structure)
-    return {steps: Network(architecture, program, steps_per_execution=steps) for steps in (1, 3, 16)}
+    own = architecture("adam", blocks=(1,), dropout=0.3)
+    program = Program(own.structure)
+    return {steps: Network(own, program, steps_per_execution=steps) for steps in (1, 3, 16)}
 
 
 def _reset(network, rate=0.01):
@@ -66,8 +62,8 @@ def test_calls_have_one_size_and_end_where_the_loss_is_checked(sizes, most, call
 @pytest.mark.parametrize("steps", [3, 16])
 def test_steps_in_one_call_are_those_of_several_calls_bit_for_bit(steps, networks, train):
     one, many = _reset(networks[1]), _reset(networks[steps])
-    assert _epochs(many, train, 3) == _epochs(one, train, 3)
-    assert _bits(many.state()) == _bits(one.state())
+    assert epochs(many, train, 3) == epochs(one, train, 3)
+    assert bits(many.state()) == bits(one.state())
     assert many.step == 3 * STEPS
 
 
@@ -120,7 +116,7 @@ def test_loss_that_is_not_finite_ends_the_epoch_at_the_same_step(networks, strip
 def test_call_that_runs_out_of_memory_is_repeated_step_by_step(train):
     """What fits stays whole: the last batch, of 24 images, would not have failed, so only one step fails."""
     device, found = Device(), []
-    program = device.limited(Program(_architecture().structure))
+    program = device.limited(Program(architecture().structure))
     many = program.train_many
 
     def limited(*arguments):
@@ -130,12 +126,12 @@ def test_call_that_runs_out_of_memory_is_repeated_step_by_step(train):
 
     program.train_many = limited
     for steps in (1, 3):
-        network = Network(_architecture(), program, steps_per_execution=steps)
+        network = Network(architecture(), program, steps_per_execution=steps)
         network.reset(RECIPE, seed=5)
         device.room, device.failures = BATCH, 0
-        _epochs(network, train, 1)
+        epochs(network, train, 1)
         device.room = 16
-        found.append((_epochs(network, train, 2), _bits(network.state()), device.failures, network.remark))
+        found.append((epochs(network, train, 2), bits(network.state()), device.failures, network.remark))
     assert found[0] == found[1]
     assert found[0][2] == 1
 
@@ -182,7 +178,7 @@ def test_flag_allows_as_many_steps_as_there_are_between_checks():
 
 
 def test_one_step_a_call_traces_no_loop(train):
-    network = Network(_architecture())
+    network = Network(architecture())
     network.reset(RECIPE, seed=5)
     network.train_epoch(train)
     assert network.program.train_many.experimental_get_tracing_count() == 0

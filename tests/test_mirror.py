@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_training import RECIPE, _architecture, _bits, _epochs
+from trainings import RECIPE, architecture, bits, epochs
 
-from tuner.batches import Images
 from tuner.mirror import Mirror, strategy_for
 from tuner.training import Network, configure_runtime
 
@@ -28,7 +27,7 @@ processor = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 from test_splitting import TASK
-from test_training import RECIPE, _architecture, _epochs
+from trainings import RECIPE, architecture, epochs
 import tuner.mirror
 from tuner.batches import Images
 from tuner.data import Dataset, DataSpec, Split
@@ -53,15 +52,15 @@ MirroredSteps.train = counted
 alone, program = Mirror(2), None
 alone.strategy = None
 for name, mirror in (("two", Mirror(2)), ("one", alone)):
-    network = Network(_architecture(dropout=0.3), program, mirror=mirror)
+    network = Network(architecture(dropout=0.3), program, mirror=mirror)
     program = network.program
     network.reset(RECIPE, seed=5)
-    epochs = _epochs(network, images, 2)
+    metrics = epochs(network, images, 2)
     state = network.state()
-    found[name] = [epochs, network.evaluate(images), [array.tobytes().hex() for array in state.weights]]
+    found[name] = [metrics, network.evaluate(images), [array.tobytes().hex() for array in state.weights]]
     found[name] += [[array.tobytes().hex() for array in state.optimizer], network.remark, state.parts]
 
-small, calls = Network(_architecture(), mirror=Mirror(2)), []
+small, calls = Network(architecture(), mirror=Mirror(2)), []
 small.reset(RECIPE, seed=5)
 accumulate = small._steps._mirrored._accumulate
 
@@ -123,15 +122,14 @@ def test_share_that_does_not_fit_is_split_again(found):
     assert remark.startswith("Its batches are split in 4: ")
 
 
-def test_machine_with_fewer_devices_trains_the_parts_one_after_the_other(stripes):
+def test_machine_with_fewer_devices_trains_the_parts_one_after_the_other(train):
     configure_runtime()
-    train = Images(stripes.train.images, stripes.train.labels)
     assert strategy_for(2) is None
-    network, states = Network(_architecture(), mirror=Mirror(2)), []
+    network, states = Network(architecture(), mirror=Mirror(2)), []
     for _ in range(2):
         network.reset(RECIPE, seed=5)
-        _epochs(network, train, 1)
-        states.append(_bits(network.state()))
+        epochs(network, train, 1)
+        states.append(bits(network.state()))
     assert states[0] == states[1]
     assert network.state().parts == 2
     assert network.program.train.experimental_get_tracing_count() == 0

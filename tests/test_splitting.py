@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_training import BATCH, RECIPE, STEPS, _architecture, _bits, _epochs
+from trainings import BATCH, RECIPE, STEPS, architecture, bits, epochs
 
 from tuner.batches import Images
 from tuner.checkpoint import load_state
@@ -58,21 +58,16 @@ def _runtime():
 
 
 @pytest.fixture(scope="module")
-def train(stripes):
-    return Images(stripes.train.images, stripes.train.labels)
-
-
-@pytest.fixture(scope="module")
 def programs():
     """A compiled program of each optimizer."""
-    return {name: Program(_architecture(name).structure) for name in ("sgd", "adam")}
+    return {name: Program(architecture(name).structure) for name in ("sgd", "adam")}
 
 
 def _split_network(program, *, parts=2, optimizer="sgd", recipe=RECIPE):
     """Returns a new network that splits from its first step on."""
-    architecture, splits = _architecture(optimizer), Splits()
-    splits.remember(architecture, parts)
-    network = Network(architecture, program, splits=splits)
+    own, splits = architecture(optimizer), Splits()
+    splits.remember(own, parts)
+    network = Network(own, program, splits=splits)
     network.reset(recipe, seed=5)
     return network
 
@@ -124,7 +119,7 @@ def test_parts_with_the_same_images_are_as_the_whole_batch(programs, stripes):
     """Then batch normalisation sees the same; the rest differs by rounding."""
     half = BATCH // 2
     twice = Images(*(np.concatenate([array[:half]] * 2) for array in (stripes.train.images, stripes.train.labels)))
-    whole, split = Network(_architecture(), programs["sgd"]), _split_network(programs["sgd"])
+    whole, split = Network(architecture(), programs["sgd"]), _split_network(programs["sgd"])
     whole.reset(RECIPE, seed=5)
     batch, sums = next(iter(twice.batches(BATCH))), tf.zeros(3)
     for ours, theirs in zip(split._train_steps([batch], sums), whole._train_steps([batch], sums), strict=True):
@@ -154,19 +149,19 @@ def test_random_layers_of_a_keras_model_draw_anew_in_each_part():
 
 def test_step_that_fails_is_repeated_in_parts_and_loses_nothing(train):
     device = Device()
-    program = device.limited(Program(_architecture().structure))
-    network = Network(_architecture(), program)
+    program = device.limited(Program(architecture().structure))
+    network = Network(architecture(), program)
     network.reset(RECIPE, seed=5)
     first, state = network.train_epoch(train), network.state()
     device.room = 20  # the second epoch begins with less memory: 32 images fit in two parts
-    rest = _epochs(network, train, 2)
+    rest = epochs(network, train, 2)
     assert (device.failures, network.step) == (1, 3 * STEPS)
     assert network.remark == REMARK
 
     again = _split_network(program)
     again.restore(RECIPE, dataclasses.replace(state, parts=1))  # what is known of the split is the network's
-    assert _epochs(again, train, 2) == rest
-    assert _bits(again.state()) == _bits(network.state())
+    assert epochs(again, train, 2) == rest
+    assert bits(again.state()) == bits(network.state())
     assert device.failures == 1
     assert first["loss"] > rest[-1]["loss"]
 
@@ -174,23 +169,23 @@ def test_step_that_fails_is_repeated_in_parts_and_loses_nothing(train):
 @pytest.mark.parametrize(("room", "parts", "failures"), [(32, 1, 0), (16, 2, 1), (15, 4, 2), (1, 32, 5)])
 def test_batches_are_split_as_often_as_needed(room, parts, failures, train):
     device = Device(room)
-    network = Network(_architecture(), device.limited(Program(_architecture().structure)))
+    network = Network(architecture(), device.limited(Program(architecture().structure)))
     network.reset(RECIPE, seed=5)
     network.train_epoch(train, max_steps=1)
     assert (network.state().parts, device.failures, network.step) == (parts, failures, 1)
 
 
 def test_batch_of_which_no_image_fits_fails_and_changes_nothing(train):
-    network = Network(_architecture(), Device(0).limited(Program(_architecture().structure)))
+    network = Network(architecture(), Device(0).limited(Program(architecture().structure)))
     network.reset(RECIPE, seed=5)
-    before = _bits(network.state())
+    before = bits(network.state())
     with pytest.raises(tf.errors.ResourceExhaustedError):
         network.train_epoch(train)
-    assert (_bits(network.state()), network.step) == (before, 0)
+    assert (bits(network.state()), network.step) == (before, 0)
 
 
 def test_evaluation_that_does_not_fit_is_split(train):
-    network = Network(_architecture(), Program(_architecture().structure))
+    network = Network(architecture(), Program(architecture().structure))
     network.reset(RECIPE, seed=5)
     expected = network.evaluate(train)
     Device(10).limited(network.program)
@@ -200,7 +195,7 @@ def test_evaluation_that_does_not_fit_is_split(train):
 
 
 def test_what_fits_traces_no_parts(train):
-    network = Network(_architecture(), Program(_architecture().structure))
+    network = Network(architecture(), Program(architecture().structure))
     network.reset(RECIPE, seed=5)
     network.train_epoch(train)
     network.evaluate(train)

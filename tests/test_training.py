@@ -6,28 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
+from trainings import BATCH, RECIPE, STEPS, STRICT, architecture, assert_trains_as_keras, bits, epochs
 
-from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
 from tuner.errors import TunerError
-from tuner.models import ModelConfig
 from tuner.recipe import Recipe, compile_model
-from tuner.training import Architecture, Network, TrialTimeout, configure_runtime, derived_seed
+from tuner.training import Network, TrialTimeout, configure_runtime, derived_seed
 
 ROOT = Path(__file__).parents[1]
-BATCH, STEPS = 32, 4  # 120 images: three whole batches and one of 24
-RECIPE = Recipe("sgd", 0.1, 1e-3, 0.1, average_momentum=0.75)
-
-
-def _architecture(optimizer="sgd", *, mixed_precision=False, **changes):
-    plain = {"blocks": (1,), "width": 4, "se_ratio": 2, "stem": "small", "norm_momentum": 0.3, "se_bias": True}
-    statistics = {"mean": (100.0,), "variance": (2500.0,)}
-    published = {"conv_bias": False, "projection_norm": True}
-    config = ModelConfig(input_shape=(8, 8, 1), classes=3, **plain | published | statistics | changes)
-    return Architecture(config, optimizer, total_steps=9 * STEPS, batch_size=BATCH, mixed_precision=mixed_precision)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,21 +26,7 @@ def _runtime():
 @pytest.fixture(scope="module")
 def networks():
     """One compiled network of each optimizer, as a worker keeps them."""
-    return {name: Network(_architecture(name)) for name in ("sgd", "adam")}
-
-
-@pytest.fixture(scope="module")
-def train(stripes):
-    return Images(stripes.train.images, stripes.train.labels)
-
-
-@pytest.fixture(scope="module")
-def validation(stripes):
-    return Images(stripes.validation.images, stripes.validation.labels)
-
-
-def _bits(state):
-    return state.epoch, state.seed, [array.tobytes() for array in [*state.weights, *state.optimizer]]
+    return {name: Network(architecture(name)) for name in ("sgd", "adam")}
 
 
 class _Interrupting:
@@ -69,27 +43,23 @@ class _Interrupting:
         return self._train(*args)
 
 
-def _epochs(network, data, count):
-    return [network.train_epoch(data) for _ in range(count)]
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_three_and_six_epochs_equal_nine_bit_for_bit(optimizer, networks, train):
     network, recipe = networks[optimizer], Recipe(optimizer, 0.01, 1e-3, 0.1, average_momentum=0.9)
     network.reset(recipe, seed=5)
-    through = _epochs(network, train, 9)
+    through = epochs(network, train, 9)
     nine = network.state()
 
     network.reset(recipe, seed=5)
-    pieces = _epochs(network, train, 3)
+    pieces = epochs(network, train, 3)
     three = network.state()
     network.reset(Recipe(optimizer, 0.5, 0.0, 0.0), seed=6)  # another trial in between
-    _epochs(network, train, 1)
+    epochs(network, train, 1)
     network.restore(recipe, three)
-    pieces += _epochs(network, train, 6)
+    pieces += epochs(network, train, 6)
 
     assert pieces == through
-    assert _bits(network.state()) == _bits(nine)
+    assert bits(network.state()) == bits(nine)
     assert through[-1]["accuracy"] > 0.6  # it has learnt something: chance is 0.33
 
 
@@ -97,7 +67,7 @@ _CONTINUE = """
 import pathlib, sys
 sys.path[:0] = ["tests"]
 import numpy as np, keras
-from test_training import RECIPE, _architecture, _epochs
+from trainings import RECIPE, architecture, epochs
 from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
 from tuner.training import Network, configure_runtime
@@ -105,9 +75,9 @@ from tuner.training import Network, configure_runtime
 configure_runtime()
 keras.layers.Dense(3)(np.zeros((1, 2)))  # another process has another history of names and random numbers
 data = np.load(sys.argv[1])
-network = Network(_architecture())
+network = Network(architecture())
 network.restore(RECIPE, load_state(pathlib.Path(sys.argv[2])))
-print(repr(_epochs(network, Images(data["images"], data["labels"]), 6)))
+print(repr(epochs(network, Images(data["images"], data["labels"]), 6)))
 save_state(pathlib.Path(sys.argv[3]), network.state())
 """
 
@@ -116,26 +86,26 @@ def test_fresh_process_goes_on_from_a_file_bit_for_bit(networks, train, stripes,
     np.savez(tmp_path / "data.npz", images=stripes.train.images, labels=stripes.train.labels)
     network = networks["sgd"]
     network.reset(RECIPE, seed=5)
-    _epochs(network, train, 3)
+    epochs(network, train, 3)
     save_state(tmp_path / "three.npz", network.state())
-    expected = _epochs(network, train, 6)
+    expected = epochs(network, train, 6)
 
     files = [str(tmp_path / name) for name in ("data.npz", "three.npz", "nine.npz")]
     out = subprocess.check_output([sys.executable, "-c", _CONTINUE, *files], text=True, cwd=ROOT)
 
     assert out.splitlines()[-1] == repr(expected)
-    assert _bits(load_state(tmp_path / "nine.npz")) == _bits(network.state())
+    assert bits(load_state(tmp_path / "nine.npz")) == bits(network.state())
 
 
 def test_reset_gives_the_weights_of_a_fresh_network(networks, train):
-    used, fresh = networks["sgd"], Network(_architecture())
+    used, fresh = networks["sgd"], Network(architecture())
     used.reset(Recipe("sgd", 0.5, 0.1, 0.3), seed=1)
-    _epochs(used, train, 2)
+    epochs(used, train, 2)
     used.reset(RECIPE, seed=7)
     fresh.reset(RECIPE, seed=7)
-    assert _bits(used.state()) == _bits(fresh.state())
-    assert _epochs(used, train, 2) == _epochs(fresh, train, 2)
-    assert _bits(used.state()) == _bits(fresh.state())
+    assert bits(used.state()) == bits(fresh.state())
+    assert epochs(used, train, 2) == epochs(fresh, train, 2)
+    assert bits(used.state()) == bits(fresh.state())
 
 
 def test_seed_decides_the_weights_and_the_order(networks, train):
@@ -143,7 +113,7 @@ def test_seed_decides_the_weights_and_the_order(networks, train):
     states, metrics = [], []
     for seed in (0, 1, 0):
         network.reset(RECIPE, seed=seed)
-        states.append(_bits(network.state())[2])
+        states.append(bits(network.state())[2])
         metrics.append(network.train_epoch(train))
     assert states[0] == states[2] != states[1]
     assert metrics[0] == metrics[2] != metrics[1]
@@ -156,15 +126,6 @@ def test_fresh_weights_have_the_scale_of_their_initializers(networks):
     assert len(kernels) == 1 + 2 + 2 + 1  # the stem, the block, its gate, the classifier
     assert all(kernel.std() > 0.05 for kernel in kernels)
     assert len({kernel.ravel()[0] for kernel in kernels}) == len(kernels)
-
-
-def _batches_of_study(split, *, seed, epochs):
-    """Yields the batches in the order of a study's trainings, which a change would make impossible to continue."""
-    for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            yield split.images[chosen].astype(np.float32), split.labels[chosen]
 
 
 @pytest.mark.parametrize(
@@ -183,40 +144,17 @@ def _batches_of_study(split, *, seed, epochs):
     ],
 )
 def test_metrics_and_weights_are_those_of_keras(optimizer, changes, networks, train, validation, stripes):
-    # A decay that would show in scales and biases, which it must spare, and an average of some four steps.
-    recipe = Recipe(optimizer, 0.01, 5.0, 0.1, average_momentum=0.75)
-    network = Network(_architecture(optimizer, **changes)) if changes else networks[optimizer]
+    recipe = Recipe(optimizer, **STRICT)
+    network = Network(architecture(optimizer, **changes)) if changes else networks[optimizer]
     network.reset(recipe, seed=5)
     keras_model = compile_model(network.to_keras(), recipe, total_steps=9 * STEPS)
-    keras_model.run_eagerly = True  # a few steps are faster than a trace
-
-    # `fit` puts the average in the place of the weights when it ends, so both epochs are one call.
-    batches = _batches_of_study(stripes.train, seed=5, epochs=2)
-    fitted = keras_model.fit(
-        batches,
-        epochs=2,
-        steps_per_epoch=STEPS,
-        shuffle=False,
-        validation_data=(stripes.validation.images.astype(np.float32), stripes.validation.labels),
-        callbacks=[keras.callbacks.SwapEMAWeights()],
-        verbose=0,
-    ).history
-
-    for epoch in range(2):
-        metrics = network.train_epoch(train) | {f"val_{k}": v for k, v in network.evaluate(validation).items()}
-        # Single precision, summed in another order, over 8 steps: an image may fall on another side (1/60).
-        for name in ("loss", "val_loss"):
-            assert metrics[name] == pytest.approx(fitted[name][epoch], rel=2e-3)
-        for name in ("accuracy", "val_accuracy"):
-            assert metrics[name] == pytest.approx(fitted[name][epoch], abs=1 / 60)
-    for ours, theirs in zip(network.to_keras().get_weights(), keras_model.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=2e-3)
+    assert_trains_as_keras(network, keras_model, stripes, train=train, validation=validation)
 
 
 def test_prediction_is_that_of_the_exported_model(networks, train, stripes):
     network = networks["sgd"]
     network.reset(RECIPE, seed=2)
-    _epochs(network, train, 1)
+    epochs(network, train, 1)
     expected = network.to_keras().predict(stripes.validation.images.astype(np.float32), verbose=0)
     np.testing.assert_allclose(network.predict(stripes.validation.images), expected, atol=1e-5)
 
@@ -252,7 +190,7 @@ def test_without_averaging_the_weights_themselves_are_scored(networks, train, va
     scores = {}
     for momentum in (0.0, 0.75):
         network.reset(Recipe("sgd", 0.1, average_momentum=momentum), seed=5)
-        _epochs(network, train, 2)
+        epochs(network, train, 2)
         scores[momentum], state = network.evaluate(validation), network.state()
         assert (state.weights[0].tobytes() == state.weights[2].tobytes()) == (momentum == 0.0)
     assert scores[0.0] != scores[0.75]
@@ -262,7 +200,7 @@ def test_averaging_changes_nothing_of_the_training(networks, train):
     network, trained = networks["sgd"], []
     for momentum in (0.0, 0.75):
         network.reset(Recipe("sgd", 0.1, average_momentum=momentum), seed=5)
-        trained.append((_epochs(network, train, 2), [array.tobytes() for array in network.state().weights[:2]]))
+        trained.append((epochs(network, train, 2), [array.tobytes() for array in network.state().weights[:2]]))
     assert trained[0] == trained[1]
 
 
@@ -283,11 +221,11 @@ def test_measuring_steps_end_early(networks, train):
 
 
 def test_another_width_of_a_structure_is_trained_by_the_same_program(networks, train, validation):
-    wide = Network(_architecture(width=8, se_ratio=4), networks["sgd"].program)
-    alone = Network(_architecture(width=8, se_ratio=4))
+    wide = Network(architecture(width=8, se_ratio=4), networks["sgd"].program)
+    alone = Network(architecture(width=8, se_ratio=4))
     for network in (wide, alone):
         network.reset(RECIPE, seed=5)
-    assert _epochs(wide, train, 2) == _epochs(alone, train, 2)
+    assert epochs(wide, train, 2) == epochs(alone, train, 2)
     assert wide.evaluate(validation) == alone.evaluate(validation)
 
 
@@ -297,21 +235,21 @@ NOISY = {"stochastic_depth": 0.5, "dropout": 0.3, "blocks": (2,)}
 @pytest.fixture(scope="module")
 def noisy():
     """A compiled network that leaves branches and features out."""
-    return Network(_architecture(**NOISY))
+    return Network(architecture(**NOISY))
 
 
 def test_noise_goes_on_bit_for_bit(noisy, train):
     noisy.reset(RECIPE, seed=5)
-    through = _epochs(noisy, train, 3)
+    through = epochs(noisy, train, 3)
     three = noisy.state()
     noisy.reset(RECIPE, seed=5)
-    pieces = _epochs(noisy, train, 1)
+    pieces = epochs(noisy, train, 1)
     state = noisy.state()
     noisy.reset(Recipe("sgd", 0.5), seed=1)
-    _epochs(noisy, train, 1)
+    epochs(noisy, train, 1)
     noisy.restore(RECIPE, state)
-    assert pieces + _epochs(noisy, train, 2) == through
-    assert _bits(noisy.state()) == _bits(three)
+    assert pieces + epochs(noisy, train, 2) == through
+    assert bits(noisy.state()) == bits(three)
 
 
 def test_seed_decides_the_noise(noisy, train):
@@ -337,14 +275,14 @@ def test_step_decides_the_noise(noisy, train):
 
 def test_evaluation_leaves_nothing_out(noisy, validation):
     noisy.reset(RECIPE, seed=5)
-    plain = Network(_architecture(blocks=(2,)))
+    plain = Network(architecture(blocks=(2,)))
     plain.reset(RECIPE, seed=5)
     assert noisy.evaluate(validation) == plain.evaluate(validation)
 
 
 def test_other_chances_are_trained_by_the_same_program(noisy, train):
     traced = noisy.program.train.experimental_get_tracing_count()
-    other = _architecture(**NOISY | {"stochastic_depth": 0.1, "dropout": 0.6})
+    other = architecture(**NOISY | {"stochastic_depth": 0.1, "dropout": 0.6})
     assert other.structure == noisy.architecture.structure
     network, alone = Network(other, noisy.program), Network(other)
     metrics = []
@@ -357,14 +295,14 @@ def test_other_chances_are_trained_by_the_same_program(noisy, train):
 
 def test_other_groups_are_trained_by_the_same_program(train):
     grouped = {"block": "bottleneck", "cardinality": 2, "width": 4}
-    first = _architecture(**grouped)
-    other = _architecture(**grouped | {"cardinality": 4, "group_width": 2, "se_ratio": 3})
-    assert other.structure == first.structure != _architecture(**grouped | {"cardinality": 1}).structure
+    first = architecture(**grouped)
+    other = architecture(**grouped | {"cardinality": 4, "group_width": 2, "se_ratio": 3})
+    assert other.structure == first.structure != architecture(**grouped | {"cardinality": 1}).structure
     program = Network(first).program
     network, alone = Network(other, program), Network(other)
     for trained in (network, alone):
         trained.reset(RECIPE, seed=5)
-    assert _epochs(network, train, 2) == _epochs(alone, train, 2)
+    assert epochs(network, train, 2) == epochs(alone, train, 2)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +318,7 @@ def test_other_groups_are_trained_by_the_same_program(train):
     ],
 )
 def test_what_changes_the_graph_is_another_structure(knob):
-    assert _architecture(**knob).structure != _architecture().structure
+    assert architecture(**knob).structure != architecture().structure
 
 
 @pytest.mark.parametrize(
@@ -395,14 +333,14 @@ def test_derived_seed_never_changes(parts, seed):
 @pytest.fixture(scope="module")
 def mixed():
     """A compiled network that trains with bfloat16 feature maps."""
-    return Network(_architecture(mixed_precision=True))
+    return Network(architecture(mixed_precision=True))
 
 
 def test_mixed_precision_trains_to_nearly_the_same_loss(mixed, networks, train, validation):
     losses = []
     for network in (networks["sgd"], mixed):
         network.reset(RECIPE, seed=5)
-        trained = _epochs(network, train, 9)
+        trained = epochs(network, train, 9)
         losses.append([metrics["loss"] for metrics in trained] + [network.evaluate(validation)["loss"]])
         assert trained[-1]["accuracy"] > 0.6
     full, half = losses
@@ -413,7 +351,7 @@ def test_mixed_precision_trains_to_nearly_the_same_loss(mixed, networks, train, 
 
 def test_mixed_precision_keeps_weights_and_statistics_in_single_precision(mixed, train):
     mixed.reset(RECIPE, seed=5)
-    _epochs(mixed, train, 1)
+    epochs(mixed, train, 1)
     state = mixed.state()
     assert {array.dtype for array in [*state.weights, state.optimizer[0]]} == {np.dtype(np.float32)}
     # Rounded to bfloat16 they would have 16 zero bits at the end.
@@ -423,7 +361,7 @@ def test_mixed_precision_keeps_weights_and_statistics_in_single_precision(mixed,
 
 def test_mixed_precision_predicts_in_single_precision_what_the_export_does(mixed, train, stripes):
     mixed.reset(RECIPE, seed=2)
-    _epochs(mixed, train, 3)
+    epochs(mixed, train, 3)
     images = stripes.validation.images
     model = mixed.to_keras()
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
@@ -432,22 +370,22 @@ def test_mixed_precision_predicts_in_single_precision_what_the_export_does(mixed
 
 def test_mixed_precision_goes_on_bit_for_bit(mixed, train):
     mixed.reset(RECIPE, seed=5)
-    through = _epochs(mixed, train, 3)
+    through = epochs(mixed, train, 3)
     mixed.reset(RECIPE, seed=5)
-    pieces = _epochs(mixed, train, 1)
+    pieces = epochs(mixed, train, 1)
     state = mixed.state()
     mixed.reset(Recipe("sgd", 0.5), seed=1)
     mixed.restore(RECIPE, state)
-    assert pieces + _epochs(mixed, train, 2) == through
+    assert pieces + epochs(mixed, train, 2) == through
 
 
 def test_state_of_a_moment_stays_whatever_follows(networks, train):
     network = networks["sgd"]
     network.reset(RECIPE, seed=5)
-    _epochs(network, train, 1)
-    now, later = _bits(network.state()), network.frozen()
-    _epochs(network, train, 1)
-    assert _bits(later()) == now != _bits(network.state())
+    epochs(network, train, 1)
+    now, later = bits(network.state()), network.frozen()
+    epochs(network, train, 1)
+    assert bits(later()) == now != bits(network.state())
 
 
 def test_deadline_that_has_passed_gives_the_epoch_up(networks, train, monkeypatch):
@@ -460,7 +398,7 @@ def test_deadline_that_has_passed_gives_the_epoch_up(networks, train, monkeypatc
 
 
 def test_ctrl_c_waits_for_the_end_of_a_step(networks, train):
-    network = Network(_architecture(), _Interrupting(networks["sgd"].program))
+    network = Network(architecture(), _Interrupting(networks["sgd"].program))
     network.reset(RECIPE, seed=0)
     with pytest.raises(KeyboardInterrupt):
         network.train_epoch(train)
@@ -491,7 +429,7 @@ def test_moving_statistics_are_those_of_the_batches_by_the_momentum(networks, tr
     before = network.state().weights[1]
     network.train_epoch(train, max_steps=1)
     once = network.state().weights[1]
-    other = Network(_architecture(norm_momentum=0.8))
+    other = Network(architecture(norm_momentum=0.8))
     other.reset(RECIPE, seed=5)
     other.train_epoch(train, max_steps=1)
     batch = (once - before * 0.3) / 0.7
@@ -516,20 +454,20 @@ def test_operation_has_one_thread_and_a_process_its_cores():
 
 
 def test_xla_compiles_a_network_of_known_sizes():
-    narrow, wide = (dataclasses.replace(_architecture(width=width), jit=True) for width in (4, 8))
+    narrow, wide = (dataclasses.replace(architecture(width=width), jit=True) for width in (4, 8))
     assert narrow.structure != wide.structure
     assert narrow.structure.config == narrow.config
-    assert _architecture(width=4).structure == _architecture(width=8).structure != narrow.structure
+    assert architecture(width=4).structure == architecture(width=8).structure != narrow.structure
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 3])
 def test_xla_computes_the_same(steps, networks, train, validation):
-    compiled = Network(dataclasses.replace(_architecture(), jit=True), steps_per_execution=steps)
+    compiled = Network(dataclasses.replace(architecture(), jit=True), steps_per_execution=steps)
     found = []
     for network in (networks["sgd"], compiled):
         network.reset(RECIPE, seed=5)
-        metrics = [*_epochs(network, train, 1), network.evaluate(validation)]
+        metrics = [*epochs(network, train, 1), network.evaluate(validation)]
         found.append(([value for each in metrics for value in each.values()], network.state().weights))
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-3)
     for ours, theirs in zip(found[1][1], found[0][1], strict=True):
@@ -539,10 +477,10 @@ def test_xla_computes_the_same(steps, networks, train, validation):
 @pytest.mark.slow
 def test_noise_under_xla_follows_from_the_seed(train):
     """Its numbers are others than without XLA."""
-    network, states = Network(dataclasses.replace(_architecture(**NOISY), jit=True)), []
+    network, states = Network(dataclasses.replace(architecture(**NOISY), jit=True)), []
     for seed in (5, 6, 5):
         network.reset(RECIPE, seed=5)
         network.seed = seed
         network._train_steps([next(iter(train.batches(BATCH)))], np.zeros(3, np.float32))
-        states.append(_bits(network.state())[2])
+        states.append(bits(network.state())[2])
     assert states[0] == states[2] != states[1]
