@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from record_curves import RESULTS, append, bootstrap_interval, draw, make_parser, make_worker, read_curves
+from record_curves import append, bootstrap_interval, csv_of, draw, make_parser, make_worker, read_curves
 from scipy.stats import spearmanr
 
 from tuner.space import load_space
@@ -39,13 +39,12 @@ def main() -> int:
     parser.add_argument("--until", type=int, default=9, metavar="N", help="train so many of the epochs (default: 9)")
     arguments = parser.parse_args()
     space = load_space(arguments.space)
-    size = f"-{arguments.image_size}" if arguments.image_size else ""
-    suffix = f"{space.label}-{Path(arguments.dataset.rpartition(':')[2]).name}{size}.csv"
+    path = csv_of("averages", arguments, space)
     if not arguments.report:
-        record(arguments, RESULTS / f"averages-{suffix}")
-    curves = read_curves(RESULTS / f"curves-{suffix}")
+        record(arguments, path)
+    curves = read_curves(csv_of("curves", arguments, space))
     finals = {number: float(rows[-1]["val_accuracy"]) for number, rows in curves.items()}
-    print_report(read_scores(RESULTS / f"averages-{suffix}"), finals)
+    print_report(read_scores(path), finals)
     return 0
 
 

@@ -38,12 +38,17 @@ def main() -> int:
     """Records what is missing in the CSV, unless only the report is asked for, and prints the report."""
     arguments = make_parser("Records learning curves of random configurations.").parse_args()
     space = load_space(arguments.space)
-    size = f"-{arguments.image_size}" if arguments.image_size else ""
-    path = RESULTS / f"curves-{space.label}-{Path(arguments.dataset.rpartition(':')[2]).name}{size}.csv"
+    path = csv_of("curves", arguments, space)
     if not arguments.report:
         record(arguments, space, path)
     print_report(read_curves(path))
     return 0
+
+
+def csv_of(kind: str, arguments: argparse.Namespace, space: Space) -> Path:
+    """Returns the CSV of a recording: named by space, data set, size of the images and number of those trained on."""
+    sizes = [str(size) for size in (arguments.image_size, arguments.train_images) if size]
+    return RESULTS / f"{'-'.join([kind, space.label, Path(arguments.dataset.rpartition(':')[2]).name, *sizes])}.csv"
 
 
 def record(arguments: argparse.Namespace, space: Space, path: Path) -> None:
