@@ -43,7 +43,6 @@ class Run:
         scores: Goodness (larger is better, `WORST` after a failure) by the epochs behind it when a trial ended.
         names: Name of the trial that ended, by the epochs behind it.
         target: Epochs to which it is being trained; None while it is not.
-        seen: Goodness after each epoch that the trial in progress has told, by epoch.
     """
 
     number: int
@@ -52,7 +51,6 @@ class Run:
     scores: dict[int, float] = dataclasses.field(default_factory=dict)
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     target: int | None = None
-    seen: dict[int, float] = dataclasses.field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -87,7 +85,6 @@ class History:
         self._max_epochs = max_epochs
         self._run_of: dict[str, Run] = {}
         self._ended: set[str] = set()
-        self._stopped: dict[str, int] = {}
         self._spent = 0
 
     def __iter__(self) -> Iterator[Run]:
@@ -113,21 +110,12 @@ class History:
             if name not in self._ended:
                 self._take(name, trial)
 
-    def stop(self, name: str, epoch: int) -> None:
-        """Notes that a trial was told to end after an epoch."""
-        self._stopped[name] = epoch
-
-    def run_of(self, name: str) -> Run:
-        """Returns the run that a trial belongs to."""
-        return self._run_of[name]
-
     def _take(self, name: str, trial: Trial) -> None:
         values = trial.hyperparameters.values
         run = self._run_of.get(name) or self._begin(name, values)
         run.target = int(values.get("tuner/epochs", self._max_epochs))
-        run.seen = self._curve(trial)
         if trial.status in ("COMPLETED", "FAILED"):
-            self._end(run, name, has_score=trial.status == "COMPLETED")
+            self._end(run, name, trial)
 
     def _begin(self, name: str, values: Mapping[str, Any]) -> Run:
         run = self._run_of.get(values.get("tuner/trial_id", ""))
@@ -140,25 +128,26 @@ class History:
         self._run_of[name] = run
         return run
 
-    def _end(self, run: Run, name: str, *, has_score: bool) -> None:
-        """Closes a trial. It counts as trained to its target unless this oracle stopped it.
+    def _end(self, run: Run, name: str, trial: Trial) -> None:
+        """Closes a trial, which counts as trained to its target.
 
         A stock tuner reports one value a trial, under the number of its best epoch.
         """
         assert run.target is not None, "a trial that ended had begun"
-        score = run.seen[max(run.seen)] if has_score and run.seen else math.nan
-        epochs = min(run.target, self._stopped.get(name, run.target))
-        self._spent += epochs - run.epochs
-        run.scores[epochs] = score if math.isfinite(score) else WORST
-        run.names[epochs] = name
-        run.target, run.seen = None, {}
+        score = self._last_score(trial) if trial.status == "COMPLETED" else math.nan
+        self._spent += run.target - run.epochs
+        run.scores[run.target] = score if math.isfinite(score) else WORST
+        run.names[run.target] = name
+        run.target = None
         self._ended.add(name)
 
-    def _curve(self, trial: Trial) -> dict[int, float]:
+    def _last_score(self, trial: Trial) -> float:
+        """Returns the goodness after the trial's last epoch; NaN where none was told."""
         if not trial.metrics.exists(self._objective):
-            return {}
+            return math.nan
         points = trial.metrics.get_history(self._objective)
-        return {int(point.step): self._sign * float(point.value[-1]) for point in points}
+        last = max(points, key=lambda point: int(point.step), default=None)
+        return math.nan if last is None else self._sign * float(last.value[-1])
 
 
 def observations(
