@@ -36,6 +36,9 @@ class OurNetwork:
     """
 
     def __init__(self, session: Session, *, rewritten: bool) -> None:
+        from tuner.command import import_tensorflow
+
+        import_tensorflow()
         import tensorflow as tf
 
         from tuner.worker import Worker

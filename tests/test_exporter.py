@@ -219,6 +219,7 @@ def test_difference_within_tolerance_replaces_the_earlier_export(model, card, ea
     assert {path.name for path in earlier.iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_grouped_convolutions_are_exported_as_stock_layers(card, tmp_path):
     model = _model(GroupedConv2D(4, 3, groups=2), keras.layers.BatchNormalization(), keras.layers.ReLU())
     report = _export(model, tmp_path / "model", card)  # re-opened without the package

@@ -132,7 +132,7 @@ def _architecture(config: AnyConfig) -> str:
 
 
 def _machine() -> str:
-    """Returns what a latency depends on besides the network: processor, GPUs, threads and TensorFlow."""
+    """Returns what a latency depends on besides the network: processor, GPUs, threads, TensorFlow and oneDNN."""
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     names = [str(details.get("device_name", "GPU")) for details in gpus][: num_gpus()]
     threads = tf.config.threading.get_intra_op_parallelism_threads()
@@ -140,6 +140,7 @@ def _machine() -> str:
         processor_name(),
         f"{available_cores()} cores",
         f"{threads} threads",
+        f"oneDNN {os.environ.get('TF_ENABLE_ONEDNN_OPTS', 'by default')}",
         *names,
         f"TensorFlow {tf.__version__}",
     ]

@@ -170,19 +170,37 @@ def _assert_trains_alike(config, model, weights, images, *, noise=None):
         loss = tf.reduce_mean(tf.square(tf.nn.softmax(logits)[:, 0]))
     names = [variable.path for variable in model.trainable_variables]
     gradients = tape.gradient(loss, [weights[name] for name in names])
-    with tf.GradientTape() as tape:
-        expected_loss = tf.reduce_mean(tf.square(model(images, training=True)[:, 0]))
-    expected = tape.gradient(expected_loss, [variable.value for variable in model.trainable_variables])
+    rounded = _gradients_of_rounded(model, weights, images)
+    expected_loss, expected = _loss_and_gradients(model, images)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-4)
-    for name, got, wanted in zip(names, gradients, expected, strict=True):
-        np.testing.assert_allclose(
-            got, wanted, atol=2e-4 * max(1e-3, float(tf.reduce_max(tf.abs(wanted)))), err_msg=name
-        )
+    for name, got, wanted, other in zip(names, gradients, expected, rounded, strict=True):
+        rounding = 2 * float(tf.reduce_max(tf.abs(other - wanted)))
+        tolerance = max(2e-4 * max(1e-3, float(tf.reduce_max(tf.abs(wanted)))), rounding)
+        np.testing.assert_allclose(got, wanted, atol=tolerance, err_msg=name)
     kept = config.norm_momentum
     assert set(statistics) == {variable.path for variable in model.non_trainable_variables}
     for variable in model.non_trainable_variables:
         moved = weights[variable.path] * kept + statistics[variable.path] * (1 - kept)
         np.testing.assert_allclose(moved, variable.value, rtol=1e-4, atol=1e-5, err_msg=variable.path)
+
+
+def _loss_and_gradients(model, images):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(model(images, training=True)[:, 0]))
+    return loss, tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+
+
+def _gradients_of_rounded(model, weights, images):
+    """The gradients of the Keras model where each weight is the next float32: what rounding alone may do to them.
+
+    A gate with tanh that is almost 1 has a gradient of a difference of almost equal numbers.
+    """
+    for variable in model.trainable_variables:
+        variable.assign(np.nextafter(weights[variable.path].numpy(), np.float32(np.inf)))
+    _, gradients = _loss_and_gradients(model, images)
+    for variable in model.variables:
+        variable.assign(weights[variable.path])
+    return gradients
 
 
 def test_statistics_are_the_mean_and_the_biased_variance_of_the_batch():
@@ -236,6 +254,7 @@ def test_equal_seeds_give_equal_weights():
     assert any((first[name] != other[name]).any() for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 def test_odd_batches_train_without_corrupting_memory(block):
     """TensorFlow 2.21's filter gradient of a strided 1x1 convolution crashes on a CPU with such batches."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tuner.models.grouped import GroupedConv2D, grouped_convolution
+from tuner.models.grouped import GroupedConv2D, grouped_convolution, thinned
 
 
 def _one_by_one(x, kernel, *, groups, stride, padding):
@@ -87,3 +87,16 @@ def test_layer_comes_back_from_its_configuration():
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert isinstance(again, GroupedConv2D)
     assert again.groups == 3
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+@pytest.mark.parametrize(("shape", "strides"), [((9, 8), 2), ((7, 7), (2, 3)), ((1, 1), 2), ((4, 5), 1)])
+def test_thinned_maps_and_their_gradient_have_the_bits_of_a_strided_slice(shape, strides, dtype):
+    x = tf.cast(np.random.default_rng(0).normal(size=(3, *shape, 5)), dtype)
+    rows, columns = np.broadcast_to(strides, 2)
+    ours, sliced = (
+        _gradients(drop, x, tf.ones(1, dtype))
+        for drop in (lambda x, one: one * thinned(x, strides), lambda x, one: one * x[:, ::rows, ::columns, :])
+    )
+    for got, wanted in zip(ours, sliced, strict=True):
+        np.testing.assert_array_equal(tf.cast(got, tf.float32), tf.cast(wanted, tf.float32))

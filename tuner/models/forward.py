@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tuner.models.config import ModelConfig
-from tuner.models.grouped import grouped_convolution
+from tuner.models.grouped import grouped_convolution, thinned
 from tuner.models.noise import Noise, branch_scales, feature_scales
 from tuner.models.plan import Convolution, ResidualBlock, has_stem_pool, residual_blocks, stem_convolutions
 
@@ -49,8 +49,8 @@ class _Pass:
 
     def convolve(self, x: tf.Tensor, name: str, convolution: Convolution, *, padding: str = "SAME") -> tf.Tensor:
         kernel, stride = tf.cast(self.weights[f"{name}/kernel"], self.dtype), convolution.stride
-        if convolution.kernel == 1 and stride > 1:  # see blocks.convolve
-            x, stride = x[:, ::stride, ::stride, :], 1
+        if convolution.kernel == 1:  # see blocks.convolve
+            x, stride = thinned(x, stride), 1
         if convolution.groups > 1:
             x = grouped_convolution(x, kernel, stride=stride, padding=padding)
         else:

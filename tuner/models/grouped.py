@@ -12,13 +12,13 @@ images of one pixel on a core of an AMD EPYC, where the convolution itself takes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-__all__ = ["GroupedConv2D", "PointwiseConv2D", "grouped_convolution"]
+__all__ = ["GroupedConv2D", "PointwiseConv2D", "grouped_convolution", "thinned"]
 
 
 @keras.saving.register_keras_serializable(package="tuner")
@@ -49,12 +49,18 @@ class PointwiseConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Returns the convolution of feature maps, `(batch, height, width, channels)`, without bias and activation."""
-        rows, columns = self.strides
-        if rows > 1 or columns > 1:
-            inputs = inputs[:, ::rows, ::columns, :]
+        inputs = thinned(inputs, self.strides)
         _, height, width, channels = inputs.shape
         product = tf.matmul(tf.reshape(inputs, [-1, channels]), tf.reshape(kernel, [channels, self.filters]))
         return tf.reshape(product, [-1, height, width, self.filters])
+
+
+def thinned(x: tf.Tensor, strides: int | Sequence[int]) -> tf.Tensor:
+    """Returns feature maps without the pixels that a 1x1 convolution with these strides would skip.
+
+    It is a mean of one pixel: the bits of a strided slice, whose gradient takes three to five times as long on a CPU.
+    """
+    return x if strides in (1, (1, 1)) else tf.nn.avg_pool2d(x, 1, strides, "VALID")
 
 
 def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, *, stride: int = 1, padding: str = "SAME") -> tf.Tensor:

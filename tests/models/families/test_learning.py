@@ -26,6 +26,7 @@ def _fall_of_loss(model, size):
     return losses[0], losses[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
     [
