@@ -42,6 +42,7 @@ from programs import Setting
 from record_curves import append, draw
 
 from tuner.config import library_versions
+from tuner.hardware import has_fast_bfloat16
 from tuner.messages import Session
 from tuner.space import load_space
 
@@ -101,13 +102,14 @@ def workers(setting: Setting, _: argparse.Namespace) -> Programs:
 
 
 def speed(setting: Setting, _: argparse.Namespace) -> Programs:
-    """The default network of the space, trained by each program; a seed is one more repetition."""
+    """The default network of the space, trained by each program in a precision that pays; a seed repeats it."""
     session = Session.of(setting.config(0), None)
 
     def of_program(program: str) -> Callable[[int], list[Row]]:
         return lambda seed: [programs.network(program, "speed", session)]
 
-    return {program: of_program(program) for program in start.PROGRAMS}
+    mixed = setting.mixed_precision == "on" or (setting.mixed_precision == "auto" and has_fast_bfloat16())
+    return {program: of_program(program) for program in start.PROGRAMS if mixed or program not in start.MIXED}
 
 
 def gap(setting: Setting, _: argparse.Namespace) -> Programs:

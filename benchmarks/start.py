@@ -21,6 +21,7 @@ from tuner.messages import Facts, Session
 
 OURS, OURS_MIXED, REWRITTEN = "tuner float32", "tuner mixed", "tuner float32, graphs rewritten"
 FIT, FIT_MIXED = "model.fit float32", "model.fit mixed_bfloat16"
+MIXED = (OURS_MIXED, FIT_MIXED)
 PROGRAMS = (OURS, OURS_MIXED, REWRITTEN, FIT, FIT_MIXED)
 
 WARM_EPOCHS, TIMED_EPOCHS = 2, 6

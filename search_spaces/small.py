@@ -7,7 +7,9 @@ Expected: on digits (1,151 images) a validation accuracy of 0.990 to 1.000 (seed
 tuner.select`, the best run of seed 0 names 353 of the 359 test images (0.983).
 
 The defaults are the recipe of the paper (https://arxiv.org/abs/1709.01507, section 6): reduction ratio 16, SGD with
-momentum 0.9, weight decay 0.0001, and a learning rate of 0.6 per 1,024 images of a batch.
+momentum 0.9 and weight decay 0.0001. Its learning rate, 0.6 per 1,024 images of a batch, is too low for so few epochs:
+of 0.0375, 0.12, 0.2 and 0.3, the second largest ended best on digits and the two largest on Fashion-MNIST (9 epochs,
+10,000 images).
 """
 
 MAX_EPOCHS = 9
@@ -22,5 +24,5 @@ def declare(hp):
     hp.Int("blocks_3", 1, 3, default=2)
     hp.Choice("width", [8, 16, 24], default=16)
     hp.Choice("se_ratio", [0, 2, 4, 8, 16], default=16)
-    hp.Float("learning_rate", 0.003, 0.6, sampling="log", default=0.0375)
+    hp.Float("learning_rate", 0.003, 0.6, sampling="log", default=0.2)
     hp.Float("weight_decay", 1e-5, 1e-2, sampling="log", default=1e-4)

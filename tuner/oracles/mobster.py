@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.oracles.base import Move, Rung
-from tuner.oracles.history import Run
+from tuner.oracles.base import Rung
 from tuner.oracles.learning import LearningOracle, ends_of, expected_gain
 
 __all__ = ["Mobster"]
@@ -22,9 +21,9 @@ class Mobster(LearningOracle):
     """Promotes from the best 1/eta of a rung, else begins a configuration: one of the model's, or a random one.
 
     A Gaussian process over configuration and epochs (`tuner/oracles/surrogate.py`) learns from all scores; its
-    configuration is the one with the largest expected improvement at the full budget. New runs begin with R/eta^2
-    epochs. The default and what is enqueued begin with the fewest epochs, and go on as all others do when a first run
-    is through.
+    configuration is the one with the largest expected improvement at the full budget. Runs begin with R/eta^2 epochs.
+    Only the default goes to the full budget at once, where the epochs allow it: it is the best that is known of a space
+    before anything was tried, and what all others have to beat.
 
     It is `auto`: of all that was tried on five problems it has the best mean rank (`benchmarks/README.md`).
 
@@ -37,21 +36,14 @@ class Mobster(LearningOracle):
 
     @property
     def start_epochs(self) -> int:
-        """Epochs of a new run's first trial."""
+        """Epochs of a new run's first trial, but for the default."""
         return self.rungs[-RUNGS:][0]
 
-    def _move(self, rng: np.random.Generator) -> Move | None:
-        run = self._promoted() or self._left_behind()
-        if run is not None:
-            return Move(self._next_rung(run.epochs), run=run)
-        return self._begun(self._new_values(rng), self.start_epochs)
+    def _first_epochs(self) -> int:
+        return self.start_epochs if len(self.history) or not self._has_room() else self.max_epochs
 
-    def _left_behind(self) -> Run | None:
-        """Returns a run below the first rung of the others, once a run is through."""
-        if not any(run.epochs >= self.max_epochs for run in self.history):
-            return None
-        waiting = [run for run in self.history if run.target is None and 0 < run.epochs < self.start_epochs]
-        return next((run for run in waiting if not run.has_failed), None)
+    def _has_room(self) -> bool:
+        return self.max_total_epochs is None or self.max_total_epochs >= self.max_epochs
 
     def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
         scored = len(self.warm_start) + self._num_scored()
@@ -69,5 +61,6 @@ class Mobster(LearningOracle):
         return self._random_values(rng)
 
     def _planned_rungs(self, trials: int) -> list[Rung]:
-        waits = trials > 0 and self.start_epochs > self.rungs[0]
-        return [Rung(1, 0, self.rungs[0])] * waits + self._ladder(trials, self.rungs[-RUNGS:])
+        if not trials or not self._has_room():
+            return self._ladder(trials, self.rungs[-RUNGS:])
+        return [Rung(1, 0, self.max_epochs), *self._ladder(trials - 1, self.rungs[-RUNGS:])]
