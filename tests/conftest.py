@@ -1,6 +1,7 @@
 """What all tests share: a silent TensorFlow of one thread an operation, a data folder, data that train in a blink."""
 
 import os
+import signal
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
@@ -13,7 +14,9 @@ import pytest
 
 
 def pytest_configure(config):
-    """Names one TFDS folder for the session and every process it starts; never the user's own."""
+    """Lets Ctrl-C be tested, and names one TFDS folder for the session and its processes; never the user's own."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it for what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):  # a process of pytest-xdist has inherited the name
         return
     folder = tempfile.TemporaryDirectory(prefix="tuner-tests-", ignore_cleanup_errors=True)
