@@ -76,6 +76,15 @@ def test_trial_that_would_not_end_in_time_is_refused(seconds, now):
     assert refusal == ("" if seconds > 0 else expected)
 
 
+@pytest.mark.parametrize(("seconds", "is_short"), [(SAFETY * 11 + 1, False), (SAFETY * 11 - 1, True)])
+def test_time_is_short_where_the_measured_epochs_do_not_fit(seconds, is_short, now):
+    assert _budget(seconds=seconds, measured=MEASURED).is_short(4) == is_short
+
+
+def test_time_is_never_short_without_a_limit():
+    assert not _budget(measured=MEASURED).is_short(10**9)
+
+
 def test_before_any_trial_the_measurement_counts():
     assert _budget(measured=MEASURED).expected_seconds(epochs=4, macs=10**9, held=[]) == SAFETY * (4 * 2.0 + 3.0)
     assert _budget(measured=MEASURED).expected_seconds(epochs=4, macs=1, held=[RUNS]) == SAFETY * (4 * 2.0 + 3.0)

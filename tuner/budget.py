@@ -75,6 +75,11 @@ class Budget:
             return f"--time-limit is reached: the next trial, {epochs} epochs, would not end in time"
         return ""
 
+    def is_short(self, epochs: int) -> bool:
+        """Whether there is no time for so many epochs of the default configuration, before any trial."""
+        left = self.seconds_left()
+        return left is not None and self.expected_seconds(epochs=epochs, macs=0, held=()) > left
+
     def expected_seconds(self, *, epochs: int, macs: int, held: Iterable[Record]) -> float:
         """Returns what a trial should take, going by the trials that ended and, before there are any, the plan."""
         ended = [record for record in held if record.status == COMPLETED and record.curve.get("epoch")]

@@ -96,7 +96,7 @@ def search(arguments: argparse.Namespace) -> int:
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
     with open_crew(staffing_of(arguments), session) as crew:  # they start while this process imports TensorFlow
-        prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew)
+        prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew, began=began)
         if arguments.dry_run:
             return 0
         with locked(results / name):
@@ -125,9 +125,11 @@ def _prepare(
     study: Study | None,
     source: Study | None,
     crew: Crew,
+    began: float,
 ) -> _Prepared:
     """Returns oracle and plan, and shows what is going to be done."""
     command.import_tensorflow()
+    from tuner.budget import Budget
     from tuner.constraints import Constraints
     from tuner.hypermodel import SEResNetHyperModel, check_objective, declare
     from tuner.oracles import make_oracle
@@ -150,12 +152,15 @@ def _prepare(
         hp,
         seen=seen,
         begun_epochs=study.begun_epochs() if study else 0,
+        begins_whole=study.begins_whole() if study else None,
         is_allowed=constraints.predicate,
     )
     limited = constraints.settle(hp, oracle.enqueue)
     _print_request(config, space, crew.facts, Path(arguments.results_dir) / study_name(arguments))
     _print_given(config, limited, num_seen=len(seen))
     measurement, workers = settle(staffing_of(arguments), crew, hp.values)
+    if Budget(limits_of(arguments, config), began=began, measured=measurement).is_short(config.max_epochs):
+        oracle.hurry()
     plan = Plan(
         oracle.schedule(),
         measurement,

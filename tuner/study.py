@@ -136,6 +136,11 @@ class Study:
         last = self.config.max_epochs
         return sum(p.get("tuner/epochs", last) - p.get("tuner/initial_epoch", 0) for p in self.proposals())
 
+    def begins_whole(self) -> bool | None:
+        """Returns whether the first trial was begun for the full budget; None where there is none."""
+        last = self.config.max_epochs
+        return next((values.get("tuner/epochs", last) == last for values in self.proposals()), None)
+
     def extend(self, config: SearchConfig) -> None:
         """Takes over a configuration with other totals of trials and epochs: a study may grow."""
         self.config = config

@@ -1,9 +1,13 @@
 """What the oracles with one model of all learning curves make of scores."""
 
+import keras_tuner
 import numpy as np
 import pytest
 
+from oracles.driving import flat
 from tuner.oracles.learning import expected_gain, standardised
+
+OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
 
 
 class TestStandardised:
@@ -43,3 +47,33 @@ def test_expected_gain_is_the_mean_of_what_is_above_zero():
     draws = np.random.default_rng(0).normal([0.3, -1.0], [0.5, 2.0], (400_000, 2)).clip(min=0.0)
     found = expected_gain(np.array([0.3, -1.0]), np.array([0.5, 2.0]))
     assert np.all(np.abs(found - draws.mean(axis=0)) < 5 * draws.std(axis=0) / 400_000**0.5)
+
+
+class TestBeginning:
+    """The default of `auto` goes to the full budget at once where that is allowed and there is time."""
+
+    @staticmethod
+    def _first(**options):
+        from tuner.oracles.mobster import Mobster
+
+        oracle = Mobster(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=9, **options)
+        return oracle, lambda: oracle.create_trial("tuner0").hyperparameters.values["tuner/epochs"]
+
+    @pytest.mark.parametrize(
+        ("options", "epochs"),
+        [
+            ({}, 9),
+            ({"max_total_epochs": 9}, 9),
+            ({"max_total_epochs": 8}, 1),
+            ({"max_total_epochs": 99, "begins_whole": False}, 1),
+        ],
+    )
+    def test_as_many_epochs_as_are_allowed(self, options, epochs):
+        oracle, first = self._first(**options)
+        assert oracle.schedule(99)[0].epochs == epochs
+        assert first() == epochs
+
+    def test_hurry(self):
+        oracle, first = self._first()
+        oracle.hurry()
+        assert first() == 1

@@ -82,6 +82,7 @@ def make_oracle(
     *,
     seen: Sequence[Mapping[str, Any]] = (),
     begun_epochs: int = 0,
+    begins_whole: bool | None = None,
     is_allowed: Predicate | None = None,
 ) -> StudyOracle:
     """Returns the oracle that a configuration asks for, over declared hyperparameters.
@@ -94,6 +95,7 @@ def make_oracle(
         hyperparameters: The declared space.
         seen: What another study saw, as `tuner.warm_start.seen_in` gives it; for oracles that take `warm_start`.
         begun_epochs: Epochs that a continued study has begun; a default budget is no smaller.
+        begins_whole: Whether the first trial of a continued study went to the full budget; None for a new one.
         is_allowed: Whether a configuration may be tried; None means that all may.
 
     Raises:
@@ -104,6 +106,7 @@ def make_oracle(
     options: dict[str, Any] = {
         "eta": config.eta,
         "min_epochs": config.min_epochs,
+        "begins_whole": begins_whole,
         "warm_start": [_seen(known) for known in seen],
     }
     return oracle(

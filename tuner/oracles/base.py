@@ -82,6 +82,9 @@ class StudyOracle(keras_tuner.Oracle):
         """
         return [Rung(self._affordable(self.max_epochs, most_epochs), 0, self.max_epochs)]
 
+    def hurry(self) -> None:
+        """Hears before the first trial that there is no time to train one configuration to the full budget."""
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response: what the algorithm proposes, with the planned values in its first runs."""
         response = super().populate_space(trial_id)

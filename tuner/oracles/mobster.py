@@ -22,17 +22,29 @@ class Mobster(LearningOracle):
 
     A Gaussian process over configuration and epochs (`tuner/oracles/surrogate.py`) learns from all scores; its
     configuration is the one with the largest expected improvement at the full budget. Runs begin with R/eta^2 epochs.
-    Only the default goes to the full budget at once, where the epochs allow it: it is the best that is known of a space
-    before anything was tried, and what all others have to beat.
+    Only the default goes to the full budget at once, where epochs and time allow it: it is the best that is known of a
+    space before anything was tried, and what all others have to beat.
 
     It is `auto`: of all that was tried on five problems it has the best mean rank (`benchmarks/README.md`).
 
     Args:
+        begins_whole: Whether the default goes to the full budget at once; None where `max_total_epochs` allow it. A
+            study that grows keeps to what it began with.
         options: See `RungOracle`.
 
     Reference: Klein et al., 2020, https://arxiv.org/abs/2003.10865; Li et al., 2020, https://arxiv.org/abs/1810.05934,
     algorithm 2 (promotion).
     """
+
+    def __init__(self, *, begins_whole: bool | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        fits = self.max_total_epochs is None or self.max_total_epochs >= self.max_epochs
+        self.begins_whole = fits if begins_whole is None else begins_whole
+
+    def hurry(self) -> None:
+        """Begins with few epochs of the default, too."""
+        if not self.trials:
+            self.begins_whole = False
 
     @property
     def start_epochs(self) -> int:
@@ -40,10 +52,7 @@ class Mobster(LearningOracle):
         return self.rungs[-RUNGS:][0]
 
     def _first_epochs(self) -> int:
-        return self.start_epochs if len(self.history) or not self._has_room() else self.max_epochs
-
-    def _has_room(self) -> bool:
-        return self.max_total_epochs is None or self.max_total_epochs >= self.max_epochs
+        return self.max_epochs if self.begins_whole and not len(self.history) else self.start_epochs
 
     def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
         scored = len(self.warm_start) + self._num_scored()
@@ -61,6 +70,6 @@ class Mobster(LearningOracle):
         return self._random_values(rng)
 
     def _planned_rungs(self, trials: int) -> list[Rung]:
-        if not trials or not self._has_room():
+        if not trials or not self.begins_whole:
             return self._ladder(trials, self.rungs[-RUNGS:])
         return [Rung(1, 0, self.max_epochs), *self._ladder(trials - 1, self.rungs[-RUNGS:])]
