@@ -78,11 +78,11 @@ def test_trial_that_would_not_end_in_time_is_refused(seconds, now):
 
 @pytest.mark.parametrize(("seconds", "is_short"), [(SAFETY * 11 + 1, False), (SAFETY * 11 - 1, True)])
 def test_time_is_short_where_the_measured_epochs_do_not_fit(seconds, is_short, now):
-    assert _budget(seconds=seconds, measured=MEASURED).is_short(4) == is_short
+    assert _budget(seconds=seconds, measured=MEASURED).is_short(epochs=4) == is_short
 
 
 def test_time_is_never_short_without_a_limit():
-    assert not _budget(measured=MEASURED).is_short(10**9)
+    assert not _budget(measured=MEASURED).is_short(epochs=10**9)
 
 
 def test_before_any_trial_the_measurement_counts():

@@ -185,6 +185,18 @@ class TestBudgets:
         assert len(_kept(results, f"limited{trials}")) == 6
         assert (results / f"limited{trials}" / "checkpoints").exists() == bool(more)  # more epochs may follow
 
+    def test_short_time_does_not_change_what_auto_began_with(self, results):
+        study = ["--space", "tiny", "--algorithm", "auto", "--max-epochs", "3", "--workers", "0"]
+        study += ["--study", "short", "--results-dir", results]
+        for flags, reason in (
+            (["--trials", "2"], "the 2 trials are made"),
+            (["--trials", "3", "--time-limit", "1s"], "--time-limit is reached: "),
+        ):
+            status, out, err = _run(*study, *flags)
+            assert status == 0, err
+            assert _last(out).startswith(f"Stopped   {reason}")
+        assert [record.epochs for record in _records(results, "short")] == [3, 1]
+
     def test_trial_that_takes_too_long_ends_and_the_search_goes_on(self, results):
         flags = ["--space", "tiny", "--algorithm", "random", "--trials", "3", "--max-epochs", "9999"]
         flags += ["--workers", "2", "--trial-time-limit", "1s", "--study", "slow", "--results-dir", results]

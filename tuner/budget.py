@@ -70,15 +70,14 @@ class Budget:
         allowed = self.epochs_left(held)
         if allowed is not None and epochs > allowed:
             return f"--total-epochs {self.limits.total_epochs} is reached"
-        left = self.seconds_left()
-        if left is not None and self.expected_seconds(epochs=epochs, macs=macs, held=held) > left:
+        if self.is_short(epochs=epochs, macs=macs, held=held):
             return f"--time-limit is reached: the next trial, {epochs} epochs, would not end in time"
         return ""
 
-    def is_short(self, epochs: int) -> bool:
-        """Whether there is no time for so many epochs of the default configuration, before any trial."""
+    def is_short(self, *, epochs: int, macs: int = 0, held: Iterable[Record] = ()) -> bool:
+        """Whether there is no time for a trial of so many epochs; before there are any, of any network."""
         left = self.seconds_left()
-        return left is not None and self.expected_seconds(epochs=epochs, macs=0, held=()) > left
+        return left is not None and self.expected_seconds(epochs=epochs, macs=macs, held=held) > left
 
     def expected_seconds(self, *, epochs: int, macs: int, held: Iterable[Record]) -> float:
         """Returns what a trial should take, going by the trials that ended and, before there are any, the plan."""

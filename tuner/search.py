@@ -31,10 +31,14 @@ from tuner.request import (
 from tuner.space import Space, load_space
 
 if TYPE_CHECKING:
+    import keras_tuner
+
+    from tuner.budget import Budget
     from tuner.crew import Crew
     from tuner.hypermodel import SEResNetHyperModel
     from tuner.messages import Facts, Session
     from tuner.oracles import StudyOracle
+    from tuner.oracles.drawing import Predicate
     from tuner.plan import Plan
     from tuner.study import Study
 
@@ -62,6 +66,7 @@ class _Prepared:
     """What stands between the request and the first trial."""
 
     oracle: StudyOracle
+    budget: Budget
     hypermodel: SEResNetHyperModel
     plan: Plan
     declared: list[dict[str, Any]]
@@ -110,7 +115,7 @@ def search(arguments: argparse.Namespace) -> int:
                 reference=prepared.reference,
             )
             study.extend(config)
-            reason = _run(arguments, prepared, study, crew=crew, began=began)
+            reason = _run(arguments, prepared, study, crew=crew)
     _print_results(study, arguments)
     print(f"Stopped   {reason}")
     return 0
@@ -132,7 +137,6 @@ def _prepare(
     from tuner.budget import Budget
     from tuner.constraints import Constraints
     from tuner.hypermodel import SEResNetHyperModel, check_objective, declare
-    from tuner.oracles import make_oracle
     from tuner.plan import Plan
     from tuner.sizes import Sizes, largest_state
     from tuner.staff import settle
@@ -147,19 +151,14 @@ def _prepare(
     hypermodel = SEResNetHyperModel.of(session, crew.facts)
     largest = largest_state(hypermodel, hp)  # what cannot be built shows before anything is measured
     constraints = Constraints(config.limits, Sizes(hypermodel))
-    oracle = make_oracle(
-        config,
-        hp,
-        seen=seen,
-        begun_epochs=study.begun_epochs() if study else 0,
-        begins_whole=study.begins_whole() if study else None,
-        is_allowed=constraints.predicate,
-    )
+    oracle = _oracle(config, hp, study, seen=seen, is_allowed=constraints.predicate)
     limited = constraints.settle(hp, oracle.enqueue)
     _print_request(config, space, crew.facts, Path(arguments.results_dir) / study_name(arguments))
     _print_given(config, limited, num_seen=len(seen))
     measurement, workers = settle(staffing_of(arguments), crew, hp.values)
-    if Budget(limits_of(arguments, config), began=began, measured=measurement).is_short(config.max_epochs):
+    budget = Budget(limits_of(arguments, config), began=began, measured=measurement)
+    is_begun = study is not None and bool(study.proposals())
+    if not is_begun and budget.is_short(epochs=config.max_epochs):  # else it goes on as it began
         oracle.hurry()
     plan = Plan(
         oracle.schedule(),
@@ -171,18 +170,38 @@ def _prepare(
     )
     print(f"Workers   {workers}", *plan.lines(), sep="\n", flush=True)
     reference = study.reference if study else constraints.reference(hp, config.objectives, classes=crew.facts.classes)
-    return _Prepared(oracle, hypermodel, plan, declared, seen, reference)
+    return _Prepared(oracle, budget, hypermodel, plan, declared, seen, reference)
 
 
-def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, crew: Crew, began: float) -> str:
+def _oracle(
+    config: SearchConfig,
+    hp: keras_tuner.HyperParameters,
+    study: Study | None,
+    *,
+    seen: Sequence[dict[str, Any]],
+    is_allowed: Predicate | None,
+) -> StudyOracle:
+    """Returns the oracle of a new study, or that of one that goes on, which makes the same trials again."""
+    from tuner.oracles import make_oracle
+
+    return make_oracle(
+        config,
+        hp,
+        seen=seen,
+        begun_epochs=study.begun_epochs() if study else 0,
+        begins_whole=study.begins_whole() if study else None,
+        is_allowed=is_allowed,
+    )
+
+
+def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, crew: Crew) -> str:
     """Makes the trials and returns why there are no more."""
-    from tuner.budget import Budget
     from tuner.display import Display
     from tuner.executor import Executor
     from tuner.order import FixedOrder
 
-    folder, config, plan = Path(arguments.results_dir) / study.name, study.config, prepared.plan
-    budget = Budget(limits_of(arguments, config), began=began, measured=plan.measurement)
+    folder, config = Path(arguments.results_dir) / study.name, study.config
+    plan, budget = prepared.plan, prepared.budget
     order = FixedOrder() if arguments.deterministic else None
     with Display(plan, config.objective, direction=config.direction, quiet=arguments.quiet, budget=budget) as display:
         executor = Executor(

@@ -6,6 +6,7 @@ import pytest
 
 from oracles.driving import flat
 from tuner.oracles.learning import expected_gain, standardised
+from tuner.oracles.mobster import Mobster
 
 OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
 
@@ -54,8 +55,6 @@ class TestBeginning:
 
     @staticmethod
     def _first(**options):
-        from tuner.oracles.mobster import Mobster
-
         oracle = Mobster(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=9, **options)
         return oracle, lambda: oracle.create_trial("tuner0").hyperparameters.values["tuner/epochs"]
 

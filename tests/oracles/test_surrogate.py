@@ -7,10 +7,10 @@ from scipy.optimize import approx_fprime
 from tuner.oracles.surrogate import Points, Surrogate
 
 
-def _points(features, *, left=0.0, runs=None):
+def _points(features, *, runs=None):
     features = np.asarray(features, dtype=float)
     count = len(features)
-    return Points(features, np.full(count, left), np.arange(count) if runs is None else runs)
+    return Points(features, np.zeros(count), np.arange(count) if runs is None else runs)
 
 
 @pytest.mark.parametrize("groups", [[0, 1, 2, 2, 3], [0], []], ids=["four", "one", "none"])

@@ -43,8 +43,7 @@ class Mobster(LearningOracle):
 
     def hurry(self) -> None:
         """Begins with few epochs of the default, too."""
-        if not self.trials:
-            self.begins_whole = False
+        self.begins_whole = False
 
     @property
     def start_epochs(self) -> int:
