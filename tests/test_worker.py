@@ -1,6 +1,7 @@
 """A trial is trained to the same end whatever happened to the process, and tells of its failure in plain data."""
 
 import dataclasses
+import itertools
 import math
 import types
 
@@ -13,7 +14,8 @@ from tuner.checkpoint import load_state, save_state
 from tuner.config import SearchConfig
 from tuner.data import DataSpec
 from tuner.errors import TunerError
-from tuner.messages import Facts, Session, Task
+from tuner.messages import Facts, Measurement, Session, Task
+from tuner.networks import MEASURED_STEPS
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT
 from tuner.training import Network
 from tuner.worker import RESIDENT_NETWORKS, Worker
@@ -135,6 +137,29 @@ def test_measurement_is_plain_time(worker):
     assert measured.start_seconds > 0
     assert measured.epoch_seconds > 0
     assert measured.images_per_second > 0
+
+
+def test_measurement_takes_few_steps_however_many_images_there_are(stripes, monkeypatch):
+    session = Session(data=DataSpec("digits"), space="tiny", max_epochs=3, batch_size=4)
+    worker, clock = Worker(session, stripes), itertools.count(0.0, 7.0)  # each of three parts takes 7 s
+    taken = {"train": [], "evaluate": []}
+
+    def counted(name, original):
+        def call(network, data, *, max_steps=None, **options):
+            taken[name].append(max_steps)
+            return original(network, data, max_steps=max_steps, **options)
+
+        return call
+
+    monkeypatch.setattr(Network, "train_epoch", counted("train", Network.train_epoch))
+    monkeypatch.setattr(Network, "evaluate", counted("evaluate", Network.evaluate))
+    monkeypatch.setattr("tuner.networks.time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
+    measured = worker.measure(VALUES)
+    assert taken == {"train": [1, MEASURED_STEPS], "evaluate": [1, MEASURED_STEPS]}
+    # 120 training images are 30 steps, of which 8 were made; of 60 validation images 32 were looked at.
+    assert measured == Measurement(
+        start_seconds=7.0, epoch_seconds=7.0 * 30 / 8 + 7.0 * 60 / 32, images_per_second=8 * 4 / 7.0
+    )
 
 
 def test_session_says_what_a_search_shares(worker):

@@ -72,24 +72,25 @@ class Networks:
         train: AnyImages,
         validation: AnyImages,
     ) -> Measurement:
-        """Measures a configuration with a few steps; what was compiled is kept."""
+        """Measures a configuration with a few steps of training and of evaluation; what was compiled is kept."""
         times = [time.perf_counter()]
         network = self.network(hypermodel, hyperparameters)
         network.reset(hypermodel.recipe(hyperparameters), seed=0)
         network.train_epoch(train, max_steps=1)
-        network.evaluate(validation)
+        network.evaluate(validation, max_steps=1)
         times.append(time.perf_counter())
         steps = min(MEASURED_STEPS, hypermodel.steps_per_epoch)
         network.train_epoch(train, max_steps=steps)
         times.append(time.perf_counter())
-        network.evaluate(validation)
+        evaluated = min(MEASURED_STEPS * self.session.batch_size, len(validation))
+        network.evaluate(validation, max_steps=MEASURED_STEPS)
         times.append(time.perf_counter())
         if self._steps_per_execution is None:
             self._steps_per_execution = self._worthwhile_steps(network, train, hypermodel.steps_per_epoch)
         start, training, evaluation = (after - before for before, after in itertools.pairwise(times))
         return Measurement(
             start_seconds=start,
-            epoch_seconds=training * hypermodel.steps_per_epoch / steps + evaluation,
+            epoch_seconds=training * hypermodel.steps_per_epoch / steps + evaluation * len(validation) / evaluated,
             images_per_second=min(steps * self.session.batch_size, len(train)) / training,
         )
 

@@ -196,9 +196,10 @@ class Network:
         self.epoch += 1
         return means
 
-    def evaluate(self, data: AnyImages) -> dict[str, float]:
-        """Returns `loss` and `accuracy` of the averaged weights, means over the images."""
-        return self._means(([batch] for batch in data.batches(self.architecture.batch_size)), self._evaluate_step)
+    def evaluate(self, data: AnyImages, *, max_steps: int | None = None) -> dict[str, float]:
+        """Returns `loss` and `accuracy` of the averaged weights, means over the images or over those of a few steps."""
+        batches = itertools.islice(data.batches(self.architecture.batch_size), max_steps)
+        return self._means(([batch] for batch in batches), self._evaluate_step)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Returns class probabilities `(n, classes)` of images `(n, height, width, channels)`, uint8, 0 to 255."""
