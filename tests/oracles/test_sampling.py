@@ -11,7 +11,7 @@ from tuner.errors import UsageError
 from tuner.oracles import ORACLES
 from tuner.oracles.encoding import Encoding, values_key
 from tuner.oracles.history import WORST, Seen
-from tuner.oracles.sampling import Sampling
+from tuner.oracles.sampling import Sampling, TPESampler
 
 
 class Recorder(optuna.samplers.RandomSampler):
@@ -61,11 +61,30 @@ def test_failure_is_as_far_below_the_worst_as_that_is_below_the_best():
     assert [trial.value for trial in shown] == pytest.approx([0.9, 0.1, 0.5])
 
 
+@pytest.mark.parametrize("space", [flat, conditional])
+def test_tpe_that_keeps_what_it_found_out_proposes_what_optunas_does(space):
+    ours = Sampling(lambda seed: TPESampler(seed=seed))
+    theirs = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed))
+    encoding, observations = Encoding(space()), _observations(space(), 40)
+
+    def is_allowed(values):
+        return len(values_key(values)) % 2 == 0  # the study is made anew after most calls
+
+    for number in (12, 13, 25, 40, 20):
+        running = [values for values, _ in observations[number - 2 : number]]
+        for allowed in (None, is_allowed):
+            values = [
+                _new_values(each, encoding, observations[: number - 2], running=running, is_allowed=allowed)
+                for each in (ours, theirs)
+            ]
+            assert values[0] == values[1]
+
+
 def test_study_that_is_kept_gives_what_a_new_one_would():
-    kept, observations = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed)), _observations(conditional(), 30)
+    kept, observations = Sampling(lambda seed: TPESampler(seed=seed)), _observations(conditional(), 30)
     running, encoding = [observations[-1][0]], Encoding(conditional())
     for number in (12, 13, 20, 15):  # the last one takes some away
-        new = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed))
+        new = Sampling(lambda seed: TPESampler(seed=seed))
         values = [_new_values(each, encoding, observations[:number], running=running) for each in (kept, new)]
         assert values[0] == values[1]
 

@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-import optuna
 
 from tuner.oracles.rungs import RungOracle
-from tuner.oracles.sampling import Sampling
+from tuner.oracles.sampling import Sampling, TPESampler
 
 __all__ = ["Bohb"]
 
@@ -32,7 +31,7 @@ class Bohb(RungOracle):
         super().__init__(**options)
         self.random_share = random_share
         # The rung has enough observations, or there would be no model.
-        self._sampling = Sampling(lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=0))
+        self._sampling = Sampling(lambda seed: TPESampler(seed=seed, n_startup_trials=0))
 
     def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
         rung = self._modelled_rung()

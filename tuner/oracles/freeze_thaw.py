@@ -85,7 +85,7 @@ class FreezeThaw(LearningOracle):
         kept = np.argsort(-expected_gain(means - best, deviations), kind="stable")[:NARROWED]
         waiting = belief.waiting(self.max_epochs)
         runs = [belief.runs[place] for place in waiting]
-        features = np.concatenate([features[kept], self._features([run.values for run in runs])])
+        features = np.concatenate([features[kept], self._features(runs)])
         means = np.concatenate([means[kept], belief.means[waiting]])
         begun = np.array([0] * len(kept) + [run.epochs for run in runs])
         fresh = len(self.history) + np.arange(len(kept))
@@ -113,7 +113,7 @@ class FreezeThaw(LearningOracle):
         assert self._surrogate is not None, "the belief comes from it"
         looks = Points(ends.features, np.full(len(ends), self._left(epochs)), numbers)
         best = belief.runs[belief.best]
-        other = Points(self._features([best.values]), np.zeros(1), np.array([best.number]))
+        other = Points(self._features([best]), np.zeros(1), np.array([best.number]))
         moved = self._surrogate.effects(ends, looks, other)
         rates = expected_gain(-np.abs(ahead), moved + 1e-9) / (np.maximum(epochs - begun, 0) + START_EPOCHS)
         return np.where(begun < epochs, rates, -1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -31,6 +32,11 @@ class Seen:
     epochs: int
     goodness: float
 
+    @functools.cached_property
+    def key(self) -> str:
+        """The same for the same values."""
+        return values_key(self.values)
+
 
 @dataclasses.dataclass(eq=False)
 class Run:
@@ -51,6 +57,11 @@ class Run:
     scores: dict[int, float] = dataclasses.field(default_factory=dict)
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     target: int | None = None
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The same for the same values."""
+        return values_key(self.values)
 
     @property
     def epochs(self) -> int:
@@ -123,7 +134,7 @@ class History:
             own = {key: value for key, value in values.items() if not key.startswith("tuner/")}
             run = Run(len(self.runs), own, name)
             self.runs.append(run)
-            self.keys.add(values_key(own))
+            self.keys.add(run.key)
         run.last = name
         self._run_of[name] = run
         return run

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from tuner.oracles.encoding import Encoding, is_ordered, values_key
-from tuner.oracles.history import Run
+from tuner.oracles.encoding import Encoding, is_ordered
+from tuner.oracles.history import Run, Seen
 from tuner.oracles.rungs import RungOracle
 from tuner.oracles.surrogate import Points, Surrogate
 
@@ -26,6 +26,10 @@ SHRINKAGE, PRIOR_RUNS = 0.7, 4  # how scores draw together from rung to rung, an
 
 MOST_POINTS = 250  # that the model remembers; what it costs is cubic in them
 REFIT, FIT_STEPS = 1.2, 15  # scales are fitted again when there is a fifth more to fit to
+
+
+# Whose score it is, after how many epochs, the goodness, and the number of the run; -1 where another study saw it.
+_Score = tuple[Run | Seen, int, float, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +79,8 @@ class LearningOracle(RungOracle, abc.ABC):
         if self._surrogate is None or self._encoded is not self.encoding:
             self._surrogate, self._encoded, self._fitted = Surrogate(self.encoding.groups()), self.encoding, 0
             self._features_of.clear()
-        seen = [(s.values, s.epochs, s.goodness, -1) for s in self.warm_start]
-        seen += [
-            (run.values, epochs, score, run.number) for run in self.history for epochs, score in run.scores.items()
-        ]
+        seen: list[_Score] = [(s, s.epochs, s.goodness, -1) for s in self.warm_start]
+        seen += [(run, epochs, score, run.number) for run in self.history for epochs, score in run.scores.items()]
         seen = _thinned(seen)
         epochs, goodness = (np.array(column) for column in list(zip(*seen, strict=True))[1:3])
         scores = standardised(goodness, epochs)
@@ -92,11 +94,11 @@ class LearningOracle(RungOracle, abc.ABC):
         running = self.history.in_progress
         if running:
             left = [self._left(run.target or self.max_epochs) for run in running]
-            pending = self._points([run.values for run in running], left, [run.number for run in running])
+            pending = self._points(running, left, [run.number for run in running])
             expected, _ = self._surrogate.predict(pending)
             self._surrogate.condition(points + pending, np.concatenate([scores, expected]))
         live = [run for run in self.history if not run.has_failed]
-        ends = self._points([run.values for run in live], [0.0] * len(live), [run.number for run in live])
+        ends = self._points(live, [0.0] * len(live), [run.number for run in live])
         return Belief(live, *self._surrogate.predict(ends))
 
     def _candidates(self, belief: Belief, rng: np.random.Generator) -> np.ndarray:
@@ -118,16 +120,15 @@ class LearningOracle(RungOracle, abc.ABC):
             return 0.0
         return min(1.0, math.log(self.max_epochs / epochs) / math.log(self.max_epochs / self.rungs[0]))
 
-    def _points(self, values: Sequence[Any], left: Sequence[float], runs: Sequence[int]) -> Points:
-        return Points(self._features(values), np.array(left), np.array(runs))
+    def _points(self, tried: Sequence[Run | Seen], left: Sequence[float], runs: Sequence[int]) -> Points:
+        return Points(self._features(tried), np.array(left), np.array(runs))
 
-    def _features(self, configurations: Sequence[Any]) -> np.ndarray:
+    def _features(self, tried: Sequence[Run | Seen]) -> np.ndarray:
         rows = []
-        for values in configurations:
-            key = values_key(values)
-            if key not in self._features_of:
-                self._features_of[key] = self.encoding.features(self.encoding.point(values)[None])[0]
-            rows.append(self._features_of[key])
+        for one in tried:
+            if one.key not in self._features_of:
+                self._features_of[one.key] = self.encoding.features(self.encoding.point(one.values)[None])[0]
+            rows.append(self._features_of[one.key])
         return np.array(rows).reshape(len(rows), len(self.encoding.groups()))
 
 
@@ -142,7 +143,7 @@ def expected_gain(ahead: np.ndarray, deviations: np.ndarray) -> np.ndarray:
     return deviations * (off * ndtr(off) + np.exp(-(off**2) / 2) / math.sqrt(2 * math.pi))
 
 
-def _thinned(seen: list[Any]) -> list[Any]:
+def _thinned(seen: list[_Score]) -> list[_Score]:
     """Returns at most `MOST_POINTS`: the farthest and best half of that, and an even choice of the others."""
     if len(seen) <= MOST_POINTS:
         return seen

@@ -11,19 +11,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial, TrialState
 
 from tuner.oracles.base import HistoryOracle, Move
 from tuner.oracles.drawing import Predicate
 from tuner.oracles.encoding import Encoding, is_active, is_even, is_ordered, probability_of, values_key
 
-__all__ = ["Observation", "SampledOracle", "Sampling"]
+__all__ = ["Observation", "SampledOracle", "Sampling", "TPESampler"]
 
 # Active values and the goodness that they reached.
 Observation = tuple[Mapping[str, Any], float]
@@ -132,6 +134,20 @@ class Sampling:
             values[entry.name] = entry.prob_to_value(min(probability, 1.0 - 1e-12))
         self._study.tell(trial, state=TrialState.FAIL)
         return values
+
+
+class TPESampler(optuna.samplers.TPESampler):
+    """Optuna's, with what it finds out of a study by looking through all trials kept for the samplers after it.
+
+    It proposes the same. Which hyperparameters all trials have took it a third of its time after 1,000 of them.
+    """
+
+    _common: ClassVar[weakref.WeakKeyDictionary[optuna.Study, IntersectionSearchSpace]] = weakref.WeakKeyDictionary()
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Returns the hyperparameters that are proposed together: those of all finished trials."""
+        common = self._common.setdefault(study, IntersectionSearchSpace()).calculate(study, use_cache=True)
+        return {name: distribution for name, distribution in common.items() if not distribution.single()}
 
 
 class SampledOracle(HistoryOracle):

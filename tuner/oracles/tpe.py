@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import optuna
-
-from tuner.oracles.sampling import SampledOracle
+from tuner.oracles.sampling import SampledOracle, TPESampler
 
 __all__ = ["Tpe"]
 
@@ -23,4 +21,4 @@ class Tpe(SampledOracle):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(make=lambda seed: optuna.samplers.TPESampler(seed=seed), **options)
+        super().__init__(make=lambda seed: TPESampler(seed=seed), **options)
