@@ -126,6 +126,23 @@ def test_most_observations_are_the_best_half_and_the_newest_half():
     assert [trial.value for trial in shown] == [0.0, -1.0, -8.0, -9.0]
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (4, [0, 1, 2, 3]),
+        (6, [0, 1, 2, 3, 4, 5]),  # of the first four all, and what is new
+        (7, [0, 1, 5, 6]),
+        (9, [0, 1, 5, 6, 7, 8]),
+        (10, [0, 1, 8, 9]),
+    ],
+)
+def test_observations_are_chosen_again_after_a_block(number, expected):
+    shown = []
+    observations = [(values, float(-i)) for i, (values, _) in enumerate(_observations(flat(), 10))]
+    _new_values(Sampling(lambda seed: Recorder(seed, shown), most=4, block=3), flat(), observations[:number])
+    assert [-trial.value for trial in shown] == expected
+
+
 def test_nothing_is_proposed_where_all_was_tried():
     hp = keras_tuner.HyperParameters()
     hp.Boolean("bias")

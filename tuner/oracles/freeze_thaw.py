@@ -91,7 +91,7 @@ class FreezeThaw(LearningOracle):
         fresh = len(self.history) + np.arange(len(kept))
         numbers = np.concatenate([fresh, [run.number for run in runs]]).astype(int)
         ends = Points(features, np.zeros(len(begun)), np.where(begun > 0, numbers, -1))
-        rates = np.array([self._rates(ends, numbers, begun, means - best, epochs, belief) for epochs in self.rungs])
+        rates = self._rates(ends, numbers, begun, means - best, belief)
         for place in np.argsort(-rates, axis=None, kind="stable"):
             rung, row = divmod(int(place), len(begun))
             if rates[rung, row] < 0:
@@ -104,16 +104,18 @@ class FreezeThaw(LearningOracle):
         return self._begun(self._new_values(rng), self._first_epochs())
 
     def _rates(
-        self, ends: Points, numbers: np.ndarray, begun: np.ndarray, ahead: np.ndarray, epochs: int, belief: Belief
+        self, ends: Points, numbers: np.ndarray, begun: np.ndarray, ahead: np.ndarray, belief: Belief
     ) -> np.ndarray:
-        """Returns the knowledge gradient for an epoch of going to a rung, `(n,)`; -1 for those that are beyond it.
+        """Returns the knowledge gradient for an epoch of going to each rung, `(rungs, n)`; -1 for those beyond it.
 
         Reference: Frazier et al., 2009, https://doi.org/10.1287/ijoc.1080.0314, eq. 11.
         """
         assert self._surrogate is not None, "the belief comes from it"
-        looks = Points(ends.features, np.full(len(ends), self._left(epochs)), numbers)
+        looks = [Points(ends.features, np.full(len(ends), self._left(epochs)), numbers) for epochs in self.rungs]
         best = belief.runs[belief.best]
         other = Points(self._features([best]), np.zeros(1), np.array([best.number]))
-        moved = self._surrogate.effects(ends, looks, other)
-        rates = expected_gain(-np.abs(ahead), moved + 1e-9) / (np.maximum(epochs - begun, 0) + START_EPOCHS)
-        return np.where(begun < epochs, rates, -1.0)
+        rates = []
+        for epochs, moved in zip(self.rungs, self._surrogate.effects(ends, looks, other), strict=True):
+            gain = expected_gain(-np.abs(ahead), moved + 1e-9) / (np.maximum(epochs - begun, 0) + START_EPOCHS)
+            rates.append(np.where(begun < epochs, gain, -1.0))
+        return np.array(rates)

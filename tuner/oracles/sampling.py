@@ -43,10 +43,13 @@ class Sampling:
     Args:
         make: Makes the sampler from a seed.
         most: Most observations that it is shown: the best half of them and the newest half; None means all.
+        block: How many new ones it is shown above that before they are chosen again, and the study made anew.
     """
 
-    def __init__(self, make: Callable[[int], optuna.samplers.BaseSampler], *, most: int | None = None) -> None:
-        self._make, self._most = make, most
+    def __init__(
+        self, make: Callable[[int], optuna.samplers.BaseSampler], *, most: int | None = None, block: int = 1
+    ) -> None:
+        self._make, self._most, self._block = make, most, block
         self._study = _empty_study()
         self._told: list[Observation] = []
         self._encoding: Encoding | None = None
@@ -100,9 +103,9 @@ class Sampling:
     def _selected(self, observations: Sequence[Observation]) -> Sequence[Observation]:
         if self._most is None or len(observations) <= self._most:
             return observations
-        half = self._most // 2
-        ranks = sorted(range(len(observations)), key=lambda i: observations[i][1], reverse=True)
-        kept = sorted({*ranks[:half], *range(len(observations) - half, len(observations))})
+        half, chosen = self._most // 2, len(observations) - (len(observations) - self._most) % self._block
+        ranks = sorted(range(chosen), key=lambda i: observations[i][1], reverse=True)
+        kept = sorted({*ranks[:half], *range(chosen - half, len(observations))})
         return [observations[i] for i in kept]
 
     def _tell(
@@ -156,14 +159,20 @@ class SampledOracle(HistoryOracle):
     Args:
         make: Makes the sampler from a seed.
         most: See `Sampling`.
+        block: See `Sampling`.
         options: See `HistoryOracle`.
     """
 
     def __init__(
-        self, *, make: Callable[[int], optuna.samplers.BaseSampler], most: int | None = None, **options: Any
+        self,
+        *,
+        make: Callable[[int], optuna.samplers.BaseSampler],
+        most: int | None = None,
+        block: int = 1,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._sampling = Sampling(make, most=most)
+        self._sampling = Sampling(make, most=most, block=block)
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         running = [run.values for run in self.history.in_progress]

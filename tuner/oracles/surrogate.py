@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
@@ -92,7 +93,7 @@ class Surrogate:
             scores: Standardised scores, `(n,)`.
             steps: Most iterations.
         """
-        parts = self._parts(points, points)
+        parts = self._parts(points)
         bounds = [(middle - LIMIT, middle + LIMIT) for middle in self._middle]
         options = {"maxiter": steps}
         found = minimize(self.loss, self.scales, args=(parts, scores), jac=True, bounds=bounds, options=options)
@@ -101,33 +102,37 @@ class Surrogate:
     def condition(self, points: Points, scores: np.ndarray) -> None:
         """Takes in what was seen, for `predict` and `effects`."""
         self._seen = points
-        covariance = self._covariance(self._parts(points, points), self.scales)
+        covariance = self._between(points, points)
         covariance[np.diag_indices_from(covariance)] += self._noise()
         self._factor = cholesky(covariance, lower=True)
         self._solved = cho_solve((self._factor, True), scores)
 
     def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Returns mean and standard deviation of the noise-free scores, each `(n,)`."""
-        across = self._across(points)
+        across = self._between(self._seen, points)
         reduced = self._reduced(across)
-        variance = self._covariance(self._paired(points, points), self.scales) - np.sum(reduced**2, axis=0)
+        variance = self._paired(points, points) - np.sum(reduced**2, axis=0)
         return across.T @ self._solved, np.sqrt(np.maximum(variance, 1e-10))
 
-    def effects(self, ends: Points, looks: Points, best: Points) -> np.ndarray:
-        """Returns by how much a look is going to move what is thought of an end, against that of the best: `(n,)`.
+    def effects(self, ends: Points, looks: Sequence[Points], best: Points) -> list[np.ndarray]:
+        """Returns by how much looks are going to move what is thought of ends, against that of the best: `(n,)` each.
 
         It is the standard deviation of the change of the difference of the two means.
 
         Args:
             ends: Finished trainings, `left` 0.
-            looks: Where they would be seen, row for row.
+            looks: Where they would be seen, row for row, of each kind of look.
             best: The one that they are compared with, `(1,)`.
         """
-        of_ends, of_looks, of_best = (self._reduced(self._across(points)) for points in (ends, looks, best))
-        shared = self._covariance(self._paired(ends, looks), self.scales) - np.sum(of_ends * of_looks, axis=0)
-        of_other = self._covariance(self._parts(best, looks), self.scales)[0] - of_best[:, 0] @ of_looks
-        own = self._covariance(self._paired(looks, looks), self.scales) - np.sum(of_looks**2, axis=0)
-        return np.abs(shared - of_other) / np.sqrt(np.maximum(own, 0.0) + self._noise())
+        of_ends, of_best = (self._reduced(self._between(self._seen, points)) for points in (ends, best))
+        effects = []
+        for look in looks:
+            of_look = self._reduced(self._between(self._seen, look))
+            shared = self._paired(ends, look) - np.sum(of_ends * of_look, axis=0)
+            of_other = self._between(best, look)[0] - of_best[:, 0] @ of_look
+            own = self._paired(look, look) - np.sum(of_look**2, axis=0)
+            effects.append(np.abs(shared - of_other) / np.sqrt(np.maximum(own, 0.0) + self._noise()))
+        return effects
 
     def loss(self, scales: np.ndarray, parts: Parts, scores: np.ndarray) -> tuple[float, np.ndarray]:
         """Returns the negative logarithm of the posterior density of the scales, and its gradient.
@@ -138,7 +143,7 @@ class Surrogate:
         end, at_start, common, run, run_early, noise = np.exp(2 * scales[self._count :])
         inverse_lengths = np.exp(-2 * scales[: self._count])
         similar, slope = _matern(np.tensordot(inverse_lengths, distances, axes=1))
-        covariance = self._covariance(parts, scales)
+        covariance = self._covariance(similar, early, same, scales)
         covariance[np.diag_indices_from(covariance)] += noise + JITTER
         factor = cholesky(covariance, lower=True)
         solved = cho_solve((factor, True), scores)
@@ -153,34 +158,43 @@ class Surrogate:
     def _noise(self) -> float:
         return math.exp(2 * self.scales[self._count + SCALES.index("noise")]) + JITTER
 
-    def _across(self, points: Points) -> np.ndarray:
-        """Returns the covariance of what was seen with points, `(seen, n)`."""
-        return self._covariance(self._parts(self._seen, points), self.scales)
-
     def _reduced(self, across: np.ndarray) -> np.ndarray:
         return solve_triangular(self._factor, across, lower=True)
 
-    def _covariance(self, parts: Parts, scales: np.ndarray) -> np.ndarray:
-        distances, early, same = parts
-        end, at_start, common, run, run_early, _ = np.exp(2 * scales[self._count :])
-        similar, _ = _matern(np.tensordot(np.exp(-2 * scales[: self._count]), distances, axes=1))
-        return LEVEL + similar * (end + at_start * early) + common * early + same * (run + run_early * early)
+    def _between(self, rows: Points, columns: Points) -> np.ndarray:
+        """Returns the covariance of all pairs of rows and columns, `(n, m)`."""
+        inverse_lengths = np.exp(-self.scales[: self._count])[self._groups]
+        a, b = rows.features * inverse_lengths, columns.features * inverse_lengths
+        squared = np.add.outer(np.sum(a**2, axis=1), np.sum(b**2, axis=1)) - 2 * a @ b.T
+        similar, _ = _matern(np.maximum(squared, 0.0))
+        return self._covariance(similar, *_shared(rows, columns), self.scales)
 
-    def _parts(self, rows: Points, columns: Points) -> Parts:
-        """Returns the parts for all pairs of rows and columns."""
-        distances = np.zeros((self._count, len(rows), len(columns)))
-        for feature, group in enumerate(self._groups):
-            distances[group] += np.subtract.outer(rows.features[:, feature], columns.features[:, feature]) ** 2
-        apart = np.subtract.outer(rows.left, columns.left)
-        early = np.multiply.outer(rows.weights, columns.weights) * _closeness(apart)
-        same = (rows.runs[:, None] == columns.runs) & (rows.runs[:, None] >= 0)
-        return distances, early, same.astype(float)
-
-    def _paired(self, first: Points, second: Points) -> Parts:
-        """Returns the parts for rows of the same configurations alone: `(groups, n)` and `(n,)` twice."""
+    def _paired(self, first: Points, second: Points) -> np.ndarray:
+        """Returns the covariance of rows of the same configurations, `(n,)`."""
         early = first.weights * second.weights * _closeness(first.left - second.left)
         same = (first.runs == second.runs) & (first.runs >= 0)
-        return np.zeros((self._count, len(first))), early, same.astype(float)
+        return self._covariance(np.ones(len(first)), early, same.astype(float), self.scales)
+
+    def _covariance(self, similar: np.ndarray, early: np.ndarray, same: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        end, at_start, common, run, run_early, _ = np.exp(2 * scales[self._count :])
+        return LEVEL + similar * (end + at_start * early) + common * early + same * (run + run_early * early)
+
+    def _parts(self, points: Points) -> Parts:
+        """Returns the parts for all pairs of points."""
+        distances = np.zeros((self._count, len(points), len(points)))
+        for feature, group in enumerate(self._groups):
+            column = points.features[:, feature]
+            distances[group] += np.subtract.outer(column, column) ** 2
+        return distances, *_shared(points, points)
+
+
+def _shared(rows: Points, columns: Points) -> tuple[np.ndarray, np.ndarray]:
+    """Returns closeness in `u`, weighted, and whether runs agree, of all pairs of rows and columns, each `(n, m)`."""
+    left, of_rows = np.unique(rows.left, return_inverse=True)  # there are a few rungs
+    others, of_columns = np.unique(columns.left, return_inverse=True)
+    early = np.multiply.outer(left**AMPLITUDE, others**AMPLITUDE) * _closeness(np.subtract.outer(left, others))
+    same = (rows.runs[:, None] == columns.runs) & (rows.runs[:, None] >= 0)
+    return early[of_rows][:, of_columns], same.astype(float)
 
 
 def _closeness(apart: np.ndarray) -> np.ndarray:
