@@ -46,7 +46,8 @@ class Run:
         number: Number of the run, from 0.
         values: Active values by name.
         last: Name of its newest trial.
-        scores: Goodness (larger is better, `WORST` after a failure) by the epochs behind it when a trial ended.
+        scores: Goodness (larger is better, `WORST` after a failure) by the epochs behind it when a trial ended, from few
+            to many.
         names: Name of the trial that ended, by the epochs behind it.
         target: Epochs to which it is being trained; None while it is not.
     """
@@ -66,7 +67,7 @@ class Run:
     @property
     def epochs(self) -> int:
         """Epochs behind it, without those of a trial in progress."""
-        return max(self.scores, default=0)
+        return next(reversed(self.scores), 0)
 
     @property
     def score(self) -> float | None:

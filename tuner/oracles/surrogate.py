@@ -142,7 +142,8 @@ class Surrogate:
         distances, early, same = parts
         end, at_start, common, run, run_early, noise = np.exp(2 * scales[self._count :])
         inverse_lengths = np.exp(-2 * scales[: self._count])
-        similar, slope = _matern(np.tensordot(inverse_lengths, distances, axes=1))
+        squared = np.tensordot(inverse_lengths, distances, axes=1)
+        similar, slope = _matern(squared), _matern_slope(squared)
         covariance = self._covariance(similar, early, same, scales)
         covariance[np.diag_indices_from(covariance)] += noise + JITTER
         factor = cholesky(covariance, lower=True)
@@ -166,8 +167,7 @@ class Surrogate:
         inverse_lengths = np.exp(-self.scales[: self._count])[self._groups]
         a, b = rows.features * inverse_lengths, columns.features * inverse_lengths
         squared = np.add.outer(np.sum(a**2, axis=1), np.sum(b**2, axis=1)) - 2 * a @ b.T
-        similar, _ = _matern(np.maximum(squared, 0.0))
-        return self._covariance(similar, *_shared(rows, columns), self.scales)
+        return self._covariance(_matern(np.maximum(squared, 0.0)), *_shared(rows, columns), self.scales)
 
     def _paired(self, first: Points, second: Points) -> np.ndarray:
         """Returns the covariance of rows of the same configurations, `(n,)`."""
@@ -177,6 +177,8 @@ class Surrogate:
 
     def _covariance(self, similar: np.ndarray, early: np.ndarray, same: np.ndarray, scales: np.ndarray) -> np.ndarray:
         end, at_start, common, run, run_early, _ = np.exp(2 * scales[self._count :])
+        if not early.any():  # finished trainings, of which there are most
+            return LEVEL + end * similar + run * same
         return LEVEL + similar * (end + at_start * early) + common * early + same * (run + run_early * early)
 
     def _parts(self, points: Points) -> Parts:
@@ -201,11 +203,16 @@ def _closeness(apart: np.ndarray) -> np.ndarray:
     return np.exp(-((apart / BEND) ** 2) / 2)
 
 
-def _matern(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the Matern-5/2 correlation at squared distances, and its derivative by -log(length), over the square.
+def _matern(squared: np.ndarray) -> np.ndarray:
+    """Returns the Matern-5/2 correlation at squared distances.
 
     Reference: Rasmussen and Williams, 2006, http://gaussianprocess.org/gpml/, eq. 4.17.
     """
     root = np.sqrt(5 * squared)
-    decay = np.exp(-root)
-    return (1 + root + root**2 / 3) * decay, 5 / 3 * (1 + root) * decay
+    return (1 + root + root**2 / 3) * np.exp(-root)
+
+
+def _matern_slope(squared: np.ndarray) -> np.ndarray:
+    """Returns the derivative of the correlation by -log(length), over the squared distance."""
+    root = np.sqrt(5 * squared)
+    return 5 / 3 * (1 + root) * np.exp(-root)
