@@ -46,8 +46,8 @@ class Run:
         number: Number of the run, from 0.
         values: Active values by name.
         last: Name of its newest trial.
-        scores: Goodness (larger is better, `WORST` after a failure) by the epochs behind it when a trial ended, from few
-            to many.
+        scores: Goodness (larger is better, `WORST` after a failure) by the epochs behind it when a trial ended, from
+            few to many.
         names: Name of the trial that ended, by the epochs behind it.
         target: Epochs to which it is being trained; None while it is not.
     """
