@@ -9,7 +9,7 @@
 | `workers` | How long is a search with two workers, against one? | 0.65 |
 | `gap` | How long does a worker wait between two trials of one architecture? | 50 ms |
 | `memory` | How much more do all processes hold after 200 trials than after 20? | 1.1 |
-| `target` | How long until an epoch of any trial is good enough, with defaults, against stock? | 1/4 |
+| `target` | How long until an epoch of any trial is good enough, against stock? | 1/8; `hyperband` 1/4 |
 | `scores` | Does a configuration score what `model.fit` gives it? | within 0.01 |
 
 Each measurement is made in processes of its own, one after the other, never two at once; which program goes first
@@ -152,10 +152,11 @@ def memory(setting: Setting, arguments: argparse.Namespace) -> Programs:
 
 
 def target(setting: Setting, arguments: argparse.Namespace) -> Programs:
-    """The time until an epoch of any trial reaches the target, with default flags and with stock Keras Tuner."""
+    """The time until an epoch of any trial reaches the target: by default, with Hyperband, and with Keras Tuner's."""
     options = {"value": arguments.target or TARGETS[setting.dataset], "cap": arguments.cap}
     return {
         OURS: lambda seed: [options | programs.target(setting, seed, **options)],
+        f"{OURS} {' '.join(HYPERBAND)}": lambda seed: [options | programs.target(setting, seed, *HYPERBAND, **options)],
         STOCK: lambda seed: [options | programs.stock_target(setting, seed, **options)],
     }
 
@@ -253,8 +254,11 @@ def main() -> int:
         measure = MEASURES[name]
         adapted = measure.adapt(setting)
         book, compared = Book(arguments.results, name, adapted), measure.programs(adapted, arguments)
+        if arguments.only not in (None, *compared):
+            raise SystemExit(f"--only is {arguments.only!r}; {name} compares {', '.join(map(repr, compared))}.")
+        measured = {program: run for program, run in compared.items() if arguments.only in (None, program)}
         for place, seed in enumerate([] if arguments.report else arguments.seeds):
-            for program, run in programs.alternated(compared, place):
+            for program, run in programs.alternated(measured, place):
                 load = os.getloadavg()[0]
                 for row in run(seed):
                     book.add({"program": program, "seed": seed, **row}, load=load)
@@ -282,6 +286,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cap", type=float, default=3600.0, metavar="SECONDS", help="of a run to target (default: 3600)"
     )
+    parser.add_argument("--only", metavar="PROGRAM", help="measure this one again, and compare with the rows of others")
     parser.add_argument("--memory-trials", type=int, default=200, metavar="N", help="default: 200")
     parser.add_argument("--configs", type=int, default=20, metavar="N", help="of scores, a seed (default: 20)")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the CSVs are")

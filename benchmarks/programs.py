@@ -144,12 +144,13 @@ def stock(setting: Setting, seed: int) -> dict[str, Any]:
         return {"process_seconds": seconds, **json.loads((Path(folder) / "measured.json").read_text())}
 
 
-def target(setting: Setting, seed: int, *, value: float, cap: float) -> dict[str, Any]:
+def target(setting: Setting, seed: int, *flags: str, value: float, cap: float) -> dict[str, Any]:
     """Runs `python -m tuner.search` until an epoch of any trial reaches the target.
 
     Args:
         setting: What to search.
         seed: Seed of the search.
+        flags: Further flags of it.
         value: The target.
         cap: Seconds after which it is given up.
 
@@ -161,7 +162,7 @@ def target(setting: Setting, seed: int, *, value: float, cap: float) -> dict[str
         def reached() -> bool:
             return (_query(Path(folder), _BEST_VALUE) or 0.0) >= value
 
-        return _watch(_search_arguments(setting, seed, folder, ()), reached, cap=cap)
+        return _watch(_search_arguments(setting, seed, folder, flags), reached, cap=cap)
 
 
 def stock_target(setting: Setting, seed: int, *, value: float, cap: float) -> dict[str, Any]:

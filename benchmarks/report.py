@@ -74,26 +74,27 @@ def memory(rows: Sequence[Row]) -> str:
 
 
 def target(rows: Sequence[Row]) -> str:
-    """Shows the seconds to the target of each seed, and the median of the ratios.
+    """Shows the seconds to the target of each seed and program over those of the last program, and their medians.
 
-    Where the second program was given up, its seconds until then count; where the first was, the ratio is infinite.
-    Both make the median a bound from above, marked `<=`.
+    Where the last program was given up, its seconds until then count; where another was, its ratio is infinite. Both
+    make the median a bound from above, marked `<=`.
     """
-    first, second = _programs(rows)
-    ours, theirs = _by_seed(rows, first), _by_seed(rows, second)
-    table, ratios, bounded = [], [], False
-    for seed in sorted(set(ours) & set(theirs), key=int):
-        if ours[seed]["value"] != theirs[seed]["value"]:
-            continue  # one of them was measured again with another target
-        reached = [side[seed]["outcome"] == REACHED for side in (ours, theirs)]
-        ratio = float(ours[seed]["seconds"]) / float(theirs[seed]["seconds"]) if reached[0] else math.inf
-        bounded = bounded or not all(reached)
-        ratios.append(ratio)
-        shown = f"{'' if reached[1] else '< '}{ratio:.3f}" if reached[0] else "not reached"
-        table.append([seed, _seconds(ours[seed]), _seconds(theirs[seed]), shown])
-    middle = statistics.median(ratios) if ratios else math.nan
-    table.append([f"median of {len(ratios)}", "", "", f"{'<= ' if bounded else ''}{middle:.3f}"])
-    return _markdown(["seed", f"{first}, s", f"{second}, s", "ratio"], table)
+    *programs, last = _programs(rows)
+    theirs, table = _by_seed(rows, last), []
+    for program in programs:
+        ours, ratios, bounded = _by_seed(rows, program), [], False
+        for seed in sorted(set(ours) & set(theirs), key=int):
+            if ours[seed]["value"] != theirs[seed]["value"]:
+                continue  # one of them was measured again with another target
+            reached = [side[seed]["outcome"] == REACHED for side in (ours, theirs)]
+            ratio = float(ours[seed]["seconds"]) / float(theirs[seed]["seconds"]) if reached[0] else math.inf
+            bounded = bounded or not all(reached)
+            ratios.append(ratio)
+            shown = f"{'' if reached[1] else '< '}{ratio:.3f}" if reached[0] else "not reached"
+            table.append([program, seed, _seconds(ours[seed]), _seconds(theirs[seed]), shown])
+        middle = statistics.median(ratios) if ratios else math.nan
+        table.append([program, f"median of {len(ratios)}", "", "", f"{'<= ' if bounded else ''}{middle:.3f}"])
+    return _markdown(["program", "seed", "s", f"{last}, s", "ratio"], table)
 
 
 def scores(rows: Sequence[Row]) -> str:

@@ -14,10 +14,10 @@ from tuner.callbacks import Callbacks
 from tuner.config import STEPS_BETWEEN_CHECKS
 from tuner.data import DataSpec
 from tuner.executions import executions
+from tuner.flags import MOST_STEPS_PER_EXECUTION
 from tuner.messages import Session
 from tuner.program import Program
 from tuner.recipe import Recipe
-from tuner.request import MOST_STEPS_PER_EXECUTION
 from tuner.training import Network, TrialTimeout, configure_runtime
 from tuner.worker import Worker
 

@@ -10,16 +10,8 @@ import pytest
 from tuner.budget import Limits
 from tuner.config import ALGORITHMS, DEFAULT_ALGORITHM, WITH_MIN_EPOCHS, WITH_RUNGS, WITH_WARM_START, SearchConfig
 from tuner.errors import SpaceError, StudyError, UsageError
-from tuner.request import (
-    add_running_flags,
-    add_search_flags,
-    limits_of,
-    resolve,
-    running_flags,
-    staffing_of,
-    study_name,
-    with_joined_objectives,
-)
+from tuner.flags import add_running_flags, add_search_flags, running_flags, with_joined_objectives
+from tuner.request import limits_of, resolve, staffing_of, study_name
 from tuner.staff import Staffing
 
 STORED = SearchConfig(

@@ -18,16 +18,8 @@ from typing import TYPE_CHECKING, Any
 from tuner import command, leaderboard
 from tuner.config import SearchConfig, library_versions
 from tuner.errors import without_password
-from tuner.request import (
-    add_running_flags,
-    add_search_flags,
-    limits_of,
-    resolve,
-    running_flags,
-    staffing_of,
-    study_name,
-    with_joined_objectives,
-)
+from tuner.flags import add_running_flags, add_search_flags, running_flags, with_joined_objectives
+from tuner.request import limits_of, resolve, staffing_of, study_name
 from tuner.space import Space, load_space
 
 if TYPE_CHECKING:
