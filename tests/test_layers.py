@@ -51,7 +51,7 @@ LAYERS = {
     ],
     3: [
         *("executor", "ledger", "dialogue", "order", "scoring", "budget"),
-        *("crew", "cluster", "launch", "staff", "plan", "request", "constraints", "rounds"),
+        *("crew", "cluster", "launch", "staff", "plan", "flags", "request", "constraints", "rounds"),
     ],
     4: ["exporter", "reopen", "selector", "retest", "leaderboard", "display", "variants", "ablation"],
     5: ["search", "select", "ablate", "predict", "data.__main__", "models.__main__", "__main__"],

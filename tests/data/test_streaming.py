@@ -1,5 +1,6 @@
 """Streamed images are those of the arrays, byte for byte; each epoch has every one once, in an order of its own."""
 
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tuner.data import DataSpec, Split, load, load_test, readers, reading
+from tuner.data.images import decode_image
 from tuner.data.streaming import StreamedSplit
 from tuner.errors import DataError
 
@@ -82,6 +84,18 @@ def streamed(monkeypatch):
     return call
 
 
+@pytest.fixture
+def by_tfds(monkeypatch):
+    """Returns a function that calls `load` or `load_test` and lets TFDS read all images."""
+
+    def call(spec, load=load):
+        with monkeypatch.context() as patch:
+            patch.setattr(readers, "has_reader", lambda source: False)
+            return load(spec)
+
+    return call
+
+
 def _pairs(batches):
     """Returns each image with its label, in order."""
     return [
@@ -100,8 +114,8 @@ def _numbers(batches):
 
 
 @pytest.mark.parametrize("name", ["digits", "resized digits", "shards", "folder", "own validation"])
-def test_streamed_images_labels_and_hold_out_are_those_of_the_arrays(name, specs, streamed):
-    expected, dataset = load(specs[name]), streamed(specs[name])
+def test_streamed_images_labels_and_hold_out_are_those_of_the_arrays(name, specs, streamed, by_tfds):
+    expected, dataset = by_tfds(specs[name]), streamed(specs[name])
     assert (dataset.name, dataset.labels, dataset.input_shape) == (
         expected.name,
         expected.labels,
@@ -118,11 +132,39 @@ def test_streamed_images_labels_and_hold_out_are_those_of_the_arrays(name, specs
 
 
 @pytest.mark.parametrize("name", ["digits", "shards", "folder"])
-def test_streamed_test_images_are_those_of_the_arrays(name, specs, streamed):
-    expected, test = load_test(specs[name]), streamed(specs[name], load_test)
+def test_streamed_test_images_are_those_of_the_arrays(name, specs, streamed, by_tfds):
+    expected, test = by_tfds(specs[name], load_test), streamed(specs[name], load_test)
     assert np.array_equal(test.labels, expected.labels)
     assert np.array_equal(np.concatenate(list(test.chunks(7))), expected.images)
     assert streamed(specs["own validation"], load_test) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [
+        *(("digits", None), ("resized digits", None), ("shards", None), ("folder", None), ("own validation", None)),
+        *(("digits", 60), ("resized digits", 60), ("shards", 60), ("folder", 12), ("own validation", 12)),
+    ],
+)
+def test_arrays_are_those_of_tfds(name, images, specs, by_tfds):
+    spec = dataclasses.replace(specs[name], images=images)
+    expected, dataset = by_tfds(spec), load(spec)
+    for part in ("train", "validation"):
+        assert isinstance(getattr(dataset, part), Split)
+        assert _in_memory(getattr(dataset, part)) == _in_memory(getattr(expected, part))
+
+
+def test_images_that_are_not_used_are_not_decoded(folder):
+    root = folder(count=10)
+    spec = DataSpec(f"folder:{root}", images=6)
+    used = {image for image, _ in _in_memory(load(spec).train) + _in_memory(load(spec).validation)}
+    others = [path for path in root.rglob("*.png") if decode_image(path, channels=3).tobytes() not in used]
+    assert len(others) == 20 - 6
+    for path in others:
+        path.write_bytes(path.read_bytes()[:-20])
+    assert {image for image, _ in _in_memory(load(spec).train) + _in_memory(load(spec).validation)} == used
+    with pytest.raises(DataError, match="is a broken image"):
+        load(DataSpec(f"folder:{root}"))
 
 
 @pytest.mark.parametrize("name", ["shards", "folder"])

@@ -38,7 +38,7 @@ def load(spec: DataSpec) -> Dataset:
 
     source = _open(spec)
     splits = ["train"] + ([source.validation] if source.validation else [])
-    parts = _read(source, splits, spec)
+    parts = _open_splits(source, splits, spec)
     for split, part in zip(splits, parts, strict=True):
         if not len(part) or part.labels.min() < 0:
             raise DataError(f"{source.name} has images without a label in its {split} split.")
@@ -46,6 +46,8 @@ def load(spec: DataSpec) -> Dataset:
     if spec.images is not None and spec.images < len(train):
         unused, used = hold_out(train.labels, fraction=spec.images / len(train), names=source.labels)
         _, train = train.divide(unused, used)
+    if _is_small(source, splits, spec):
+        train, own_validation = _in_memory(train), [_in_memory(part) for part in own_validation]
     if own_validation:
         return Dataset(name=source.name, labels=source.labels, train=train, validation=own_validation[0])
     kept, held_out = hold_out(train.labels, fraction=spec.validation_fraction, names=source.labels)
@@ -69,17 +71,31 @@ def load_test(spec: DataSpec) -> Split | StreamedSplit | None:
     source = _open(spec)
     if source.test is None or not source.num_images(source.test):
         return None
-    (test,) = _read(source, [source.test], spec)
-    return None if test.labels.min() < 0 else test
+    (test,) = _open_splits(source, [source.test], spec)
+    if test.labels.min() < 0:
+        return None
+    return _in_memory(test) if _is_small(source, [source.test], spec) else test
 
 
-def _read(source: Source, splits: list[str], spec: DataSpec) -> Sequence[Split | StreamedSplit]:
-    """Reads splits into memory where all of them fit, and streams them otherwise."""
-    from tuner.data import reading, streaming
+def _open_splits(source: Source, splits: list[str], spec: DataSpec) -> Sequence[Split | StreamedSplit]:
+    """Opens splits: their labels are there, their images where no reader could find single ones later."""
+    from tuner.data import readers, reading, streaming
 
-    if reading.fits_in_memory(source, splits, image_size=spec.image_size):
+    if _is_small(source, splits, spec) and not readers.has_reader(source):
         return [reading.read_split(source, split, image_size=spec.image_size) for split in splits]
     return streaming.stream_splits(source, splits, image_size=spec.image_size)
+
+
+def _is_small(source: Source, splits: list[str], spec: DataSpec) -> bool:
+    """Whether all images of the splits may be in memory, those that are not used too."""
+    from tuner.data import reading
+
+    return reading.fits_in_memory(source, splits, image_size=spec.image_size)
+
+
+def _in_memory(part: Split | StreamedSplit) -> Split:
+    """Reads the images that are not in memory yet."""
+    return part if isinstance(part, Split) else part.read()
 
 
 def _open(spec: DataSpec) -> Source:

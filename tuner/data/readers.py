@@ -1,4 +1,4 @@
-"""Images of prepared data by their numbers, in order or shuffled, for data that does not fit into memory.
+"""Images of prepared data by their numbers, in order or shuffled: only those that are wanted are decoded.
 
 A reader numbers the images of one or more splits from 0, in the order in which `reading` puts them into arrays. It
 holds their labels, and reads and decodes images only as `tf.data` asks for them. `streaming` makes splits of it.
@@ -22,7 +22,7 @@ from tuner.data.reading import READ_ERRORS, numbers_of
 from tuner.data.source import Source
 from tuner.errors import DataError
 
-__all__ = ["WINDOW_BYTES", "FolderReader", "Reader", "ShardReader", "Shuffle", "open_reader"]
+__all__ = ["WINDOW_BYTES", "FolderReader", "Reader", "ShardReader", "Shuffle", "has_reader", "open_reader"]
 
 # About five windows exist at once, with copies: one is filled, one waits, one is emptied. Streaming 8,000 to 12,000
 # records of 27 kB took 55, 160 and 213 MB with windows of 2, 16 and 32 MiB (2 cores); an ImageNet photo has 110 kB.
@@ -31,7 +31,7 @@ _WINDOW_IMAGES = 16384  # more would only delay the first batch
 
 _OPEN_SHARDS = 16  # read side by side when shuffling, as TFDS does
 _BLOCK = 16  # images taken from a shard in turn, as TFDS does
-_LABELS = 4096  # labels handed from TensorFlow to NumPy at a time
+_RECORDS = 256  # looked at in one call, if they fit into a window: calls take longer than records of small images
 
 # Seed and number of the epoch, from which the order follows; None keeps that of the numbers.
 Shuffle = tuple[int, int] | None
@@ -47,7 +47,9 @@ class Reader(Protocol):
     labels: np.ndarray
 
     def items(self, numbers: np.ndarray, shuffle: Shuffle) -> Any:
-        """Returns a `tf.data.Dataset` of each number and what `decode` needs to make its image.
+        """Returns a `tf.data.Dataset` of groups of numbers and of what `decode` needs to make the image of each.
+
+        A group may be empty.
 
         Args:
             numbers: Which images, ascending.
@@ -70,6 +72,12 @@ def open_reader(source: Source, splits: list[str]) -> Reader:
     return (FolderReader if isinstance(source.builder, tfds.ImageFolder) else ShardReader)(source, splits)
 
 
+def has_reader(source: Source) -> bool:
+    """Whether there is a reader for the form in which the source's images are kept."""
+    builder = source.builder
+    return isinstance(builder, tfds.ImageFolder) or builder.info.file_format == tfds.core.FileFormat.TFRECORD
+
+
 class FolderReader:
     """Reads the image files of class folders."""
 
@@ -83,11 +91,10 @@ class FolderReader:
         self._feature = source.builder.info.features[source.image_key]
 
     def items(self, numbers: np.ndarray, shuffle: Shuffle) -> Any:
-        """Returns numbers and paths, fully permuted if shuffled."""
+        """Returns groups of numbers and paths, fully permuted if shuffled."""
         paths = tf.constant(self._paths)
-        return tf.data.Dataset.from_tensor_slices(_permuted(numbers, shuffle)).map(
-            lambda number: (number, tf.gather(paths, number))
-        )
+        groups = tf.data.Dataset.from_tensor_slices(_permuted(numbers, shuffle)).batch(_RECORDS)
+        return groups.map(lambda group: (group, tf.gather(paths, group)))
 
     def decode(self, item: Any) -> Any:
         """Reads and decodes the file of a path."""
@@ -104,7 +111,7 @@ class ShardReader:
 
     def __init__(self, source: Source, splits: list[str]) -> None:
         info = source.builder.info
-        if info.file_format != tfds.core.FileFormat.TFRECORD:
+        if not has_reader(source):
             raise DataError(
                 f"{source.name} is too large for memory and prepared as {info.file_format.value}; prepare it as "
                 "tfrecord (tfds build --file_format=tfrecord) or give a smaller --image-size."
@@ -119,14 +126,20 @@ class ShardReader:
         self.labels = self._read_labels()
 
     def items(self, numbers: np.ndarray, shuffle: Shuffle) -> Any:
-        """Returns numbers and records; shards without any of the numbers are not opened."""
+        """Returns groups of numbers and records; shards without any of the numbers are not opened."""
         is_wanted = np.zeros(self._bounds[-1], bool)
         is_wanted[numbers] = True
         wanted = tf.constant(is_wanted)
         shards = np.flatnonzero(np.diff(np.searchsorted(numbers, self._bounds)))
         records = self._records(_permuted(shards, shuffle), side_by_side=shuffle is not None)
-        records = records.filter(lambda number, _: tf.gather(wanted, number))
-        return records if shuffle is None else _shuffled(records, shuffle, window=self._window)
+        if shuffle is not None:
+            return _shuffled(records.filter(lambda number, _: tf.gather(wanted, number)), shuffle, window=self._window)
+
+        def keep_wanted(numbers: Any, items: Any) -> tuple[Any, Any]:
+            is_kept = tf.gather(wanted, numbers)
+            return tf.boolean_mask(numbers, is_kept), tf.boolean_mask(items, is_kept)
+
+        return records.batch(min(_RECORDS, self._window)).map(keep_wanted)
 
     def decode(self, item: Any) -> Any:
         """Decodes the image of a record."""
@@ -149,14 +162,15 @@ class ShardReader:
     def _read_labels(self) -> np.ndarray:
         """Reads every record once, without decoding its image."""
         key, count = self._source.label_key, self._bounds[-1]
-        feature = tfds.features.FeaturesDict({key: self._source.builder.info.features[key]})
+        fields = tfds.features.FeaturesDict({key: self._source.builder.info.features[key]}).tf_example_spec
         labels, seen = np.full(count, -1, np.int64), 0
-        pairs = self._records(np.arange(len(self._paths)), side_by_side=True).map(
-            lambda number, record: (number, feature.deserialize_example(record)[key]),
+        records = self._records(np.arange(len(self._paths)), side_by_side=True).batch(min(_RECORDS, self._window))
+        pairs = records.map(
+            lambda numbers, items: (numbers, tf.io.parse_example(items, fields)[key]),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         try:
-            for numbers, values in pairs.batch(_LABELS).as_numpy_iterator():
+            for numbers, values in pairs.as_numpy_iterator():
                 labels[numbers], seen = values, seen + len(numbers)
         except (*READ_ERRORS, IndexError) as error:  # IndexError: more records than TFDS has noted
             raise self.blame(np.arange(count), None, done=seen) from error
@@ -171,7 +185,7 @@ def _permuted(numbers: np.ndarray, shuffle: Shuffle) -> np.ndarray:
 
 
 def _shuffled(records: Any, shuffle: tuple[int, int], *, window: int) -> Any:
-    """Shuffles records within windows.
+    """Returns windows of records, each in another order.
 
     `Dataset.shuffle` would mix TensorFlow's global seed in, so that the order would not follow from `shuffle` alone.
     """
@@ -183,4 +197,4 @@ def _shuffled(records: Any, shuffle: tuple[int, int], *, window: int) -> Any:
         order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(numbers)), seed=seed)
         return tf.gather(numbers, order), tf.gather(items, order)
 
-    return records.batch(window).enumerate().map(permute).prefetch(1).unbatch()
+    return records.batch(window).enumerate().map(permute).prefetch(1)

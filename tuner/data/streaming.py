@@ -1,4 +1,4 @@
-"""Splits whose images are decoded when they are needed, because all of them do not fit into memory.
+"""Splits whose images are decoded when they are needed: all of them may not fit into memory, or few be wanted.
 
 Labels are in memory. Images are read and decoded in parallel by `tf.data`, some batches ahead and never all of them;
 their bytes are those of `reading`, which decodes and resizes with the same functions.
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tuner.data.dataset import Split
 from tuner.data.images import resize_tensor
 from tuner.data.readers import Reader, Shuffle, open_reader
 from tuner.data.reading import READ_ERRORS, final_shape
@@ -75,6 +76,27 @@ class StreamedSplit:
         for images, _ in self.batches(size):
             yield images.numpy()
 
+    def read(self) -> Split:
+        """Returns the images and labels as arrays, in the order of `labels`.
+
+        Raises:
+            DataError: As `batches`.
+        """
+        images, start = np.empty((len(self), *self.image_shape), np.uint8), 0
+        signature = tf.TensorSpec(self.image_shape, tf.uint8)
+        try:
+            with tf.device("CPU:0"):
+                decoded = self.reader.items(self.numbers, None).map(
+                    lambda _, items: tf.map_fn(self._decode, items, fn_output_signature=signature),
+                    num_parallel_calls=tf.data.AUTOTUNE,
+                )
+                for part in decoded.with_options(_options()).as_numpy_iterator():
+                    images[start : start + len(part)] = part
+                    start += len(part)
+        except READ_ERRORS as error:
+            raise self.reader.blame(self.numbers, None, done=start) from error
+        return Split(images, self.labels)
+
     def batches(self, size: int, *, shuffle: Shuffle = None) -> Iterator[tuple[Any, np.ndarray]]:
         """Yields all images once, decoded ahead of their use.
 
@@ -98,21 +120,28 @@ class StreamedSplit:
 
     def _pipeline(self, size: int, shuffle: Shuffle) -> Any:
         """Returns a `tf.data.Dataset` of batches of images and their numbers."""
-
-        def decode(number: Any, item: Any) -> tuple[Any, Any]:
-            image = self.reader.decode(item)
-            image = resize_tensor(image, self.image_shape[:2]) if self.is_resized else image
-            return tf.ensure_shape(image, self.image_shape), number
-
-        options = tf.data.Options()
-        options.deterministic = True
-        # A worker that shares the machine has told TensorFlow how many cores are its own (configure_runtime).
-        cores = tf.config.threading.get_inter_op_parallelism_threads() or available_cores()
-        options.threading.private_threadpool_size = cores
         with tf.device("CPU:0"):
-            items = self.reader.items(self.numbers, shuffle)
-            images = items.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            return images.batch(size).prefetch(_PREFETCHED).with_options(options)
+            items = self.reader.items(self.numbers, shuffle).unbatch()
+            images = items.map(
+                lambda number, item: (self._decode(item), number),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+            return images.batch(size).prefetch(_PREFETCHED).with_options(_options())
+
+    def _decode(self, item: Any) -> Any:
+        image = self.reader.decode(item)
+        image = resize_tensor(image, self.image_shape[:2]) if self.is_resized else image
+        return tf.ensure_shape(image, self.image_shape)
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    # A worker that shares the machine has told TensorFlow how many cores are its own (configure_runtime).
+    cores = tf.config.threading.get_inter_op_parallelism_threads() or available_cores()
+    options.threading.private_threadpool_size = cores
+    return options
 
 
 def stream_splits(source: Source, splits: list[str], *, image_size: tuple[int, int] | None) -> list[StreamedSplit]:
