@@ -46,8 +46,7 @@ def load(spec: DataSpec) -> Dataset:
     if spec.images is not None and spec.images < len(train):
         unused, used = hold_out(train.labels, fraction=spec.images / len(train), names=source.labels)
         _, train = train.divide(unused, used)
-    if _is_small(source, splits, spec):
-        train, own_validation = _in_memory(train), [_in_memory(part) for part in own_validation]
+    train, *own_validation = _read_small(source, splits, spec, [train, *own_validation])
     if own_validation:
         return Dataset(name=source.name, labels=source.labels, train=train, validation=own_validation[0])
     kept, held_out = hold_out(train.labels, fraction=spec.validation_fraction, names=source.labels)
@@ -74,28 +73,28 @@ def load_test(spec: DataSpec) -> Split | StreamedSplit | None:
     (test,) = _open_splits(source, [source.test], spec)
     if test.labels.min() < 0:
         return None
-    return _in_memory(test) if _is_small(source, [source.test], spec) else test
+    (test,) = _read_small(source, [source.test], spec, [test])
+    return test
 
 
 def _open_splits(source: Source, splits: list[str], spec: DataSpec) -> Sequence[Split | StreamedSplit]:
-    """Opens splits: their labels are there, their images where no reader could find single ones later."""
+    """Opens splits with their labels; images are read later, but for file formats that no reader knows."""
     from tuner.data import readers, reading, streaming
 
-    if _is_small(source, splits, spec) and not readers.has_reader(source):
+    if not readers.has_reader(source) and reading.fits_in_memory(source, splits, image_size=spec.image_size):
         return [reading.read_split(source, split, image_size=spec.image_size) for split in splits]
     return streaming.stream_splits(source, splits, image_size=spec.image_size)
 
 
-def _is_small(source: Source, splits: list[str], spec: DataSpec) -> bool:
-    """Whether all images of the splits may be in memory, those that are not used too."""
+def _read_small(
+    source: Source, splits: list[str], spec: DataSpec, parts: Sequence[Split | StreamedSplit]
+) -> Sequence[Split | StreamedSplit]:
+    """Reads parts of splits into memory if whole splits would fit."""
     from tuner.data import reading
 
-    return reading.fits_in_memory(source, splits, image_size=spec.image_size)
-
-
-def _in_memory(part: Split | StreamedSplit) -> Split:
-    """Reads the images that are not in memory yet."""
-    return part if isinstance(part, Split) else part.read()
+    if not reading.fits_in_memory(source, splits, image_size=spec.image_size):
+        return parts
+    return [part if isinstance(part, Split) else part.read() for part in parts]
 
 
 def _open(spec: DataSpec) -> Source:

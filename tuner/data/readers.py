@@ -31,7 +31,7 @@ _WINDOW_IMAGES = 16384  # more would only delay the first batch
 
 _OPEN_SHARDS = 16  # read side by side when shuffling, as TFDS does
 _BLOCK = 16  # images taken from a shard in turn, as TFDS does
-_RECORDS = 256  # looked at in one call, if they fit into a window: calls take longer than records of small images
+_GROUP = 256  # images handled in one call, which takes longer than the work on a small image
 
 # Seed and number of the epoch, from which the order follows; None keeps that of the numbers.
 Shuffle = tuple[int, int] | None
@@ -93,7 +93,7 @@ class FolderReader:
     def items(self, numbers: np.ndarray, shuffle: Shuffle) -> Any:
         """Returns groups of numbers and paths, fully permuted if shuffled."""
         paths = tf.constant(self._paths)
-        groups = tf.data.Dataset.from_tensor_slices(_permuted(numbers, shuffle)).batch(_RECORDS)
+        groups = tf.data.Dataset.from_tensor_slices(_permuted(numbers, shuffle)).batch(_GROUP)
         return groups.map(lambda group: (group, tf.gather(paths, group)))
 
     def decode(self, item: Any) -> Any:
@@ -132,14 +132,13 @@ class ShardReader:
         wanted = tf.constant(is_wanted)
         shards = np.flatnonzero(np.diff(np.searchsorted(numbers, self._bounds)))
         records = self._records(_permuted(shards, shuffle), side_by_side=shuffle is not None)
-        if shuffle is not None:
-            return _shuffled(records.filter(lambda number, _: tf.gather(wanted, number)), shuffle, window=self._window)
 
         def keep_wanted(numbers: Any, items: Any) -> tuple[Any, Any]:
             is_kept = tf.gather(wanted, numbers)
             return tf.boolean_mask(numbers, is_kept), tf.boolean_mask(items, is_kept)
 
-        return records.batch(min(_RECORDS, self._window)).map(keep_wanted)
+        groups = records.map(keep_wanted)
+        return groups if shuffle is None else _shuffled(groups, shuffle, window=self._window)
 
     def decode(self, item: Any) -> Any:
         """Decodes the image of a record."""
@@ -150,22 +149,22 @@ class ShardReader:
         return self._source.blame(self._source, " and ".join(self._splits))
 
     def _records(self, shards: np.ndarray, *, side_by_side: bool) -> Any:
-        """Returns the number and the bytes of each record, of one shard after the other or of several in turn."""
-        return tf.data.Dataset.from_tensor_slices((self._paths[shards], self._bounds[shards])).interleave(
+        """Returns groups of numbers and records, of one shard after the other or of several in turn."""
+        records = tf.data.Dataset.from_tensor_slices((self._paths[shards], self._bounds[shards])).interleave(
             lambda path, first: tf.data.TFRecordDataset(path, buffer_size=2**20).enumerate(first),
             cycle_length=_OPEN_SHARDS if side_by_side else 1,
             block_length=_BLOCK,
             num_parallel_calls=tf.data.AUTOTUNE if side_by_side else None,
             deterministic=True if side_by_side else None,  # one after the other is in order anyway
         )
+        return records.batch(min(_GROUP, self._window))
 
     def _read_labels(self) -> np.ndarray:
         """Reads every record once, without decoding its image."""
         key, count = self._source.label_key, self._bounds[-1]
         fields = tfds.features.FeaturesDict({key: self._source.builder.info.features[key]}).tf_example_spec
         labels, seen = np.full(count, -1, np.int64), 0
-        records = self._records(np.arange(len(self._paths)), side_by_side=True).batch(min(_RECORDS, self._window))
-        pairs = records.map(
+        pairs = self._records(np.arange(len(self._paths)), side_by_side=True).map(
             lambda numbers, items: (numbers, tf.io.parse_example(items, fields)[key]),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
@@ -184,7 +183,7 @@ def _permuted(numbers: np.ndarray, shuffle: Shuffle) -> np.ndarray:
     return numbers if shuffle is None else np.random.default_rng(shuffle).permutation(numbers)
 
 
-def _shuffled(records: Any, shuffle: tuple[int, int], *, window: int) -> Any:
+def _shuffled(groups: Any, shuffle: tuple[int, int], *, window: int) -> Any:
     """Returns windows of records, each in another order.
 
     `Dataset.shuffle` would mix TensorFlow's global seed in, so that the order would not follow from `shuffle` alone.
@@ -197,4 +196,4 @@ def _shuffled(records: Any, shuffle: tuple[int, int], *, window: int) -> Any:
         order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(numbers)), seed=seed)
         return tf.gather(numbers, order), tf.gather(items, order)
 
-    return records.batch(window).enumerate().map(permute).prefetch(1)
+    return groups.rebatch(window).enumerate().map(permute).prefetch(1)
