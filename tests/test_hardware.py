@@ -84,7 +84,13 @@ def test_gpus_are_those_that_are_visible(visible, gpus, monkeypatch):
 
 @pytest.mark.parametrize(
     ("gpus", "flags", "fast"),
-    [(0, "fpu sse avx512_bf16", False), (0, "fpu amx_bf16 amx_tile", True), (1, "fpu", True), (0, "", False)],
+    [
+        (0, "fpu sse avx512f avx512_vnni", False),
+        (0, "fpu sse avx512_bf16", True),
+        (0, "fpu amx_bf16 amx_tile", True),
+        (1, "fpu", True),
+        (0, "", False),
+    ],
 )
 def test_bfloat16_is_fast_where_there_is_hardware_for_it(gpus, flags, fast, files, monkeypatch):
     monkeypatch.setattr(hardware, "num_gpus", lambda: gpus)

@@ -60,8 +60,9 @@ def gpus_of(worker: int, gpus_per_trial: float) -> str:
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether bfloat16 is multiplied in hardware made for it: a GPU, or a processor with AMX."""
-    return num_gpus() > 0 or "amx_bf16" in _read("/proc/cpuinfo")
+    """Whether bfloat16 is multiplied in hardware made for it: a GPU, or a processor with AMX or AVX512-BF16."""
+    flags = _read("/proc/cpuinfo")
+    return num_gpus() > 0 or "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def processor_name() -> str:
