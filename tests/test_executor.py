@@ -150,8 +150,8 @@ def test_losses_rank_the_other_way(tmp_path):
     held = search.run()
     assert all(record.score == record.curve["val_loss"][-1] for record in held)
     assert all(record.best_score == min(record.curve["val_loss"]) for record in held)
-    first_rung = sorted((record.score, record.trial) for record in held[:9])
-    assert {record.parent for record in held[9:12]} == {trial for _, trial in first_rung[:3]}
+    first_rung = sorted((record.score, record.trial) for record in held[1:10])
+    assert {record.parent for record in held[10:13]} == {trial for _, trial in first_rung[:3]}
 
 
 @pytest.mark.parametrize(("objective", "worst"), [("val_accuracy", min), ("val_loss", max)])
@@ -373,17 +373,17 @@ class Listener:
 
 def test_observer_hears_everything_in_order(tmp_path):
     listener = Listener()
-    Search(tmp_path / "search", dataclasses.replace(SMALL, trials=4)).run(observer=listener)
+    Search(tmp_path / "search", dataclasses.replace(SMALL, trials=5)).run(observer=listener)
     trials = [
         [("began", n), *[("epoch", e) for e in epochs], (COMPLETED, n)]
-        for n, epochs in enumerate([[1], [1], [1], [2, 3]])
+        for n, epochs in enumerate([[1, 2, 3], [1], [1], [1], [2, 3]])
     ]
     assert listener.events == [("resume", 0), *[event for events in trials for event in events]]
 
 
 def test_observer_of_a_continued_search_hears_what_is_held(tmp_path):
     search = Search(tmp_path / "search", SMALL)
-    search.kill(4)  # trial 0 has ended, trial 1 has begun
+    search.kill(6)  # trial 0 has ended after three epochs, trial 1 has begun
     listener = Listener()
     search.run(observer=listener)
     assert listener.events[:4] == [("resume", 2), ("began", 1), ("epoch", 1), (COMPLETED, 1)]
@@ -393,7 +393,7 @@ def test_executor_is_a_tuner_of_keras_tuner(search):
     executor = search.executor()
     assert isinstance(executor, keras_tuner.Tuner)
     trial = executor.oracle.create_trial("worker")
-    assert executor.run_trial(trial) == {"val_accuracy": validation({"width": 16}, 1)["val_accuracy"]}
+    assert executor.run_trial(trial) == {"val_accuracy": validation({"width": 16}, 9)["val_accuracy"]}
     assert search.study().records() == []
 
 
@@ -435,7 +435,7 @@ def _assert_complete(held):
 
 
 def test_oracle_without_a_proposal_is_asked_again_when_a_trial_has_ended(tmp_path):
-    # Of 3 x 0->1 and 1 x 1->3, the promotion cannot be chosen before all three have ended; 2 x 0->3 fill the gap.
+    # Of 3 x 0->1 and 1 x 1->3, the promotion cannot be chosen before all three have ended; 0->3 fills the gap.
     search, crew = Search(tmp_path / "search", SMALL), FakeCrew(6)
     asked = []
     oracle = our_oracle(SMALL)
@@ -586,13 +586,13 @@ def test_trial_that_asks_too_much_gets_the_worst_score_and_the_search_goes_on(st
 
 def test_epoch_limit_refuses_the_trial_that_would_pass_it_and_a_later_search_begins_with_it(tmp_path):
     through, search = Search(tmp_path / "through").run(), Search(tmp_path / "search")
-    held = search.run(budget=_budget(total_epochs=10))
-    # 9 x 0->1, and the first 1->3 does not fit any more.
-    assert without_times(held) == without_times(through[:9])
-    assert search.reason == "--total-epochs 10 is reached"
-    assert search.run(budget=_budget(total_epochs=10)) == held
-    held = search.run(budget=_budget(total_epochs=11))
+    held = search.run(budget=_budget(total_epochs=19))
+    # 1 x 0->9 and 9 x 0->1, and the first 1->3 does not fit any more.
     assert without_times(held) == without_times(through[:10])
+    assert search.reason == "--total-epochs 19 is reached"
+    assert search.run(budget=_budget(total_epochs=19)) == held
+    held = search.run(budget=_budget(total_epochs=20))
+    assert without_times(held) == without_times(through[:11])
     assert without_times(search.run()) == without_times(through)
     assert search.reason == "the schedule is through"
 

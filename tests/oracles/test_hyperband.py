@@ -1,3 +1,4 @@
+import keras_tuner
 import pytest
 
 from oracles.driving import Drive, flat, own
@@ -6,9 +7,17 @@ from tuner.oracles import make_oracle
 from tuner.oracles.base import Rung
 
 
-def _oracle(*, algorithm="hyperband", max_epochs=9, trials=None):
-    config = SearchConfig(space="tiny", max_epochs=max_epochs, batch_size=64, algorithm=algorithm, trials=trials)
+def _oracle(*, algorithm="hyperband", max_epochs=9, **limits):
+    config = SearchConfig(space="tiny", max_epochs=max_epochs, batch_size=64, algorithm=algorithm, **limits)
     return make_oracle(config, flat())
+
+
+def _budgets(oracle, trials=200):
+    return [(v["tuner/initial_epoch"], v["tuner/epochs"]) for v in Drive(oracle, trials).proposals]
+
+
+def _planned(oracle):
+    return [(rung.initial_epoch, rung.epochs) for rung in oracle.schedule() for _ in range(rung.trials)]
 
 
 @pytest.mark.parametrize("algorithm", ["bayesian", "random", "tpe", "grid"])
@@ -20,22 +29,50 @@ def test_trials_without_rungs_get_the_full_budget(algorithm):
 
 def test_hyperband_of_81_epochs_is_that_of_the_paper():
     # Li et al., 2018, table 1 (R = 81, eta = 3), but for Keras Tuner's sizes: ceil(5 / (s + 1) * 3^s) first trials.
-    assert _oracle(max_epochs=81).schedule()[:5] == [
+    schedule = _oracle(max_epochs=81).schedule()
+    assert schedule[1:6] == [
         Rung(81, 0, 1),
         Rung(27, 1, 3),
         Rung(9, 3, 9),
         Rung(3, 9, 27),
         Rung(1, 27, 81),
     ]
+    # One of the five without halving comes first.
+    assert [schedule[0], schedule[-1]] == [Rung(1, 0, 81), Rung(4, 0, 81)]
 
 
 @pytest.mark.parametrize("max_epochs", [1, 2, 3, 5, 9, 10, 27])
 @pytest.mark.parametrize("trials", [None, 1, 4, 13])
 def test_hyperband_does_what_its_schedule_says(max_epochs, trials):
     oracle = _oracle(max_epochs=max_epochs, trials=trials)
-    budgets = [(v["tuner/initial_epoch"], v["tuner/epochs"]) for v in Drive(oracle, 200).proposals]
-    planned = [(rung.initial_epoch, rung.epochs) for rung in oracle.schedule() for _ in range(rung.trials)]
-    assert budgets == planned
+    assert _budgets(oracle) == _planned(oracle)
+
+
+def test_hyperband_has_the_trials_of_keras_tuner(tmp_path):
+    stock = keras_tuner.oracles.HyperbandOracle("val_accuracy", max_epochs=9, hyperparameters=flat(), seed=1)
+    stock._set_project_dir(tmp_path, "stock")
+    expected = _budgets(stock)
+    hurried = _oracle()
+    hurried.hurry()
+    assert _budgets(hurried) == expected
+    assert sorted(_budgets(_oracle())) == sorted(expected)
+
+
+@pytest.mark.parametrize(("limits", "first"), [({}, 9), ({"total_epochs": 9}, 9), ({"total_epochs": 8}, 1)])
+def test_default_goes_to_the_full_budget_first_where_epochs_allow_it(limits, first):
+    oracle = _oracle(**limits)
+    assert _budgets(oracle)[0] == (0, first)
+    assert _budgets(_oracle(**limits)) == _planned(oracle)
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_further_iterations_are_whole(hurried):
+    oracle = _oracle(trials=46)
+    if hurried:
+        oracle.hurry()
+    budgets = _budgets(oracle)
+    assert budgets == _planned(oracle)
+    assert sorted(budgets[:23]) == sorted(budgets[23:])
 
 
 def test_hyperband_promotes_the_best_with_their_values():
@@ -48,5 +85,5 @@ def test_hyperband_promotes_the_best_with_their_values():
         parent = trials[trial.hyperparameters.values["tuner/trial_id"]]
         assert own(parent.hyperparameters.values) == own(trial.hyperparameters.values)
         assert parent.hyperparameters.values["tuner/epochs"] == trial.hyperparameters.values["tuner/initial_epoch"]
-    first_rung = sorted(list(trials.values())[:9], key=lambda trial: trial.score, reverse=True)
+    first_rung = sorted(list(trials.values())[1:10], key=lambda trial: trial.score, reverse=True)
     assert {t.hyperparameters.values["tuner/trial_id"] for t in promoted[:3]} == {t.trial_id for t in first_rung[:3]}

@@ -1,7 +1,8 @@
-"""Hyperband, as Keras Tuner has it."""
+"""Hyperband, as Keras Tuner has it, but for the default configuration, which is trained to the end first."""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -15,33 +16,51 @@ __all__ = ["Hyperband"]
 class Hyperband(StudyOracle, keras_tuner.oracles.HyperbandOracle):
     """Successive halving in several brackets, from many short trials to few long ones.
 
+    The bracket without halving, Keras Tuner's last, lends its first trial to the default configuration: that goes to
+    the full budget before anything else, as in `Mobster`. Trials and epochs of an iteration stay the same.
+
     Args:
         max_epochs: Full budget of one configuration.
         eta: The best 1/eta of a rung go on to the next.
         min_epochs: Fewest epochs of a trial.
         iterations: How often the schedule of all brackets is gone through; None means without end.
+        begins_whole: Whether the first configuration goes to the full budget at once; None where `max_total_epochs`
+            allow it. A study that grows keeps to what it began with.
         options: See `StudyOracle`.
 
     Reference: Li et al., 2018, https://arxiv.org/abs/1603.06560, algorithm 1; `keras_tuner.oracles.HyperbandOracle`.
     """
 
     def __init__(
-        self, *, max_epochs: int, eta: int = 3, min_epochs: int = 1, iterations: int | None = None, **options: Any
+        self,
+        *,
+        max_epochs: int,
+        eta: int = 3,
+        min_epochs: int = 1,
+        iterations: int | None = None,
+        begins_whole: bool | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(max_epochs=max_epochs, factor=eta, hyperband_iterations=iterations or sys.maxsize, **options)
         self._iterations = iterations
+        fits = self.max_total_epochs is None or self.max_total_epochs >= max_epochs
+        self.begins_whole = fits if begins_whole is None else begins_whole
         # Keras Tuner has a fixed minimum, and has begun a bracket with it.
         self.min_epochs = min_epochs
         self._brackets.clear()
         self._current_bracket = self._get_num_brackets() - 1
         self._start_new_bracket()
 
+    def hurry(self) -> None:
+        """Begins with few epochs of the first configuration, too."""
+        self.begins_whole = False
+
     def schedule(self, most_epochs: int | None = None) -> list[Rung]:
         """Returns the rungs of all brackets in their order, cut at the limits."""
         trials_left = self.max_trials or float("inf")
         epochs_left = min(limit or float("inf") for limit in (self.max_total_epochs, most_epochs))
         planned: list[Rung] = []
-        for rung in self._iteration() * (self._iterations or MOST_PLANNED):
+        for rung in self._rungs(self._iterations or MOST_PLANNED):
             epochs = rung.epochs - rung.initial_epoch
             trials = int(min(rung.trials, trials_left, epochs_left // epochs))
             planned.append(Rung(trials, rung.initial_epoch, rung.epochs))
@@ -49,6 +68,28 @@ class Hyperband(StudyOracle, keras_tuner.oracles.HyperbandOracle):
             if trials < rung.trials:
                 break
         return [rung for rung in planned if rung.trials]
+
+    def _random_trial(self, trial_id: str, bracket: dict[str, Any]) -> dict[str, Any]:
+        if self.begins_whole and not self.trials and bracket["bracket_num"]:
+            bracket = {"bracket_num": 0, "rounds": [[]]}  # that of later, see below
+        response: dict[str, Any] = super()._random_trial(trial_id, bracket)
+        return response
+
+    def _start_new_bracket(self) -> None:
+        super()._start_new_bracket()
+        first = next(iter(self.trials.values()), None)
+        is_last_of_first = (self._current_iteration, self._current_bracket) == (0, 0)
+        if first and is_last_of_first and first.hyperparameters.values["tuner/epochs"] == self.max_epochs:
+            self._brackets[-1]["rounds"][0].append({"past_id": None, "id": first.trial_id})
+
+    def _rungs(self, iterations: int) -> list[Rung]:
+        """Returns the rungs of so many iterations in their order."""
+        rungs = self._iteration()
+        if not self.begins_whole or len(rungs) == 1:
+            return rungs * iterations
+        whole = rungs[-1]
+        rest = dataclasses.replace(whole, trials=whole.trials - 1)
+        return [dataclasses.replace(whole, trials=1), *rungs[:-1], rest, *rungs * (iterations - 1)]
 
     def _iteration(self) -> list[Rung]:
         """Returns the rungs of one iteration in their order."""
