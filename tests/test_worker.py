@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import time
 import types
 
 import keras
@@ -287,6 +288,22 @@ def test_trial_over_its_time_is_given_up(worker, through):
     assert (result.status, result.message) == (TIMED_OUT, "It took longer than --trial-time-limit.")
     assert result.curve == {}
     assert worker.train(dataclasses.replace(TASK, seconds=3600.0)).curve == through[0].curve
+
+
+def test_wait_for_its_turn_is_none_of_a_trial_s_time(worker, through, monkeypatch):
+    clock = types.SimpleNamespace(waited=0.0)
+    real = time.monotonic
+    monkeypatch.setattr("tuner.worker.time", types.SimpleNamespace(monotonic=lambda: real() + clock.waited))
+    worker.begin(dataclasses.replace(TASK, seconds=3600.0))
+    told = []
+    while not told or told[-1].status == RUNNING:
+        clock.waited += 3600.0
+        told.append(worker.advance())
+    assert [progress.status for progress in told] == [RUNNING, RUNNING, COMPLETED]
+    assert told[-1].seconds < 3600.0
+    worker.begin(dataclasses.replace(TASK, seconds=3600.0))
+    clock.waited += 3600.0
+    assert worker.stop().seconds < 3600.0
 
 
 def test_trial_that_ends_just_over_its_time_is_complete(worker, through):

@@ -62,13 +62,14 @@ class Observer(Protocol):
         """The worker of a trial died, for the `losses`-th time, and the trial is begun again."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Flight:
-    """A trial that a worker trains."""
+    """A trial that a worker trains: since when, and since when it has not answered."""
 
     record: Record
     worker: str
     launched: float
+    asked: float
 
 
 class Executor(keras_tuner.Tuner):
@@ -197,7 +198,8 @@ class Executor(keras_tuner.Tuner):
             free.remove(worker)
             record = dataclasses.replace(record, worker=worker)
             self._homes[record.trial] = worker
-            self._flights[record.trial] = _Flight(record, worker, time.monotonic())
+            now = time.monotonic()
+            self._flights[record.trial] = _Flight(record, worker, launched=now, asked=now)
             if self.observer:
                 self.observer.trial_began(record)
             self.crew.begin(worker, record.trial, self._task(record))
@@ -220,10 +222,11 @@ class Executor(keras_tuner.Tuner):
         for trial, flight in self._flights.items():
             if self._order and self._order.has_heard(trial):
                 continue
-            seconds = time.monotonic() - flight.launched
+            seconds = time.monotonic() - flight.asked
             if seconds > limit * HANGING_FACTOR + HANGING_SECONDS:
                 self.crew.replace(flight.worker)
                 message = "It did not answer within --trial-time-limit, and its worker was replaced."
+                seconds = time.monotonic() - flight.launched
                 progress = Progress(status=records.TIMED_OUT, curve={}, seconds=seconds, message=message)
                 return Event(trial, flight.worker, progress)
         return None
@@ -243,6 +246,7 @@ class Executor(keras_tuner.Tuner):
                 self._stops[event.trial] = last
             if self.observer and answer is not None:
                 self.observer.epoch_ended(flight.record, last, metrics, progress.images_per_second)
+        flight.asked = time.monotonic()
         if progress.status != records.RUNNING:
             self._end(flight.record, progress)
         elif last >= self._stops.get(event.trial, math.inf):  # also where it is told again after a worker's death

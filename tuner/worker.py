@@ -40,7 +40,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 15.0
 
 @dataclasses.dataclass
 class _Trial:
-    """The trial that a worker is training."""
+    """The trial that a worker is training; what it waits to be let go on is none of its time."""
 
     task: Task
     network: Network
@@ -48,11 +48,17 @@ class _Trial:
     curve: dict[str, list[float]]
     began: float
     saved: float
+    told: float | None = None
     wait_seconds: float | None = None
 
     @property
     def deadline(self) -> float:
         return math.inf if self.task.seconds is None else self.began + self.task.seconds
+
+    def resume(self) -> None:
+        """Is let go on."""
+        if self.told is not None:
+            self.began += time.monotonic() - self.told
 
 
 class Worker:
@@ -110,6 +116,7 @@ class Worker:
         """Trains the next epoch of the trial."""
         trial = self._trial
         assert trial is not None, "begin comes before advance"
+        trial.resume()
         if trial.wait_seconds is None and self._idle_since is not None:
             trial.wait_seconds = time.monotonic() - self._idle_since
         began = time.monotonic()
@@ -130,6 +137,8 @@ class Worker:
 
     def stop(self) -> Progress:
         """Ends the trial after the epochs that it has, as complete."""
+        assert self._trial is not None, "begin comes before the end"
+        self._trial.resume()
         return self._complete({})
 
     def flush(self) -> None:
@@ -269,11 +278,13 @@ class Worker:
         message: str = "",
         rate: float | None = None,
     ) -> Progress:
-        trial = self._trial
+        trial, now = self._trial, time.monotonic()
+        if trial:
+            trial.told = now
         return Progress(
             status=status,
             curve={name: list(values) for name, values in curve.items()},
-            seconds=time.monotonic() - trial.began if trial else 0.0,
+            seconds=now - trial.began if trial else 0.0,
             images_per_second=rate,
             wait_seconds=trial.wait_seconds if trial else None,
             memory=resident_memory(),
