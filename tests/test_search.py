@@ -336,7 +336,7 @@ class TestWholeLine:
         status, out, err = _run(*TINY, "--study", "dry", "--dry-run", "--results-dir", results)
         assert (status, err) == (0, "")
         assert "9 trials" not in out
-        assert "Rungs     3 x 0->1, 1 x 1->3, 2 x 0->3" in out
+        assert "Rungs     1 x 0->3, 3 x 0->1, 1 x 1->3, 1 x 0->3" in out
         assert not (results / "dry").exists()
 
     def test_winner_becomes_a_model_that_names_digits(self, through, results, tmp_path):
