@@ -86,7 +86,8 @@ def test_gpus_are_those_that_are_visible(visible, gpus, monkeypatch):
     ("gpus", "flags", "fast"),
     [
         (0, "fpu sse avx512f avx512_vnni", False),
-        (0, "fpu sse avx512_bf16", True),
+        (0, "GenuineIntel fpu sse avx512_bf16", False),
+        (0, "AuthenticAMD fpu sse avx512_bf16", True),
         (0, "fpu amx_bf16 amx_tile", True),
         (1, "fpu", True),
         (0, "", False),
