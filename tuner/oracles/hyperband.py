@@ -8,12 +8,13 @@ from typing import Any
 
 import keras_tuner
 
-from tuner.oracles.base import Rung, StudyOracle
+from tuner.oracles.base import Rung
+from tuner.oracles.whole import WholeFirst
 
 __all__ = ["Hyperband"]
 
 
-class Hyperband(StudyOracle, keras_tuner.oracles.HyperbandOracle):
+class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
     """Successive halving in several brackets, from many short trials to few long ones.
 
     The bracket without halving, Keras Tuner's last, lends its first trial to the default configuration: that goes to
@@ -24,36 +25,21 @@ class Hyperband(StudyOracle, keras_tuner.oracles.HyperbandOracle):
         eta: The best 1/eta of a rung go on to the next.
         min_epochs: Fewest epochs of a trial.
         iterations: How often the schedule of all brackets is gone through; None means without end.
-        begins_whole: Whether the first configuration goes to the full budget at once; None where `max_total_epochs`
-            allow it. A study that grows keeps to what it began with.
-        options: See `StudyOracle`.
+        options: See `WholeFirst`.
 
     Reference: Li et al., 2018, https://arxiv.org/abs/1603.06560, algorithm 1; `keras_tuner.oracles.HyperbandOracle`.
     """
 
     def __init__(
-        self,
-        *,
-        max_epochs: int,
-        eta: int = 3,
-        min_epochs: int = 1,
-        iterations: int | None = None,
-        begins_whole: bool | None = None,
-        **options: Any,
+        self, *, max_epochs: int, eta: int = 3, min_epochs: int = 1, iterations: int | None = None, **options: Any
     ) -> None:
         super().__init__(max_epochs=max_epochs, factor=eta, hyperband_iterations=iterations or sys.maxsize, **options)
         self._iterations = iterations
-        fits = self.max_total_epochs is None or self.max_total_epochs >= max_epochs
-        self.begins_whole = fits if begins_whole is None else begins_whole
         # Keras Tuner has a fixed minimum, and has begun a bracket with it.
         self.min_epochs = min_epochs
         self._brackets.clear()
         self._current_bracket = self._get_num_brackets() - 1
         self._start_new_bracket()
-
-    def hurry(self) -> None:
-        """Begins with few epochs of the first configuration, too."""
-        self.begins_whole = False
 
     def schedule(self, most_epochs: int | None = None) -> list[Rung]:
         """Returns the rungs of all brackets in their order, cut at the limits."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from tuner.oracles.base import Rung
 from tuner.oracles.learning import LearningOracle, ends_of, expected_gain
+from tuner.oracles.whole import WholeFirst
 
 __all__ = ["Mobster"]
 
@@ -17,7 +18,7 @@ RANDOM_SHARE = 0.5  # of new runs, so that a model that errs costs no more than 
 FIRST_RUNS = 10  # that have a score before the model is asked
 
 
-class Mobster(LearningOracle):
+class Mobster(WholeFirst, LearningOracle):
     """Promotes from the best 1/eta of a rung, else begins a configuration: one of the model's, or a random one.
 
     A Gaussian process over configuration and epochs (`tuner/oracles/surrogate.py`) learns from all scores; its
@@ -28,22 +29,11 @@ class Mobster(LearningOracle):
     It is `auto`: of all that was tried on five problems it has the best mean rank (`benchmarks/README.md`).
 
     Args:
-        begins_whole: Whether the default goes to the full budget at once; None where `max_total_epochs` allow it. A
-            study that grows keeps to what it began with.
-        options: See `RungOracle`.
+        options: See `WholeFirst` and `RungOracle`.
 
     Reference: Klein et al., 2020, https://arxiv.org/abs/2003.10865; Li et al., 2020, https://arxiv.org/abs/1810.05934,
     algorithm 2 (promotion).
     """
-
-    def __init__(self, *, begins_whole: bool | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        fits = self.max_total_epochs is None or self.max_total_epochs >= self.max_epochs
-        self.begins_whole = fits if begins_whole is None else begins_whole
-
-    def hurry(self) -> None:
-        """Begins with few epochs of the default, too."""
-        self.begins_whole = False
 
     @property
     def start_epochs(self) -> int:
