@@ -12,11 +12,15 @@ epochs tells the order after the last one.
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import csv
 import dataclasses
 import io
 import json
 import math
+import multiprocessing
+import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,18 +29,23 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
+from tuner.hardware import available_cores
 from tuner.space import Space, load_space
 
 RESULTS = Path(__file__).parent / "results"
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 REPORTED_EPOCHS = (1, 3, 9)
 RESAMPLES = 10_000
+WORKER: list[Any] = []  # of a process that records
 Rows = list[dict[str, str]]
 
 
 def main() -> int:
     """Records what is missing in the CSV, unless only the report is asked for, and prints the report."""
-    arguments = make_parser("Records learning curves of random configurations.").parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves what runs through its `finally`
+    parser = make_parser("Records learning curves of random configurations.")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="configurations at once (default: 1)")
+    arguments = parser.parse_args()
     space = load_space(arguments.space)
     path = csv_of("curves", arguments, space)
     if not arguments.report:
@@ -53,21 +62,41 @@ def csv_of(kind: str, arguments: argparse.Namespace, space: Space) -> Path:
 
 def record(arguments: argparse.Namespace, space: Space, path: Path) -> None:
     """Trains the configurations that the CSV lacks and appends each when done; refuses a CSV of another recording."""
-    from tuner.hypermodel import declare
+    missing, recorded = {}, read_curves(path)
+    for number, hyperparameters in draw(space, seed=arguments.seed, configs=arguments.configs):
+        if number in recorded:
+            values = _columns(space, hyperparameters)
+            _check(recorded[number], values, epochs=arguments.epochs, path=path)
+        else:
+            missing[number] = hyperparameters
+    spawn = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    with concurrent.futures.ProcessPoolExecutor(
+        arguments.jobs, mp_context=spawn, initializer=_begin, initargs=(arguments, space.name)
+    ) as pool:
+        pending = [pool.submit(rows_of, *task, seed=arguments.seed) for task in missing.items()]
+        try:
+            for future in concurrent.futures.as_completed(pending):
+                rows = future.result()
+                append(rows, path)
+                seconds = sum(float(row["seconds"]) for row in rows)
+                print(f"{rows[0]['config']}: {seconds:.1f} s, val_accuracy {rows[-1]['val_accuracy']}", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def rows_of(number: int, hyperparameters: Mapping[str, Any], *, seed: int) -> Rows:
+    """Trains a configuration in a process that has its worker, and returns the rows of its epochs."""
     from tuner.models import cost
 
-    worker, recorded = make_worker(arguments, space), read_curves(path)
-    for number, hyperparameters in draw(space, seed=arguments.seed, configs=arguments.configs):
-        values = {entry.name: _text(hyperparameters.get(entry.name, "")) for entry in declare(space).space}
-        if number in recorded:
-            _check(recorded[number], values, epochs=arguments.epochs, path=path)
-            continue
-        size = cost(worker.hypermodel.model_config(hyperparameters))
-        first, last = {"config": str(number), **values}, {"params": str(size.params), "macs": str(size.macs)}
-        rows = [first | row | last for row in train(worker, hyperparameters, seed=arguments.seed)]
-        append(rows, path)
-        seconds = sum(float(row["seconds"]) for row in rows)
-        print(f"{number}: {seconds:.1f} s, val_accuracy {rows[-1]['val_accuracy']}", flush=True)
+    (worker,) = WORKER
+    size = cost(worker.hypermodel.model_config(hyperparameters))
+    first = {"config": str(number), **_columns(worker.space, hyperparameters)}
+    last = {"params": str(size.params), "macs": str(size.macs)}
+    return [first | row | last for row in train(worker, hyperparameters, seed=seed)]
+
+
+def _begin(arguments: argparse.Namespace, space: str) -> None:
+    WORKER[:] = [make_worker(arguments, load_space(space), cores=max(1, available_cores() // arguments.jobs))]
 
 
 def train(worker: Any, hyperparameters: Mapping[str, Any], *, seed: int) -> Rows:
@@ -90,6 +119,13 @@ def train(worker: Any, hyperparameters: Mapping[str, Any], *, seed: int) -> Rows
     columns = {name: curve[name] for name in ("epoch", *METRICS)} | {"seconds": np.diff(times).tolist()}
     texts = ([_text(value) for value in values] for values in columns.values())
     return [dict(zip(columns, row, strict=True)) for row in zip(*texts, strict=True)]
+
+
+def _columns(space: Space, hyperparameters: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the values of all hyperparameters of a space as text; of those that are not active, an empty one."""
+    from tuner.hypermodel import declare
+
+    return {entry.name: _text(hyperparameters.get(entry.name, "")) for entry in declare(space).space}
 
 
 def draw(space: Space, *, seed: int, configs: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -127,7 +163,7 @@ def read_curves(path: Path) -> dict[int, Rows]:
     text = path.read_text() if path.exists() else ""
     for row in csv.DictReader(text.splitlines()):
         curves.setdefault(int(row["config"]), []).append(row)
-    return curves
+    return dict(sorted(curves.items()))
 
 
 def print_report(curves: Mapping[int, Rows]) -> None:
@@ -156,8 +192,8 @@ def bootstrap_interval(first: np.ndarray, second: np.ndarray) -> Sequence[float]
     return np.percentile(rho, [2.5, 97.5]).tolist() if len(rho) else [math.nan, math.nan]
 
 
-def make_worker(arguments: argparse.Namespace, space: Space) -> Any:
-    """Returns a `tuner.worker.Worker` on the images that the arguments ask for."""
+def make_worker(arguments: argparse.Namespace, space: Space, *, cores: int | None = None) -> Any:
+    """Returns a `tuner.worker.Worker` on the images that the arguments ask for; `cores` None means all."""
     from tuner.command import import_tensorflow
     from tuner.data import DataSpec, Split, load
     from tuner.messages import Session
@@ -169,7 +205,9 @@ def make_worker(arguments: argparse.Namespace, space: Space) -> Any:
     data = load(spec)
     parts = ((data.train, arguments.train_images), (data.validation, arguments.validation_images))
     train, validation = (Split(split.images[:n], split.labels[:n]) for split, n in parts)
-    session = Session(data=spec, space=space.name, max_epochs=arguments.epochs, batch_size=space.batch_size)
+    session = Session(
+        data=spec, space=space.name, max_epochs=arguments.epochs, batch_size=space.batch_size, cores=cores
+    )
     return Worker(session, dataclasses.replace(data, train=train, validation=validation))
 
 

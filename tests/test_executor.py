@@ -41,6 +41,7 @@ from tuner.records import (
     WORKER_DIED,
     runs_of,
 )
+from tuner.study import Study
 
 
 def _failing(error_of):
@@ -338,13 +339,40 @@ def test_only_states_that_may_be_continued_are_kept(search):
     def watch(held):
         last = max(held, key=lambda record: -1 if record.order is None else record.order)
         files = {path.stem for path in search.checkpoints.glob("*")}
-        parents = {record.parent for record in held}
+        parents = {record.parent for record in held if record.status != RUNNING}
         assert {f"trial{r.trial:05d}" for r in held if r.trial in parents} & files == set()
         kept.append((last.epochs, f"trial{last.trial:05d}" in files))
 
     search.run(on_trial_end=watch)
     assert {exists for epochs, exists in kept if epochs < 9} == {True}
     assert {exists for epochs, exists in kept if epochs == 9} == {False}
+
+
+def test_worker_waits_for_no_file(search):
+    crew, seen = FakeCrew(1), []
+    search.run(crew=crew, on_trial_end=lambda held: seen.append([record.status for record in held]))
+    assert [statuses.count(RUNNING) for statuses in seen] == [1] * 22 + [0]
+    assert [len(statuses) for statuses in seen] == [*range(2, 24), 23]
+
+
+def test_worker_waits_for_no_write(search, monkeypatch):
+    crew, begun, write = FakeCrew(1), [], Study.begin
+
+    def begin(study, record, **options):
+        begun.append(len(crew.begun) == record.trial + 1)
+        write(study, record, **options)
+
+    monkeypatch.setattr(Study, "begin", begin)
+    search.run(crew=crew)
+    assert begun == [True] * 23
+
+
+def test_files_are_written_when_an_error_ends_the_search(tmp_path):
+    seen = []
+    worker = FakeWorker(ends=_failing(lambda task: ValueError("x")))
+    with pytest.raises(TunerError):
+        Search(tmp_path / "search").run(worker, on_trial_end=lambda held: seen.append(list(held)))
+    assert [record.status for record in seen[-1]] == [FAILED, FAILED]
 
 
 class Listener:
@@ -627,15 +655,16 @@ def test_time_limit_refuses_a_trial_that_would_not_end_in_time(tmp_path, monkeyp
     now = [1000.0]
     _clock(monkeypatch, "budget", now)
 
-    def tick(held):
-        now[0] += held[-1].seconds
+    class Clock(Listener):
+        def trial_ended(self, record):
+            now[0] += record.seconds
 
-    held = search.run(budget=Budget(Limits(seconds=5.0), began=1000.0), on_trial_end=tick)
+    held = search.run(budget=Budget(Limits(seconds=5.0), began=1000.0), observer=Clock())
     assert 3 < len(held) < 23
     assert now[0] <= 1005.0
     assert re.fullmatch("--time-limit is reached: the next trial, [126] epochs?, would not end in time", search.reason)
     assert without_times(held) == without_times(through[: len(held)])
-    more = search.run(budget=Budget(Limits(seconds=1e6), began=now[0]), on_trial_end=tick)
+    more = search.run(budget=Budget(Limits(seconds=1e6), began=now[0]), observer=Clock())
     assert without_times(more) == without_times(through)
 
 

@@ -160,6 +160,8 @@ def test_study_keeps_its_objectives():
         "--workers some",
         "--gpus-per-trial 0",
         "--gpus-per-trial 1.5",
+        "--threads 0",
+        "--threads some",
         "--steps-per-execution 0",
         "--steps-per-execution 17",
         "--steps-per-execution many",
@@ -344,10 +346,11 @@ def test_steps_per_execution_are_no_setting_of_the_study(line, steps):
 
 
 def test_workers_are_those_of_the_flags():
-    line = "--workers 2 --cluster tcp://a:8786 --gpus-per-trial 0.5 --worker-memory 3G"
+    line = "--workers 2 --cluster tcp://a:8786 --gpus-per-trial 0.5 --worker-memory 3G --threads 4"
     assert staffing_of(_flags(line)) == Staffing(
-        workers=2, cluster="tcp://a:8786", gpus_per_trial=0.5, worker_memory=3 * 10**9
+        workers=2, cluster="tcp://a:8786", gpus_per_trial=0.5, worker_memory=3 * 10**9, threads=4
     )
+    assert staffing_of(_flags("")) == staffing_of(_flags("--threads auto")) == Staffing()
 
 
 def _running(line):
@@ -362,6 +365,8 @@ def _running(line):
         ("", ""),
         ("--workers auto --time-limit 30m", ""),
         ("--workers 0", "--workers 0"),
+        ("--threads auto", ""),
+        ("--threads 2 --workers 1", "--workers 1 --threads 2"),
         ("--steps-per-execution 4", "--steps-per-execution 4"),
         ("--steps-per-execution auto", "--steps-per-execution auto"),
         ("--workers 2 --deterministic --retries 0", "--workers 2 --retries 0 --deterministic"),

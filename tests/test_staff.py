@@ -54,7 +54,7 @@ def machine(monkeypatch):
 
         @contextlib.contextmanager
         def crew(session, **options):
-            started.update(options, cores=session.cores, memory=session.memory)
+            started.update(options, cores=session.cores, memory=session.memory, threads=session.threads)
             yield "crew"
 
         monkeypatch.setattr(launch, "local_crew", crew)
@@ -108,6 +108,20 @@ class TestOpenCrew:
         _open(Staffing(gpus_per_trial=share))
         assert (started["workers"], started["gpus_per_trial"]) == (workers, share or 1.0)
 
+    @pytest.mark.parametrize(
+        ("staffing", "threads"),
+        [
+            (Staffing(), None),  # the size of the images decides
+            (Staffing(workers=2, threads=3), 3),
+            (Staffing(cluster="tcp://host:8786"), 1),
+            (Staffing(cluster="tcp://host:8786", threads=4), 4),
+        ],
+    )
+    def test_threads_of_an_operation_are_the_same_on_all_machines(self, machine, staffing, threads):
+        started = machine()
+        _open(staffing)
+        assert started["threads"] == threads
+
     def test_share_of_no_gpu_is_one_sentence(self, machine):
         started = machine(gpus=0)
         with pytest.raises(
@@ -133,7 +147,13 @@ class TestOpenCrew:
     def test_machines_of_a_cluster_are_not_this_one(self, machine):
         started = machine(cores=2, memory=1, gpus=0)
         _open(Staffing(cluster="tcp://host:8786", gpus_per_trial=0.5))
-        assert started == {"address": "tcp://host:8786", "gpus_per_trial": 0.5, "cores": None, "memory": None}
+        assert started == {
+            "address": "tcp://host:8786",
+            "gpus_per_trial": 0.5,
+            "cores": None,
+            "memory": None,
+            "threads": 1,
+        }
 
 
 class TestSettle:

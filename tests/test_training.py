@@ -1,6 +1,7 @@
 """Training is exact: in pieces as in one, after another configuration as in a fresh network, and as Keras does it."""
 
 import dataclasses
+import functools
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from trainings import BATCH, RECIPE, STEPS, STRICT, architecture, assert_trains_as_keras, bits, epochs
 
 from tuner.checkpoint import load_state, save_state
@@ -21,6 +23,29 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module", autouse=True)
 def _runtime():
     configure_runtime()
+
+
+@pytest.mark.parametrize(
+    ("shape", "cores", "threads", "expected"),
+    [
+        (None, 4, None, 1),
+        ((8, 8, 1), 4, None, 1),
+        ((23, 25, 3), 4, None, 1),
+        ((24, 24, 3), 4, None, 4),
+        ((224, 224, 3), 1, None, 1),
+        ((224, 224, 3), 64, None, 8),
+        ((8, 8, 1), 4, 2, 2),
+        ((224, 224, 3), 4, 1, 1),
+    ],
+)
+def test_large_images_get_all_cores_for_each_operation(monkeypatch, shape, cores, threads, expected):
+    given = {}
+    for kind in ("intra", "inter"):
+        monkeypatch.setattr(
+            tf.config.threading, f"set_{kind}_op_parallelism_threads", functools.partial(given.__setitem__, kind)
+        )
+    configure_runtime(shape, cores=cores, threads=threads)
+    assert given == {"intra": expected, "inter": cores}
 
 
 @pytest.fixture(scope="module")

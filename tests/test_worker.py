@@ -3,6 +3,9 @@
 import dataclasses
 import itertools
 import math
+import os
+import subprocess
+import sys
 import time
 import types
 
@@ -13,13 +16,14 @@ import tensorflow as tf
 
 from tuner.checkpoint import load_state, save_state
 from tuner.config import SearchConfig
+from tuner.continuations import RESIDENT_NETWORKS
 from tuner.data import DataSpec
 from tuner.errors import TunerError
 from tuner.messages import Facts, Measurement, Session, Task
 from tuner.networks import MEASURED_STEPS
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT
 from tuner.training import Network
-from tuner.worker import RESIDENT_NETWORKS, Worker
+from tuner.worker import Worker
 
 VALUES = {"stages": 1, "blocks_1": 1, "width": 4, "se_ratio": 2, "learning_rate": 0.05}
 TASK = Task(hyperparameters=VALUES, initial_epoch=0, epochs=4, seed=3)
@@ -52,6 +56,31 @@ def _tail(curve, begin):
     return {name: values[begin:] for name, values in curve.items()}
 
 
+PROCESS = """
+import os
+
+from tuner.command import import_tensorflow
+
+import_tensorflow()
+import tensorflow as tf
+
+from tuner.data import DataSpec
+from tuner.messages import Session
+from tuner.worker import Worker
+
+cores = min(8, len(os.sched_getaffinity(0)) + 1)  # no default of TensorFlow's
+Worker(Session(data=DataSpec("digits", (24, 24)), space="tiny", max_epochs=1, batch_size=64, cores=cores))
+print(tf.config.threading.get_intra_op_parallelism_threads() - cores)
+"""
+
+
+def test_threads_are_settled_before_the_data_is_prepared(tmp_path):
+    environment = os.environ | {"TFDS_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", PROCESS]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[-1] == "0"
+
+
 def test_curve_has_every_metric_by_absolute_epoch(through):
     result, _ = through
     assert (result.status, result.message) == (COMPLETED, "")
@@ -76,7 +105,7 @@ def test_promoted_trial_whose_state_is_lost_ends_the_same(lost, worker, through,
     if lost != "absent":
         worker.train(dataclasses.replace(TASK, **{"epochs": 2, "checkpoint": str(parent), **changes}))
     worker.flush()
-    worker._resident.clear()  # the process is another one
+    worker._continuations._resident.clear()  # the process is another one
     if lost == "torn":
         parent.write_bytes(parent.read_bytes()[:-40])
     result = worker.train(dataclasses.replace(TASK, initial_epoch=2, parent=str(parent)))
@@ -230,7 +259,7 @@ def test_stopped_trial_is_complete_and_can_be_continued(worker, through, tmp_pat
     worker.begin(dataclasses.replace(TASK, checkpoint=path))
     told = worker.stop()
     assert (told.status, told.curve) == (COMPLETED, {})
-    worker._resident.clear()
+    worker._continuations._resident.clear()
     result = worker.train(dataclasses.replace(TASK, initial_epoch=1, parent=path))
     assert result.curve == _tail(through[0].curve, 1)
 
@@ -257,7 +286,7 @@ def test_only_the_last_networks_stay(worker, tmp_path):
     paths = [str(tmp_path / f"{number}.npz") for number in range(RESIDENT_NETWORKS + 1)]
     for path in paths:
         worker.train(dataclasses.replace(TASK, epochs=1, checkpoint=path))
-    assert list(worker._resident) == paths[1:]
+    assert list(worker._continuations._resident) == paths[1:]
     worker.flush()
 
 

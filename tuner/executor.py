@@ -1,6 +1,7 @@
 """Runs a search: asks for trials, gives them to workers, takes in what they tell.
 
     ledger.ask -> ledger.take -> worker: begin, advance, advance, ... -> ledger.judge -> ledger.conclude
+                              -> ledger.write, while the worker trains
 
 It works with any `keras_tuner.Oracle`, with as many trials in flight as there are workers. Only the driver decides and
 writes; a worker that dies loses nothing but the epochs since its last checkpoint.
@@ -118,6 +119,7 @@ class Executor(keras_tuner.Tuner):
         self._order = order
         self._after_trial = on_trial_end
         self._waiting: collections.deque[Record] = collections.deque()
+        self._ended: list[Record] = []  # since the last writing
         self._flights: dict[int, _Flight] = {}
         self._losses: collections.Counter[int] = collections.Counter()
         self._homes: dict[int, str] = {}
@@ -137,14 +139,16 @@ class Executor(keras_tuner.Tuner):
         if self.observer:
             self.observer.resume(self.ledger.held)
         self._waiting.extend(record for record in self.ledger.held if record.status == records.RUNNING)
-        while True:
-            self._propose()
-            self._launch()
-            if self._flights or self._waiting:
-                if event := self._next():
+        try:
+            while not self.reason or self._flights or self._waiting:
+                self._propose()
+                self._launch()
+                self._write()
+                if (self._flights or self._waiting) and (event := self._next()):
                     self._handle(event)
-            elif self.reason:
-                return list(self.ledger.held)
+        finally:
+            self._write()
+        return list(self.ledger.held)
 
     @property
     def is_through(self) -> bool:
@@ -271,13 +275,20 @@ class Executor(keras_tuner.Tuner):
     def _end(self, record: Record, progress: Progress) -> None:
         self._flights.pop(record.trial, None)
         ended = self.ledger.judge(record, progress)
-        direction = self.ledger.study.config.direction
-        self.checkpoints.after(ended, self.ledger.held, max_epochs=self.max_epochs, direction=direction)
+        self._ended.append(ended)
         if self.observer:
             self.observer.trial_ended(ended)
-        if self._after_trial:
-            self._after_trial(self.ledger.held)
         self.ledger.conclude(ended)
+
+    def _write(self) -> None:
+        """Writes what has been decided and what follows from the trials that have ended; no worker waits for that."""
+        self.ledger.write()
+        ended, self._ended = self._ended, []
+        direction = self.ledger.study.config.direction
+        for record in ended:
+            self.checkpoints.after(record, self.ledger.held, max_epochs=self.max_epochs, direction=direction)
+        if ended and self._after_trial:
+            self._after_trial(self.ledger.held)
 
     def _task(self, record: Record) -> Task:
         return Task(

@@ -80,6 +80,12 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
         "--gpus-per-trial", type=gpus, metavar="F|N", help="share of a GPU for a trial, or several (default: 1)"
     )
     group.add_argument(
+        "--threads",
+        type=_threads,
+        metavar="N|auto",
+        help="that share an operation (default: auto, the cores of a worker where images have 24x24 pixels or more)",
+    )
+    group.add_argument(
         "--steps-per-execution",
         type=_steps_per_execution,
         default=1,
@@ -106,7 +112,7 @@ def running_flags(arguments: argparse.Namespace) -> list[str]:
 
     The limit of time is left out: it may be what ended the search.
     """
-    names = ("cluster", "gpus_per_trial", "worker_memory", "retries", "trial_time_limit", "disk_budget")
+    names = ("cluster", "gpus_per_trial", "threads", "worker_memory", "retries", "trial_time_limit", "disk_budget")
     given = {"workers": arguments.workers, **{name: getattr(arguments, name) for name in names}}
     if arguments.retries == DEFAULT_RETRIES:
         del given["retries"]
@@ -129,6 +135,10 @@ def with_joined_objectives(argv: Sequence[str]) -> list[str]:
 
 def _workers(text: str) -> int | None:
     return None if text == "auto" else nonnegative(text)
+
+
+def _threads(text: str) -> int | None:
+    return None if text == "auto" else positive(text)
 
 
 def _steps_per_execution(text: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
@@ -12,6 +13,7 @@ __all__ = [
     "available_memory",
     "gpus_of",
     "has_fast_bfloat16",
+    "has_wide_vectors",
     "num_gpus",
     "processor_name",
     "resident_memory",
@@ -67,6 +69,12 @@ def has_fast_bfloat16() -> bool:
     """
     facts = _read("/proc/cpuinfo")
     return num_gpus() > 0 or "amx_bf16" in facts or ("avx512_bf16" in facts and "AuthenticAMD" in facts)
+
+
+@functools.cache
+def has_wide_vectors() -> bool:
+    """Whether the processor computes with vectors of 512 bits."""
+    return "avx512f" in _read("/proc/cpuinfo")
 
 
 def processor_name() -> str:

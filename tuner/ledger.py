@@ -1,5 +1,8 @@
 """Keeps an oracle and a study in step: what was proposed, told and judged, in the order in which it came.
 
+What is decided is written a little later, in the same order, while the workers train (`Ledger.write`): a search that is
+killed in between finds its last trials as they were an epoch before, and decides the same again.
+
 A search that is started again replays the study to a new oracle: the same proposals, the same scores, in the same
 order. So the state of any oracle whose choices follow from its seed is restored, and nothing but the study is kept.
 """
@@ -8,9 +11,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import keras_tuner
 
@@ -53,6 +57,7 @@ class Ledger:
         self._dialogue = Dialogue(oracle)
         self._sizes = Sizes(hypermodel)
         self._curves: dict[int, dict[str, list[float]]] = collections.defaultdict(dict)
+        self._unwritten: list[Callable[[], None]] = []
 
     @property
     def objective(self) -> str:
@@ -98,9 +103,9 @@ class Ledger:
         return None if proposal is None else (self.record_of(proposal), proposal)
 
     def take(self, record: Record, proposal: Proposal) -> None:
-        """Writes a trial that is going to be trained."""
+        """Enters a trial that is going to be trained."""
         self.held.append(record)
-        self.study.begin(record, proposal=proposal.values())
+        self._unwritten.append(functools.partial(self.study.begin, record, proposal=proposal.values()))
         if self._order:
             self._order.begin(record)
 
@@ -109,7 +114,7 @@ class Ledger:
         return len(self._curves[trial].get("epoch", []))
 
     def report(self, trial: int, metrics: Mapping[str, float]) -> bool | None:
-        """Writes an epoch of a trial.
+        """Enters an epoch of a trial.
 
         Args:
             trial: Number of the trial.
@@ -125,11 +130,11 @@ class Ledger:
         for name, value in metrics.items():
             curve.setdefault(name, []).append(value)
         value = metrics[self.objective]
-        self.study.report(trial, epoch=epoch, value=value)
+        self._unwritten.append(functools.partial(self.study.report, trial, epoch=epoch, value=value))
         return self._dialogue.report(self.held[trial], epoch=epoch, value=value)
 
     def judge(self, record: Record, progress: Progress) -> Record:
-        """Writes how a trial ended, and returns it with its score; the oracle is told by `conclude`."""
+        """Enters how a trial ended, and returns it with its score; the oracle is told by `conclude`."""
         direction = self.study.config.direction
         ended = judged(
             record,
@@ -141,10 +146,20 @@ class Ledger:
         )
         ended = dataclasses.replace(ended, order=self._ended())
         self.held[record.trial] = ended
-        self.study.finish(ended)
+        self._unwritten.append(functools.partial(self.study.finish, ended))
         if self._order:
             self._order.end(ended)
         return ended
+
+    def write(self) -> None:
+        """Writes to the study what was entered since the last time.
+
+        Raises:
+            StudyError: If another program writes to the study. What comes after a write that failed is never written.
+        """
+        unwritten, self._unwritten = self._unwritten, []
+        for write in unwritten:
+            write()
 
     def conclude(self, record: Record) -> None:
         """Tells the oracle how a trial ended.

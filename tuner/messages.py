@@ -26,6 +26,8 @@ class Session:
         jit: Whether XLA compiles the steps.
         replicas: Devices that share each batch of a training, >= 1.
         cores: Processor cores of one worker; None means all.
+        threads: Threads that share an operation; None chooses by the size of the images. Results depend on it in their
+            last bits.
         memory: Bytes of memory that one worker should stay below; None means no limit.
         steps_per_execution: Training steps in one call of a program; None chooses by measurement. It changes no result.
     """
@@ -39,6 +41,7 @@ class Session:
     jit: bool = False
     replicas: int = 1
     cores: int | None = None
+    threads: int | None = None
     memory: int | None = None
     steps_per_execution: int | None = 1
 

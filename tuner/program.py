@@ -48,7 +48,11 @@ class Structure:
     @classmethod
     def of(cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool = False) -> Structure:
         """Returns the structure of a network."""
-        return cls(structure_of(config), optimizer, mixed_precision)
+        return cls(structure_of(config, _maps_of(mixed_precision)), optimizer, mixed_precision)
+
+
+def _maps_of(mixed_precision: bool) -> tf.DType:
+    return tf.bfloat16 if mixed_precision else tf.float32
 
 
 NUM_HYPERPARAMETERS = 9
@@ -172,7 +176,7 @@ class Program:
 
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
-        self._dtype = tf.bfloat16 if structure.mixed_precision else tf.float32
+        self._dtype = _maps_of(structure.mixed_precision)
         self._forward = pass_of(structure.config, self._dtype)
         specs = weight_specs(structure.config)
         self._trainable = [spec for spec in specs if spec.trainable]

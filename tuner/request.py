@@ -62,6 +62,7 @@ def staffing_of(arguments: argparse.Namespace) -> Staffing:
         cluster=arguments.cluster,
         gpus_per_trial=arguments.gpus_per_trial,
         worker_memory=arguments.worker_memory,
+        threads=arguments.threads,
     )
 
 

@@ -35,12 +35,15 @@ class Staffing:
         cluster: Address of a Dask scheduler whose workers are used instead, or None.
         gpus_per_trial: Share of a GPU that a trial gets, in (0, 1], or how many it gets, or None.
         worker_memory: Bytes above which a worker is replaced between trials; None means its share of the memory.
+        threads: Threads that share an operation; None chooses by the size of the images, and takes one on a cluster,
+            whose machines may differ.
     """
 
     workers: int | None = None
     cluster: str | None = None
     gpus_per_trial: float | None = None
     worker_memory: int | None = None
+    threads: int | None = None
 
 
 def prepare(staffing: Staffing) -> None:
@@ -58,6 +61,8 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
         TunerError: If a cluster does not answer.
     """
     gpus, share = num_gpus(), staffing.gpus_per_trial
+    threads = staffing.threads or (1 if staffing.cluster else None)
+    session = dataclasses.replace(session, threads=threads)
     if share and not staffing.cluster and share > gpus:
         there = f"this machine has {gpus}; give at most that" if gpus else "this machine has no GPU; leave it out"
         raise UsageError(f"--gpus-per-trial is {share:g}, but {there}.")

@@ -7,8 +7,8 @@ at once. Checkpoints are written by a thread of their own while the next epoch i
 
 from __future__ import annotations
 
-import collections
 import dataclasses
+import functools
 import math
 import time
 import traceback
@@ -18,7 +18,7 @@ from typing import Any
 from tuner import records
 from tuner.batches import images_of
 from tuner.callbacks import Callbacks
-from tuner.checkpoint import CheckpointWriter, TrainingState, load_state
+from tuner.continuations import Continuations
 from tuner.data import Dataset, load
 from tuner.errors import TunerError
 from tuner.hardware import resident_memory
@@ -30,9 +30,6 @@ from tuner.splitting import OUT_OF_MEMORY
 from tuner.training import Network, TrialTimeout, configure_runtime
 
 __all__ = ["Worker"]
-
-# Networks of ended trials that a promotion may ask for.
-RESIDENT_NETWORKS = 4
 
 # A trial in progress is saved when so much time has passed since the last time; less would be lost than it costs.
 SECONDS_BETWEEN_CHECKPOINTS = 15.0
@@ -78,18 +75,18 @@ class Worker:
     """
 
     def __init__(self, session: Session, dataset: Dataset | None = None, *, patience: float = 0.0) -> None:
-        configure_runtime(cores=session.cores)
         self.session = session
-        self.dataset = load(session.data) if dataset is None else dataset
+        configure = functools.partial(configure_runtime, cores=session.cores, threads=session.threads)
+        if dataset is not None:
+            configure(dataset.input_shape)
+        self.dataset = load(session.data, on_shape=configure) if dataset is None else dataset
         self.train_images = images_of(self.dataset.train)
         self.space = load_space(session.space, backbone=session.backbone)
         self.facts = Facts.of(self.dataset)
         self.hypermodel = SEResNetHyperModel.of(session, self.facts)
         self._validation = images_of(self.dataset.validation)
-        self._patience = patience
         self.networks = Networks(session)
-        self._resident: collections.OrderedDict[str, Network] = collections.OrderedDict()
-        self._writer = CheckpointWriter()
+        self._continuations = Continuations(self.networks, self.hypermodel, self.train_images, patience=patience)
         self._trial: _Trial | None = None
         self._idle_since: float | None = None
 
@@ -102,7 +99,7 @@ class Worker:
         self._trial = None  # of a driver that has gone
         began = time.monotonic()
         try:
-            network, curve = self._network_for(task)
+            network, curve = self._continuations.network(task)
             callbacks = Callbacks(self.space.callbacks, network)
             self._trial = _Trial(task, network, callbacks, curve, began, began)
             callbacks.train_begin()
@@ -131,7 +128,7 @@ class Worker:
             return self._ended(records.DIVERGED, message, new)
         if trial.network.epoch >= trial.task.epochs or trial.callbacks.wants_to_stop:
             return self._complete(new, rate=len(self.train_images) / (time.monotonic() - began))
-        if trial.task.checkpoint and time.monotonic() - trial.saved > SECONDS_BETWEEN_CHECKPOINTS:
+        if time.monotonic() - trial.saved > SECONDS_BETWEEN_CHECKPOINTS:
             self._save(trial)
         return self._told(new, rate=len(self.train_images) / (time.monotonic() - began))
 
@@ -143,7 +140,7 @@ class Worker:
 
     def flush(self) -> None:
         """Waits until all checkpoints are on the disk."""
-        self._writer.flush()
+        self._continuations.flush()
 
     def train(self, task: Task, report: Callable[[int, Mapping[str, float]], bool] | None = None) -> Progress:
         """Trains a whole trial.
@@ -214,47 +211,17 @@ class Worker:
             raise TrialTimeout
         return metrics
 
-    def _network_for(self, task: Task) -> tuple[Network, dict[str, list[float]]]:
-        """Returns the network at the epoch from which to train on, and the curve of the trial so far."""
-        resident = self._resident.pop(task.parent, None) if task.parent else None
-        if resident is not None and (resident.seed, resident.epoch) == (task.seed, task.initial_epoch):
-            return resident, {}
-        network = self.networks.network(self.hypermodel, task.hyperparameters)
-        recipe = self.hypermodel.recipe(task.hyperparameters)
-        own = self._state(task.checkpoint, task, range(task.initial_epoch + 1, task.epochs + 1))
-        if own is not None:
-            network.restore(recipe, own)
-            return network, {name: list(values) for name, values in own.curve.items()}
-        parent = self._state(task.parent, task, range(task.initial_epoch, task.initial_epoch + 1), self._patience)
-        if parent is not None:
-            network.restore(recipe, parent)
-        else:
-            network.reset(recipe, seed=task.seed)
-        while network.epoch < task.initial_epoch:
-            network.train_epoch(self.train_images)
-        return network, {}
-
-    def _state(self, path: str | None, task: Task, epochs: range, patience: float = 0.0) -> TrainingState | None:
-        if path is None:
-            return None
-        self._writer.flush()
-        state = load_state(path, patience=patience)
-        return state if state is not None and state.seed == task.seed and state.epoch in epochs else None
-
     def _save(self, trial: _Trial) -> None:
         trial.saved = time.monotonic()
-        if trial.task.checkpoint:
-            self._writer.save(trial.task.checkpoint, trial.network.frozen(), dict(trial.curve))
+        self._continuations.save(trial.task, trial.network, trial.curve)
 
     def _complete(self, curve: Mapping[str, list[float]], *, rate: float | None = None) -> Progress:
         """Ends the trial as complete and keeps its network for a promotion."""
         trial = self._trial
         assert trial is not None, "begin comes before the end"
-        if trial.task.checkpoint and trial.task.keep:
+        if trial.task.keep:
             self._save(trial)
-            self._resident[trial.task.checkpoint] = trial.network
-            while len(self._resident) > RESIDENT_NETWORKS:
-                self._resident.popitem(last=False)
+            self._continuations.keep(trial.task, trial.network)
         return self._ended(records.COMPLETED, trial.network.remark, curve, rate=rate)
 
     def _ended(

@@ -15,6 +15,8 @@ from tuner.data.quiet import quiet
 from tuner.data.source import Source, describe, feature_keys
 from tuner.errors import DataError, did_you_mean
 
+OnShape = Callable[[tuple[int | None, int | None, int]], None]
+
 __all__ = ["open_digits", "open_named", "prepared"]
 
 # The way out for data sets that can be had without the internet.
@@ -24,35 +26,42 @@ _OFFLINE = {
 }
 
 
-def open_digits(data_dir: str | None) -> Source:
+def open_digits(data_dir: str | None, *, on_shape: OnShape | None = None) -> Source:
     """Opens scikit-learn's digits, prepared on first use.
 
     Args:
         data_dir: TFDS's data directory; None is its default.
+        on_shape: As in `open_named`.
 
     Raises:
         DataError: If the directory cannot be written.
     """
-    from tuner.data.digits import Digits
+    from tuner.data.digits import SHAPE, Digits
 
+    if on_shape:
+        on_shape(SHAPE)
     way_out = "Check that TFDS's data directory can be written; TFDS_DATA_DIR names another."
     return describe("digits", prepared("digits", lambda: Digits(data_dir=data_dir), way_out=way_out))
 
 
-def open_named(name: str, data_dir: str | None) -> Source:
+def open_named(name: str, data_dir: str | None, *, on_shape: OnShape | None = None) -> Source:
     """Opens a data set of TFDS by name, downloading and preparing it where that has not been done.
 
     Args:
         name: As in `tfds.builder`, such as `fashion_mnist` or `emnist/balanced:3.1.0`.
         data_dir: TFDS's data directory; None is its default.
+        on_shape: Told the `(height, width, channels)` of the images, with None where they differ, before anything is
+            prepared: that is computed by TensorFlow, whose threads are settled from then on.
 
     Raises:
         DataError: If there is no such data set, it cannot be prepared, or it has no images with class labels.
     """
     with quiet():
         builder = _find(name, data_dir)
+        image_key, _ = feature_keys(name, builder.info)
+        if on_shape:
+            on_shape(builder.info.features[image_key].shape)
         if not builder.is_prepared():
-            feature_keys(name, builder.info)
             way_out = _way_out(name, builder)
             _check_network(name, builder, way_out=way_out)
             builder = prepared(name, lambda: _find(name, data_dir), way_out=way_out)

@@ -14,7 +14,9 @@ import tensorflow_datasets as tfds
 
 from tuner.data.stratification import hold_out
 
-__all__ = ["Digits"]
+__all__ = ["SHAPE", "Digits"]
+
+SHAPE = (8, 8, 1)
 
 _LABELS = tuple("0123456789")
 _TEST_FRACTION = 0.2
@@ -33,7 +35,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             description="Hand-written digits, 8x8 pixels, as shipped with scikit-learn.",
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(shape=(8, 8, 1)),
+                    "image": tfds.features.Image(shape=SHAPE),
                     "label": tfds.features.ClassLabel(names=_LABELS),
                 }
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tuner.data.dataset import Dataset, Split
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["load", "load_test"]
 
 
-def load(spec: DataSpec) -> Dataset:
+def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | None = None) -> Dataset:
     """Opens the training and validation images; the test split stays closed.
 
     Small data sets are read into arrays, larger ones are streamed. The same specification gives the same bytes in the
@@ -26,6 +26,7 @@ def load(spec: DataSpec) -> Dataset:
 
     Args:
         spec: Which data set.
+        on_shape: Told the `(height, width, channels)` of the images, before TensorFlow computes anything.
 
     Returns:
         The labels, and the images as arrays or streamed.
@@ -36,7 +37,7 @@ def load(spec: DataSpec) -> Dataset:
     """
     from tuner.data.stratification import hold_out
 
-    source = _open(spec)
+    source = _open(spec, on_shape=on_shape)
     splits = ["train"] + ([source.validation] if source.validation else [])
     parts = _open_splits(source, splits, spec)
     for split, part in zip(splits, parts, strict=True):
@@ -97,12 +98,22 @@ def _read_small(
     return [part if isinstance(part, Split) else part.read() for part in parts]
 
 
-def _open(spec: DataSpec) -> Source:
-    """Opens the builder that the source string names."""
+def _open(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | None = None) -> Source:
+    """Opens the builder that the source string names; a shape that is not known is an error later, and not told."""
+
+    def tell(shape: tuple[int | None, int | None, int]) -> None:
+        height, width = spec.image_size or shape[:2]
+        if on_shape and height and width:
+            on_shape((height, width, shape[2]))
+
     if spec.kind == "folder":
         from tuner.data.folder import open_folder
 
-        return open_folder(spec.location, spec.image_size)
+        source = open_folder(spec.location, spec.image_size)
+        tell(source.image_shape)
+        return source
     from tuner.data.catalog import open_digits, open_named
 
-    return open_digits(spec.data_dir) if spec.kind == "digits" else open_named(spec.location, spec.data_dir)
+    if spec.kind == "digits":
+        return open_digits(spec.data_dir, on_shape=tell)
+    return open_named(spec.location, spec.data_dir, on_shape=tell)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tuner.models.config import ModelConfig
 from tuner.models.grouped import grouped_convolution, thinned
 from tuner.models.noise import Noise, branch_scales, feature_scales
+from tuner.models.pairs import is_paired, normalized, normalized_by
 from tuner.models.plan import Convolution, ResidualBlock, has_stem_pool, residual_blocks, stem_convolutions
 
 __all__ = ["Statistics", "forward"]
@@ -22,6 +23,7 @@ Statistics = dict[str, tf.Tensor]
 
 KERAS_EPSILON = 1e-7  # keras.layers.Normalization divides by no less
 
+_NORM_PARTS = ("gamma", "beta", "moving_mean", "moving_variance")
 _SQUEEZES = {"avg": tf.reduce_mean, "max": tf.reduce_max}
 _EXCITATIONS = {"sigmoid": tf.sigmoid, "tanh": tf.tanh, "relu": tf.nn.relu}
 
@@ -57,8 +59,13 @@ class _Pass:
             x = tf.nn.conv2d(x, kernel, stride, padding)
         return tf.nn.bias_add(x, tf.cast(self.weights[f"{name}/bias"], self.dtype)) if self.config.conv_bias else x
 
-    def normalize(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        """Batch normalisation; in training the statistics of the batch are kept for the caller."""
+    def normalize(self, x: tf.Tensor, name: str, *, channels: int) -> tf.Tensor:
+        """Batch normalisation; in training the statistics of the batch are kept for the caller.
+
+        Of `channels`, those of the configuration, only what `is_paired` says of them counts.
+        """
+        if is_paired(channels, x.shape[1] * x.shape[2], x.dtype):
+            return self._normalize_pairs(x, name)
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=self.weights[f"{name}/gamma"],
@@ -71,6 +78,14 @@ class _Pass:
         if self.training:
             self.statistics[f"{name}/moving_mean"] = mean
             self.statistics[f"{name}/moving_variance"] = variance * self._bias_of_variance(x.shape[1] * x.shape[2])
+        return y
+
+    def _normalize_pairs(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        gamma, beta, mean, variance = (self.weights[f"{name}/{part}"] for part in _NORM_PARTS)
+        if not self.training:
+            return normalized_by(x, gamma, beta, mean=mean, variance=variance, epsilon=self.config.norm_epsilon)
+        y, mean, variance = normalized(x, gamma, beta, epsilon=self.config.norm_epsilon)
+        self.statistics |= {f"{name}/moving_mean": mean, f"{name}/moving_variance": variance}
         return y
 
     def _bias_of_variance(self, pixels: int) -> tf.Tensor:
@@ -88,7 +103,7 @@ class _Pass:
         branch = self.gated(x, block, position="pre")
         for number, convolution in enumerate(block.branch, start=1):
             branch = self.convolve(branch, f"{block.name}_conv{number}", convolution)
-            branch = self.normalize(branch, f"{block.name}_norm{number}")
+            branch = self.normalize(branch, f"{block.name}_norm{number}", channels=convolution.filters)
             if number < len(block.branch):
                 branch = tf.nn.relu(branch)
             if number == len(block.branch) - 1:
@@ -99,7 +114,7 @@ class _Pass:
         if block.projection:
             x = self.convolve(x, f"{block.name}_projection", block.projection)
             if self.config.has_projection_norm:
-                x = self.normalize(x, f"{block.name}_projection_norm")
+                x = self.normalize(x, f"{block.name}_projection_norm", channels=block.projection.filters)
         x = self.gated(x, block, position="identity")
         return self.gated(tf.nn.relu(x + branch), block, position="post")
 
@@ -120,7 +135,7 @@ class _Pass:
                 around = [convolution.kernel // 2] * 2
                 x, padding = tf.pad(x, [[0, 0], around, around, [0, 0]]), "VALID"
             x = self.convolve(x, f"stem_conv{suffix}", convolution, padding=padding)
-            x = tf.nn.relu(self.normalize(x, f"stem_norm{suffix}"))
+            x = tf.nn.relu(self.normalize(x, f"stem_norm{suffix}", channels=convolution.filters))
         return tf.nn.max_pool2d(x, 3, 2, "SAME") if has_stem_pool(self.config) else x
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -146,14 +147,21 @@ def pass_of(config: AnyConfig, dtype: Any) -> Pass:
     return functools.partial(forward, config)
 
 
-def structure_of(config: AnyConfig) -> AnyConfig:
-    """Returns the configuration with stand-ins for what is a value to compiled steps and changes no operation."""
+def structure_of(config: AnyConfig, dtype: Any) -> AnyConfig:
+    """Returns the configuration with stand-ins for what is a value to compiled steps and changes no operation.
+
+    Args:
+        config: The network.
+        dtype: Type of its feature maps in training.
+    """
     if isinstance(config, BackboneConfig):
         after = config.se_after if config.se_ratio else "auto"
         return dataclasses.replace(config, se_after=after, dropout=_STAND_IN_CHANCE)
+    from tuner.models.pairs import stand_in
+
     return dataclasses.replace(
         config,
-        width=1,
+        width=stand_in(config.width, math.prod(config.input_shape[:2]), dtype),
         cardinality=min(2, config.cardinality),
         group_width=None,
         se_ratio=tuple(min(1, ratio) for ratio in config.gate_ratios),

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tuner.models.pairs import is_paired, normalized, normalized_by
+
 __all__ = ["FusedBatchNormalization"]
 
 
@@ -23,22 +25,39 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         if not is_map or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         batch = bool(training and self.trainable)
-        ones, nothing = tf.ones(inputs.shape[-1]), tf.zeros(0)
+        scale = tf.cast(self.gamma, tf.float32) if self.scale else tf.ones(inputs.shape[-1])
+        offset = tf.cast(self.beta, tf.float32) if self.center else tf.zeros(inputs.shape[-1])
+        normalize = self._by_pairs if self._is_paired(inputs) else self._fused
+        outputs, mean, variance = normalize(inputs, scale, offset, batch=batch)
+        if batch:
+            self._keep(self.moving_mean, mean)
+            self._keep(self.moving_variance, variance)
+        return outputs
+
+    def _is_paired(self, inputs: Any) -> bool:
+        _, height, width, channels = inputs.shape
+        return None not in (height, width) and is_paired(channels, height * width, inputs.dtype)
+
+    def _by_pairs(self, inputs: Any, scale: Any, offset: Any, *, batch: bool) -> tuple[Any, Any, Any]:
+        if batch:
+            return normalized(inputs, scale, offset, epsilon=self.epsilon)
+        mean, variance = map(tf.convert_to_tensor, (self.moving_mean, self.moving_variance))
+        maps = normalized_by(inputs, scale, offset, mean=mean, variance=variance, epsilon=self.epsilon)
+        return maps, mean, variance
+
+    def _fused(self, inputs: Any, scale: Any, offset: Any, *, batch: bool) -> tuple[Any, Any, Any]:
+        nothing = tf.zeros(0)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
-            scale=tf.cast(self.gamma, tf.float32) if self.scale else ones,
-            offset=tf.cast(self.beta, tf.float32) if self.center else ones - 1.0,
+            scale=scale,
+            offset=offset,
             mean=nothing if batch else tf.convert_to_tensor(self.moving_mean),
             variance=nothing if batch else tf.convert_to_tensor(self.moving_variance),
             epsilon=self.epsilon,
             is_training=batch,
         )
-        if batch:
-            values = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-            # TensorFlow tells the unbiased variance, Keras keeps the biased one.
-            self._keep(self.moving_mean, mean)
-            self._keep(self.moving_variance, variance * (1.0 - 1.0 / values))
-        return outputs
+        values = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+        return outputs, mean, variance * (1.0 - 1.0 / values)  # TensorFlow tells the unbiased one
 
     def _keep(self, moving: Any, value: Any) -> None:
         moving.assign(moving * self.momentum + value * (1.0 - self.momentum))

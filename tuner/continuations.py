@@ -1,0 +1,83 @@
+"""Where a trial goes on: in the network that the worker still has, from a checkpoint, or from the beginning.
+
+A checkpoint is written by a thread of its own while the next epoch is trained.
+"""
+
+from __future__ import annotations
+
+import collections
+
+from tuner.batches import AnyImages
+from tuner.checkpoint import CheckpointWriter, TrainingState, load_state
+from tuner.hypermodel import SEResNetHyperModel
+from tuner.messages import Task
+from tuner.networks import Networks
+from tuner.training import Network
+
+__all__ = ["RESIDENT_NETWORKS", "Continuations"]
+
+# Networks of ended trials that a promotion may ask for.
+RESIDENT_NETWORKS = 4
+
+Curve = dict[str, list[float]]
+
+
+class Continuations:
+    """The networks of ended trials and the checkpoints of all, of one worker.
+
+    Args:
+        networks: Makes networks.
+        hypermodel: What the hyperparameters mean.
+        images: What is trained on where there is neither network nor checkpoint.
+        patience: Seconds to wait for a checkpoint that another worker may still be writing.
+    """
+
+    def __init__(
+        self, networks: Networks, hypermodel: SEResNetHyperModel, images: AnyImages, *, patience: float
+    ) -> None:
+        self._networks, self._hypermodel, self._images, self._patience = networks, hypermodel, images, patience
+        self._resident: collections.OrderedDict[str, Network] = collections.OrderedDict()
+        self._writer = CheckpointWriter()
+
+    def network(self, task: Task) -> tuple[Network, Curve]:
+        """Returns the network at the epoch from which to train on, and the curve of the trial so far."""
+        resident = self._resident.pop(task.parent, None) if task.parent else None
+        if resident is not None and (resident.seed, resident.epoch) == (task.seed, task.initial_epoch):
+            return resident, {}
+        network = self._networks.network(self._hypermodel, task.hyperparameters)
+        recipe = self._hypermodel.recipe(task.hyperparameters)
+        own = self._state(task.checkpoint, task, range(task.initial_epoch + 1, task.epochs + 1))
+        if own is not None:
+            network.restore(recipe, own)
+            return network, {name: list(values) for name, values in own.curve.items()}
+        parent = self._state(task.parent, task, range(task.initial_epoch, task.initial_epoch + 1), self._patience)
+        if parent is not None:
+            network.restore(recipe, parent)
+        else:
+            network.reset(recipe, seed=task.seed)
+        while network.epoch < task.initial_epoch:
+            network.train_epoch(self._images)
+        return network, {}
+
+    def save(self, task: Task, network: Network, curve: Curve) -> None:
+        """Writes the state of a network and the curve so far to the checkpoint of its trial, where that has one."""
+        if task.checkpoint:
+            self._writer.save(task.checkpoint, network.frozen(), dict(curve))
+
+    def keep(self, task: Task, network: Network) -> None:
+        """Keeps the network of an ended trial, which its checkpoint names, and lets the oldest of too many go."""
+        if task.checkpoint:
+            self._resident[task.checkpoint] = network
+            while len(self._resident) > RESIDENT_NETWORKS:
+                self._resident.popitem(last=False)
+
+    def flush(self) -> None:
+        """Waits until all checkpoints are on the disk."""
+        self._writer.flush()
+
+    def _state(self, path: str | None, task: Task, epochs: range, patience: float = 0.0) -> TrainingState | None:
+        if path is None:
+            return None
+        self._writer.flush()
+        state = load_state(path, patience=patience)
+        return state if state is not None and state.seed == task.seed and state.epoch in epochs else None
