@@ -24,9 +24,10 @@ from tuner.models.kinds import variables_by_name, weight_specs
 from tuner.models.trunk import build_trunk, fresh_weights
 from tuner.networks import Networks
 from tuner.recipe import Recipe, compile_model
+from tuner.runtime import configure_runtime
 from tuner.sizes import largest_state
 from tuner.splitting import Splits
-from tuner.training import Architecture, Network, configure_runtime
+from tuner.training import Architecture, Network
 
 ROOT = Path(__file__).parents[1]
 REAL = [name for name in BACKBONES if name != "Tiny"]
@@ -164,7 +165,8 @@ from test_backbone import _architecture
 from trainings import RECIPE, epochs
 from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
-from tuner.training import Network, configure_runtime
+from tuner.runtime import configure_runtime
+from tuner.training import Network
 
 configure_runtime()
 for _ in range(12):  # another process has another history of names and random numbers

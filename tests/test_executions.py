@@ -18,7 +18,8 @@ from tuner.flags import MOST_STEPS_PER_EXECUTION
 from tuner.messages import Session
 from tuner.program import Program
 from tuner.recipe import Recipe
-from tuner.training import Network, TrialTimeout, configure_runtime
+from tuner.runtime import configure_runtime
+from tuner.training import Network, TrialTimeout
 from tuner.worker import Worker
 
 

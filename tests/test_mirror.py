@@ -13,7 +13,8 @@ import pytest
 from trainings import RECIPE, architecture, bits, epochs
 
 from tuner.mirror import Mirror, strategy_for
-from tuner.training import Network, configure_runtime
+from tuner.runtime import configure_runtime
+from tuner.training import Network
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +34,8 @@ from tuner.batches import Images
 from tuner.data import Dataset, DataSpec, Split
 from tuner.messages import Session
 from tuner.mirror import Mirror, MirroredSteps
-from tuner.training import Network, configure_runtime
+from tuner.runtime import configure_runtime
+from tuner.training import Network
 from tuner.worker import Worker
 
 configure_runtime()

@@ -16,8 +16,9 @@ from tuner.models.noise import Noise, branch_scales, feature_scales, layer_seed
 from tuner.program import Program
 from tuner.recipe import Recipe, compile_model
 from tuner.records import COMPLETED, OUT_OF_MEMORY
+from tuner.runtime import configure_runtime
 from tuner.splitting import Splits, part_bounds
-from tuner.training import Network, configure_runtime
+from tuner.training import Network
 from tuner.worker import Worker
 
 VALUES = {"stages": 1, "blocks_1": 1, "width": 4, "se_ratio": 2, "learning_rate": 0.05}

@@ -15,7 +15,8 @@ from trainings import BATCH, RECIPE, STEPS, STRICT, architecture, assert_trains_
 from tuner.checkpoint import load_state, save_state
 from tuner.errors import TunerError
 from tuner.recipe import Recipe, compile_model
-from tuner.training import Network, TrialTimeout, configure_runtime, derived_seed
+from tuner.runtime import configure_runtime
+from tuner.training import Network, TrialTimeout, derived_seed
 
 ROOT = Path(__file__).parents[1]
 
@@ -95,7 +96,8 @@ import numpy as np, keras
 from trainings import RECIPE, architecture, epochs
 from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
-from tuner.training import Network, configure_runtime
+from tuner.runtime import configure_runtime
+from tuner.training import Network
 
 configure_runtime()
 keras.layers.Dense(3)(np.zeros((1, 2)))  # another process has another history of names and random numbers
@@ -463,7 +465,7 @@ def test_moving_statistics_are_those_of_the_batches_by_the_momentum(networks, tr
 
 _THREADS = """
 import tensorflow as tf
-from tuner.training import configure_runtime
+from tuner.runtime import configure_runtime
 
 configure_runtime(cores=3)
 print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())

@@ -16,9 +16,9 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial
@@ -32,35 +32,17 @@ from tuner.errors import TunerError
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.ledger import Ledger
 from tuner.messages import Progress, Task
+from tuner.observer import Observer
 from tuner.order import FixedOrder
 from tuner.records import Record
 from tuner.study import Study
 
-__all__ = ["Executor", "Observer"]
+__all__ = ["Executor"]
 
 # A worker that hangs is replaced when its trial is so much over its time.
 HANGING_FACTOR, HANGING_SECONDS = 1.5, 30.0
 
 POLL_SECONDS = 1.0
-
-
-class Observer(Protocol):
-    """Is told what happens; the commands show it to a person."""
-
-    def resume(self, held: Sequence[Record]) -> None:
-        """A search begins with the trials that the study holds already."""
-
-    def trial_began(self, record: Record) -> None:
-        """A worker is about to train a trial."""
-
-    def epoch_ended(self, record: Record, epoch: int, metrics: Mapping[str, float], rate: float | None) -> None:
-        """A trial has `epoch` epochs behind it, counted from 1; `rate` is its images a second."""
-
-    def trial_ended(self, record: Record) -> None:
-        """A trial has ended and is in the study."""
-
-    def trial_lost(self, record: Record, losses: int) -> None:
-        """The worker of a trial died, for the `losses`-th time, and the trial is begun again."""
 
 
 @dataclasses.dataclass

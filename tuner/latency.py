@@ -24,7 +24,7 @@ import tensorflow as tf
 from tuner.hardware import available_cores, num_gpus, processor_name
 from tuner.models import AnyConfig
 from tuner.models.kinds import initial_weights, pass_of
-from tuner.training import configure_runtime
+from tuner.runtime import configure_runtime
 
 __all__ = ["latency_file", "latency_ms", "measure"]
 

@@ -7,7 +7,6 @@ first epoch of a small network on two cores, and again for the next. Here a step
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -24,7 +23,6 @@ from tuner.checkpoint import TrainingState
 from tuner.config import STEPS_BETWEEN_CHECKS
 from tuner.errors import TunerError
 from tuner.executions import executions
-from tuner.hardware import available_cores
 from tuner.interrupts import held_interrupt
 from tuner.mirror import Mirror
 from tuner.models import AnyConfig, build_model
@@ -33,10 +31,7 @@ from tuner.program import Layout, Program, State, Structure, hyperparameters
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
 from tuner.splitting import Splits, Steps
 
-__all__ = ["Architecture", "Network", "TrialTimeout", "configure_runtime", "derived_seed"]
-
-_PIXELS_TO_SHARE = 24 * 24
-_MOST_THREADS = 8  # more than two were not measured
+__all__ = ["Architecture", "Network", "TrialTimeout", "derived_seed"]
 
 OnBatch = Callable[[int, Mapping[str, float]], None]
 
@@ -266,35 +261,6 @@ class Network:
             # The average begins with the weights after the first step.
             average_momentum=recipe.average_momentum if step else 0.0,
         )
-
-
-def configure_runtime(
-    shape: Sequence[int] | None = None, *, cores: int | None = None, threads: int | None = None
-) -> None:
-    """Sets TensorFlow up for short trainings of small networks, for this process.
-
-    Operations that do not wait for each other run side by side, on all cores. How many threads share one operation is
-    another matter: the order in which numbers are added depends on it, and with it the last bits of a result. Where the
-    images are large, all cores do; two of two make a step on 28x28 images take 0.83 to 0.92 of the time, but one on
-    14x14 0.89 to 1.26 of it, and one on 8x8 1.3 (benchmarks/README.md).
-
-    Graph rewriting is off where there is no GPU: it takes longer to start a network than its steps win back in a short
-    trial; on a GPU it also chooses the layout of the images.
-
-    Args:
-        shape: `(height, width, channels)` of the images; without it, an operation gets one thread.
-        cores: Processor cores for this process; None means all.
-        threads: Threads that share an operation, whatever the images are; None chooses.
-    """
-    cores = cores or available_cores()
-    if threads is None:
-        is_large = shape is not None and shape[0] * shape[1] >= _PIXELS_TO_SHARE
-        threads = min(cores, _MOST_THREADS) if is_large else 1
-    with contextlib.suppress(RuntimeError):  # TensorFlow has run something already: its threads stay as they are
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(cores)
-    if not tf.config.list_physical_devices("GPU"):
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def _means_of(sums: tf.Tensor) -> dict[str, float]:

@@ -25,9 +25,10 @@ from tuner.hardware import resident_memory
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Measurement, Progress, Session, Task
 from tuner.networks import Networks
+from tuner.runtime import configure_runtime
 from tuner.space import load_space
 from tuner.splitting import OUT_OF_MEMORY
-from tuner.training import Network, TrialTimeout, configure_runtime
+from tuner.training import Network, TrialTimeout
 
 __all__ = ["Worker"]
 
