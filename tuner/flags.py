@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tuner.command import nonnegative, positive
 from tuner.config import ALGORITHMS, COSTS, DEFAULT_ALGORITHM, OBJECTIVES, STEPS_BETWEEN_CHECKS
@@ -73,7 +73,10 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that decide how a search runs and when it stops, not what it finds."""
     group = parser.add_argument_group("workers")
     group.add_argument(
-        "--workers", type=_workers, metavar="N|auto", help="processes; 0: train in this one (default: auto, measured)"
+        "--workers",
+        type=_or_auto(nonnegative),
+        metavar="N|auto",
+        help="processes; 0: train in this one (default: auto, measured)",
     )
     group.add_argument("--cluster", metavar="ADDRESS", help="use the workers of a running Dask cluster")
     group.add_argument(
@@ -81,13 +84,13 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--threads",
-        type=_threads,
+        type=_or_auto(positive),
         metavar="N|auto",
         help="that share an operation (default: auto, the cores of a worker where images have 24x24 pixels or more)",
     )
     group.add_argument(
         "--steps-per-execution",
-        type=_steps_per_execution,
+        type=_or_auto(_steps_per_execution),
         default=1,
         metavar="N|auto",
         help="training steps in one call of a program; no result depends on it (default: 1)",
@@ -133,18 +136,12 @@ def with_joined_objectives(argv: Sequence[str]) -> list[str]:
     return joined
 
 
-def _workers(text: str) -> int | None:
-    return None if text == "auto" else nonnegative(text)
+def _or_auto(parse: Callable[[str], int]) -> Callable[[str], int | None]:
+    """Returns what parses a number, and `auto` as None."""
+    return lambda text: None if text == "auto" else parse(text)
 
 
-def _threads(text: str) -> int | None:
-    return None if text == "auto" else positive(text)
-
-
-def _steps_per_execution(text: str) -> int | None:
-    """Returns a number of steps, None for `auto`."""
-    if text == "auto":
-        return None
+def _steps_per_execution(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_STEPS_PER_EXECUTION:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no number of steps; write auto or 1 to {MOST_STEPS_PER_EXECUTION}, after which the loss is "

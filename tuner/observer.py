@@ -23,7 +23,7 @@ class Observer(Protocol):
         """A trial has `epoch` epochs behind it, counted from 1; `rate` is its images a second."""
 
     def trial_ended(self, record: Record) -> None:
-        """A trial has ended and is in the study."""
+        """A trial has ended."""
 
     def trial_lost(self, record: Record, losses: int) -> None:
         """The worker of a trial died, for the `losses`-th time, and the trial is begun again."""

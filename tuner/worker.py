@@ -78,9 +78,11 @@ class Worker:
     def __init__(self, session: Session, dataset: Dataset | None = None, *, patience: float = 0.0) -> None:
         self.session = session
         configure = functools.partial(configure_runtime, cores=session.cores, threads=session.threads)
-        if dataset is not None:
+        if dataset is None:
+            dataset = load(session.data, on_shape=configure)
+        else:
             configure(dataset.input_shape)
-        self.dataset = load(session.data, on_shape=configure) if dataset is None else dataset
+        self.dataset = dataset
         self.train_images = images_of(self.dataset.train)
         self.space = load_space(session.space, backbone=session.backbone)
         self.facts = Facts.of(self.dataset)

@@ -15,9 +15,9 @@ from tuner.data.quiet import quiet
 from tuner.data.source import Source, describe, feature_keys
 from tuner.errors import DataError, did_you_mean
 
-OnShape = Callable[[tuple[int | None, int | None, int]], None]
-
 __all__ = ["open_digits", "open_named", "prepared"]
+
+OnShape = Callable[[tuple[int | None, int | None, int]], None]
 
 # The way out for data sets that can be had without the internet.
 _OFFLINE = {

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tuner.models.config import ModelConfig
 from tuner.models.grouped import grouped_convolution, thinned
 from tuner.models.noise import Noise, branch_scales, feature_scales
-from tuner.models.pairs import is_paired, normalized, normalized_by
+from tuner.models.pairs import is_paired, normalized
 from tuner.models.plan import Convolution, ResidualBlock, has_stem_pool, residual_blocks, stem_convolutions
 
 __all__ = ["Statistics", "forward"]
@@ -64,28 +64,26 @@ class _Pass:
 
         Of `channels`, those of the configuration, only what `is_paired` says of them counts.
         """
-        if is_paired(channels, x.shape[1] * x.shape[2], x.dtype):
-            return self._normalize_pairs(x, name)
-        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=x,
-            scale=self.weights[f"{name}/gamma"],
-            offset=self.weights[f"{name}/beta"],
-            mean=self._nothing if self.training else self.weights[f"{name}/moving_mean"],
-            variance=self._nothing if self.training else self.weights[f"{name}/moving_variance"],
-            epsilon=self.config.norm_epsilon,
-            is_training=self.training,
-        )
+        gamma, beta, *moving = (self.weights[f"{name}/{part}"] for part in _NORM_PARTS)
+        epsilon, pixels = self.config.norm_epsilon, x.shape[1] * x.shape[2]
+        if is_paired(channels, pixels, x.dtype):
+            given = None if self.training else tuple(moving)
+            y, mean, variance = normalized(x, gamma, beta, epsilon=epsilon, statistics=given)
+        else:
+            given_mean, given_variance = (self._nothing, self._nothing) if self.training else moving
+            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x,
+                scale=gamma,
+                offset=beta,
+                mean=given_mean,
+                variance=given_variance,
+                epsilon=epsilon,
+                is_training=self.training,
+            )
+            if self.training:
+                variance *= self._bias_of_variance(pixels)
         if self.training:
-            self.statistics[f"{name}/moving_mean"] = mean
-            self.statistics[f"{name}/moving_variance"] = variance * self._bias_of_variance(x.shape[1] * x.shape[2])
-        return y
-
-    def _normalize_pairs(self, x: tf.Tensor, name: str) -> tf.Tensor:
-        gamma, beta, mean, variance = (self.weights[f"{name}/{part}"] for part in _NORM_PARTS)
-        if not self.training:
-            return normalized_by(x, gamma, beta, mean=mean, variance=variance, epsilon=self.config.norm_epsilon)
-        y, mean, variance = normalized(x, gamma, beta, epsilon=self.config.norm_epsilon)
-        self.statistics |= {f"{name}/moving_mean": mean, f"{name}/moving_variance": variance}
+            self.statistics |= {f"{name}/moving_mean": mean, f"{name}/moving_variance": variance}
         return y
 
     def _bias_of_variance(self, pixels: int) -> tf.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tuner.models.pairs import is_paired, normalized, normalized_by
+from tuner.models.pairs import is_paired, normalized
 
 __all__ = ["FusedBatchNormalization"]
 
@@ -27,8 +27,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         batch = bool(training and self.trainable)
         scale = tf.cast(self.gamma, tf.float32) if self.scale else tf.ones(inputs.shape[-1])
         offset = tf.cast(self.beta, tf.float32) if self.center else tf.zeros(inputs.shape[-1])
-        normalize = self._by_pairs if self._is_paired(inputs) else self._fused
-        outputs, mean, variance = normalize(inputs, scale, offset, batch=batch)
+        moving = None if batch else tuple(map(tf.convert_to_tensor, (self.moving_mean, self.moving_variance)))
+        normalize = normalized if self._is_paired(inputs) else _fused
+        outputs, mean, variance = normalize(inputs, scale, offset, epsilon=self.epsilon, statistics=moving)
         if batch:
             self._keep(self.moving_mean, mean)
             self._keep(self.moving_variance, variance)
@@ -38,26 +39,21 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         _, height, width, channels = inputs.shape
         return None not in (height, width) and is_paired(channels, height * width, inputs.dtype)
 
-    def _by_pairs(self, inputs: Any, scale: Any, offset: Any, *, batch: bool) -> tuple[Any, Any, Any]:
-        if batch:
-            return normalized(inputs, scale, offset, epsilon=self.epsilon)
-        mean, variance = map(tf.convert_to_tensor, (self.moving_mean, self.moving_variance))
-        maps = normalized_by(inputs, scale, offset, mean=mean, variance=variance, epsilon=self.epsilon)
-        return maps, mean, variance
-
-    def _fused(self, inputs: Any, scale: Any, offset: Any, *, batch: bool) -> tuple[Any, Any, Any]:
-        nothing = tf.zeros(0)
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=scale,
-            offset=offset,
-            mean=nothing if batch else tf.convert_to_tensor(self.moving_mean),
-            variance=nothing if batch else tf.convert_to_tensor(self.moving_variance),
-            epsilon=self.epsilon,
-            is_training=batch,
-        )
-        values = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-        return outputs, mean, variance * (1.0 - 1.0 / values)  # TensorFlow tells the unbiased one
-
     def _keep(self, moving: Any, value: Any) -> None:
         moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+
+
+def _fused(x: Any, scale: Any, offset: Any, *, epsilon: float, statistics: Any) -> tuple[Any, Any, Any]:
+    """What `normalized` computes, in one operation."""
+    mean, variance = statistics or (tf.zeros(0),) * 2
+    maps, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=scale,
+        offset=offset,
+        mean=mean,
+        variance=variance,
+        epsilon=epsilon,
+        is_training=statistics is None,
+    )
+    values = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+    return maps, mean, variance * (1.0 - 1.0 / values)  # TensorFlow tells the unbiased one

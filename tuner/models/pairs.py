@@ -16,11 +16,12 @@ import tensorflow as tf
 
 from tuner.hardware import has_wide_vectors, num_gpus
 
-__all__ = ["is_paired", "normalized", "normalized_by", "stand_in"]
+__all__ = ["is_paired", "normalized", "stand_in"]
 
 _CHANNELS = 16  # float32 values of a vector
 _FEWEST_PIXELS = 14 * 14  # below, the time of a call counts for more than what is saved
 
+Statistics = tuple[tf.Tensor, tf.Tensor]  # mean and variance
 Gradients = Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 
 
@@ -47,22 +48,28 @@ def _is_worthwhile(pixels: int) -> bool:
     return pixels >= _FEWEST_PIXELS and has_wide_vectors() and not num_gpus()
 
 
-def normalized(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, *, epsilon: float) -> tuple[tf.Tensor, ...]:
-    """Normalises feature maps by their own statistics.
+def normalized(
+    x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, *, epsilon: float, statistics: Statistics | None = None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Normalises feature maps.
 
     Args:
         x: `(batch, height, width, channels)`, float32 or bfloat16; height times width is known and even.
         scale: Gamma, `(channels,)`, float32.
         offset: Beta, the same.
         epsilon: What is added to the variance.
+        statistics: Mean and variance to normalise by, `(channels,)`, float32; None takes those of `x`, and the gradient
+            goes through them.
 
     Returns:
-        The maps as `x`, their mean and their biased variance, `(channels,)`, float32. The gradient is that of the maps.
+        The maps as `x`, and the mean and the (biased) variance that they were normalised by.
     """
+    if statistics is not None:
+        return _normalized_by(x, scale, offset, statistics, epsilon=epsilon), *statistics
 
     @tf.custom_gradient
     def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Gradients]:
-        mean, variance = _statistics(x, epsilon=epsilon)
+        mean, variance = _statistics(x)
 
         def gradients(above: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             by_fixed, into_scale, into_offset, *_ = tf.raw_ops.FusedBatchNormGradV3(
@@ -79,22 +86,22 @@ def normalized(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, *, epsilon: fl
             # Through the statistics (Ioffe and Szegedy, 2015, section 3): a linear function of the normalised maps.
             values = tf.cast(tf.size(x) / tf.size(mean), tf.float32)
             share = -scale * tf.math.rsqrt(variance + epsilon) / values
-            by_statistics = normalized_by(
-                x, share * into_scale, share * into_offset, mean=mean, variance=variance, epsilon=epsilon
+            by_statistics = _normalized_by(
+                x, share * into_scale, share * into_offset, (mean, variance), epsilon=epsilon
             )
             return tf.reshape(by_fixed, tf.shape(x)) + by_statistics, into_scale, into_offset
 
-        maps = normalized_by(x, scale, offset, mean=mean, variance=variance, epsilon=epsilon)
+        maps = _normalized_by(x, scale, offset, (mean, variance), epsilon=epsilon)
         return (maps, mean, variance), gradients
 
     maps, mean, variance = normalize(x, scale, offset)
-    return tf.ensure_shape(maps, x.shape), mean, variance
+    return maps, mean, variance
 
 
-def normalized_by(
-    x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, *, mean: tf.Tensor, variance: tf.Tensor, epsilon: float
+def _normalized_by(
+    x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, statistics: Statistics, *, epsilon: float
 ) -> tf.Tensor:
-    """Returns feature maps normalised by given statistics; the arguments are as those of `normalized`."""
+    mean, variance = statistics
     maps, *_ = tf.raw_ops.FusedBatchNormV3(
         x=_paired(x),
         scale=_twice(scale),
@@ -107,7 +114,7 @@ def normalized_by(
     return tf.ensure_shape(tf.reshape(maps, tf.shape(x)), x.shape)
 
 
-def _statistics(x: tf.Tensor, *, epsilon: float) -> tuple[tf.Tensor, tf.Tensor]:
+def _statistics(x: tf.Tensor) -> Statistics:
     """Returns mean and biased variance of each channel: those of both halves, and how far the halves are apart."""
     pairs, nothing = _paired(x), tf.zeros(0)
     channels = tf.shape(pairs)[3]
@@ -117,7 +124,6 @@ def _statistics(x: tf.Tensor, *, epsilon: float) -> tuple[tf.Tensor, tf.Tensor]:
         offset=tf.zeros([channels]),
         mean=nothing,
         variance=nothing,
-        epsilon=epsilon,
         is_training=True,
     )
     values = tf.cast(tf.size(pairs) / channels, tf.float32)
