@@ -72,7 +72,7 @@ def train(worker: Worker, values: Mapping[str, Any], *, seed: int, until: int) -
     """
     from tuner.batches import images_of
     from tuner.recipe import average_momentum
-    from tuner.training import derived_seed
+    from tuner.seeds import derived_seed
 
     network = worker.networks.network(worker.hypermodel, values)
     recipe = dataclasses.replace(worker.hypermodel.recipe(values), average_momentum=0.0)

@@ -107,7 +107,7 @@ def train(worker: Any, hyperparameters: Mapping[str, Any], *, seed: int) -> Rows
         hyperparameters: Active values by name.
         seed: Seed of the recording; that of the training follows from it as in a search.
     """
-    from tuner.training import derived_seed
+    from tuner.seeds import derived_seed
     from tuner.worker import Task
 
     derived = derived_seed(seed, json.dumps(hyperparameters, sort_keys=True))
@@ -131,7 +131,7 @@ def _columns(space: Space, hyperparameters: Mapping[str, Any]) -> dict[str, str]
 def draw(space: Space, *, seed: int, configs: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields numbers below `configs` with active values; a number that draws what an earlier one drew is left out."""
     from tuner.hypermodel import active_values, declare
-    from tuner.training import derived_seed
+    from tuner.seeds import derived_seed
 
     seen: set[str] = set()
     for number in range(configs):

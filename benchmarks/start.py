@@ -95,7 +95,7 @@ class FitNetwork:
         """Trains to the last epoch and returns its validation metrics."""
         import keras
 
-        from tuner.training import derived_seed
+        from tuner.seeds import derived_seed
 
         keras.utils.set_random_seed(derived_seed(seed, json.dumps(values, sort_keys=True)))
         train, validation = self._data.train, self._data.validation

@@ -210,6 +210,14 @@ def test_file_that_a_worker_cannot_read_is_no_dead_worker():
             crew.next(DEADLINE_SECONDS)
 
 
+def test_oracle_that_needs_scikit_learn_finds_it(tmp_path):
+    """Other drivers do without: it takes long to import."""
+    flags = ["--space", "tiny", "--algorithm", "bayesian", "--workers", "1", "--trials", "2", "--max-epochs", "1"]
+    command = [sys.executable, "-m", "tuner.search", *flags, "--results-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Stopped   the 2 trials are made"), done.stderr
+
+
 class TestDriver:
     """`python -m tuner.search --workers 2`, and what becomes of its processes."""
 

@@ -2,6 +2,8 @@
 
 import argparse
 import gc
+import importlib
+import json
 import os
 import platform
 import subprocess
@@ -90,6 +92,32 @@ def test_onednn_is_asked_for_where_nobody_said_otherwise(processor, given, kept,
         monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     command.import_tensorflow()
     assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == kept
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_collections_leave_out_what_imports_made(is_enabled):
+    before = gc.get_freeze_count()
+    try:
+        if not is_enabled:
+            gc.disable()
+        with command.lasting_imports():
+            assert not gc.isenabled()
+        assert gc.isenabled() == is_enabled
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.enable()
+
+
+def test_hidden_package_is_there_afterwards(monkeypatch):
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    with command.hidden("wave"), command.hidden("wave"), pytest.raises(ModuleNotFoundError):
+        importlib.import_module("wave")
+    assert importlib.import_module("wave").open
+
+
+def test_package_that_is_in_use_is_not_hidden():
+    with command.hidden("json"):
+        assert importlib.import_module("json") is json
 
 
 @pytest.mark.slow

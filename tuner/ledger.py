@@ -26,9 +26,9 @@ from tuner.messages import Progress
 from tuner.order import FixedOrder
 from tuner.records import Record
 from tuner.scoring import judged, worst_score
+from tuner.seeds import derived_seed
 from tuner.sizes import Sizes
 from tuner.study import Study
-from tuner.training import derived_seed
 
 __all__ = ["Ledger"]
 

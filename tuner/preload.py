@@ -1,7 +1,8 @@
 """Imports what every worker process needs, once, in the process that they are forked from (`tuner/cluster.py`)."""
 
-from tuner.command import import_tensorflow
+from tuner.command import hidden, import_tensorflow, lasting_imports
 
-import_tensorflow()
+with lasting_imports(), hidden("sklearn"):  # which Keras Tuner's Bayesian oracle needs, and no worker
+    import_tensorflow()
 
-import tuner.worker  # noqa: E402, F401
+    import tuner.worker  # noqa: F401

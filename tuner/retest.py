@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from tuner.errors import TunerError
 from tuner.messages import Task
 from tuner.records import COMPLETED, Run
+from tuner.seeds import derived_seed
 from tuner.selector import Retest
-from tuner.training import derived_seed
 from tuner.worker import Worker
 
 __all__ = ["retested"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import shlex
 import shutil
 import sys
@@ -92,6 +93,8 @@ def search(arguments: argparse.Namespace) -> int:
 
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
+    if config.algorithm == "bayesian":
+        importlib.import_module("sklearn.gaussian_process")  # Keras Tuner looks for it while it is imported
     with open_crew(staffing_of(arguments), session) as crew:  # they start while this process imports TensorFlow
         prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew, began=began)
         if arguments.dry_run:

@@ -8,7 +8,6 @@ first epoch of a small network on two cores, and again for the next. Here a step
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import math
 import time
@@ -31,7 +30,7 @@ from tuner.program import Layout, Program, State, Structure, hyperparameters
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
 from tuner.splitting import Splits, Steps
 
-__all__ = ["Architecture", "Network", "TrialTimeout", "derived_seed"]
+__all__ = ["Architecture", "Network", "TrialTimeout"]
 
 OnBatch = Callable[[int, Mapping[str, float]], None]
 
@@ -266,9 +265,3 @@ class Network:
 def _means_of(sums: tf.Tensor) -> dict[str, float]:
     loss, hits, seen = sums.numpy().tolist()
     return {"loss": loss / seen, "accuracy": hits / seen}
-
-
-def derived_seed(*parts: object) -> int:
-    """Returns a seed from 0 to 2**31 - 1 that follows from plain values, the same in every process."""
-    digest = hashlib.sha256(repr(parts).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1

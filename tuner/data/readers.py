@@ -159,6 +159,7 @@ class ShardReader:
         )
         return records.batch(min(_GROUP, self._window))
 
+    @tf.autograph.experimental.do_not_convert
     def _read_labels(self) -> np.ndarray:
         """Reads every record once, without decoding its image."""
         key, count = self._source.label_key, self._bounds[-1]

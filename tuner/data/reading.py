@@ -28,6 +28,7 @@ _LARGEST_BYTES = 2 * 2**30
 READ_ERRORS = (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.NotFoundError)
 
 
+@tf.autograph.experimental.do_not_convert
 def read_split(source: Source, split: str, *, image_size: tuple[int, int] | None) -> Split:
     """Reads a whole split; every process and every run gets the same bytes in the same order.
 

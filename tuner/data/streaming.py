@@ -76,6 +76,7 @@ class StreamedSplit:
         for images, _ in self.batches(size):
             yield images.numpy()
 
+    @tf.autograph.experimental.do_not_convert
     def read(self) -> Split:
         """Returns the images and labels as arrays, in the order of `labels`.
 
@@ -118,6 +119,7 @@ class StreamedSplit:
         except READ_ERRORS as error:
             raise self.reader.blame(self.numbers, shuffle, done=done) from error
 
+    @tf.autograph.experimental.do_not_convert
     def _pipeline(self, size: int, shuffle: Shuffle) -> Any:
         """Returns a `tf.data.Dataset` of batches of images and their numbers."""
         with tf.device("CPU:0"):
