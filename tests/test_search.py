@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tuner import leaderboard, search
+from tuner import leaderboard, search, staff
 from tuner.storage import locked
 
 ROOT = Path(__file__).parents[1]
@@ -223,6 +223,14 @@ def test_what_cannot_be_searched_is_one_line(arguments, status, message, tmp_pat
     assert message in err
     assert "secret" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_mistake_in_a_folder_shows_before_there_are_workers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(staff, "open_crew", None)
+    (tmp_path / "photos" / "train" / "cat").mkdir(parents=True)
+    for folder, message in ("absent", "is not a folder"), ("photos", "cat has no images (.png, .jpg, .jpeg)"):
+        assert search.main(["--dataset", f"folder:{tmp_path / folder}", *ALONE, "--results-dir", str(tmp_path)]) == 2
+        assert message in capsys.readouterr().err
 
 
 def _start(*arguments, module="tuner.search"):

@@ -70,6 +70,7 @@ class _Prepared:
 def search(arguments: argparse.Namespace) -> int:
     """Flags -> configuration -> workers -> oracle and plan -> trials in the study -> leaderboard."""
     # Imports stand in the functions because a wrong flag must not wait for TensorFlow, nor --help for Optuna.
+    from tuner.data.layout import find_images
     from tuner.messages import Session
     from tuner.staff import open_crew, prepare
 
@@ -93,6 +94,8 @@ def search(arguments: argparse.Namespace) -> int:
 
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
+    if session.data.kind == "folder" and not arguments.cluster:
+        find_images(session.data.location)  # a mistake shows before there are workers
     if config.algorithm == "bayesian":
         importlib.import_module("sklearn.gaussian_process")  # Keras Tuner looks for it while it is imported
     with open_crew(staffing_of(arguments), session) as crew:  # they start while this process imports TensorFlow

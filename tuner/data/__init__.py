@@ -11,6 +11,7 @@
     readers        folders and TFDS shards by the numbers of their images, in order or shuffled
     stratification which training images become validation images
     images         decoding and resizing, shared with prediction
+    layout         which image files a folder has                         (standard library)
     headers        size and channels of a PNG or JPEG file without decoding it
     fashion_mnist  Debian's copy of Fashion-MNIST -> prepared TFDS data (`python -m tuner.data prepare`)
 

@@ -8,22 +8,17 @@ all training images are grey, and three otherwise; the other splits follow.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
 from tuner.data.headers import read_header
 from tuner.data.images import find_broken
-from tuner.data.source import VALIDATION_NAMES, Source, describe
+from tuner.data.layout import Layout, find_images
+from tuner.data.source import Source, describe
 from tuner.errors import DataError
 
 __all__ = ["open_folder"]
-
-_ENDINGS = (".png", ".jpg", ".jpeg")
-
-# Image files by split and class.
-_Layout = Mapping[str, Mapping[str, list[Path]]]
 
 
 def open_folder(path: str, image_size: tuple[int, int] | None) -> Source:
@@ -38,7 +33,7 @@ def open_folder(path: str, image_size: tuple[int, int] | None) -> Source:
             differ and `image_size` is None. It names the file or folder.
     """
     root = Path(path).expanduser()
-    layout = _find_images(root)
+    layout = find_images(root)
     shape = _common_shape(layout, image_size)
     builder = tfds.ImageFolder(str(root), shape=(None, None, shape[2]))
     source = describe(root.resolve().name, builder)
@@ -50,46 +45,7 @@ def open_folder(path: str, image_size: tuple[int, int] | None) -> Source:
     return dataclasses.replace(source, labels=tuple(layout["train"]), image_shape=shape, blame=blame)
 
 
-def _find_images(root: Path) -> _Layout:
-    """Lists the image files of all splits, in the order of their names."""
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder; give the one that contains train/CLASS/*.png.")
-    if not (root / "train").is_dir():
-        raise DataError(f"{root} has no folder train; put the images into {root / 'train'}/CLASS/.")
-    validation = [name for name in VALIDATION_NAMES if (root / name).is_dir()]
-    if len(validation) > 1:
-        raise DataError(f"{root} has {' and '.join(validation)}; keep one folder of validation images.")
-    splits = ["train", *validation, *(["test"] if (root / "test").is_dir() else [])]
-    layout = {split: _find_classes(root / split) for split in splits}
-    if len(layout["train"]) < 2:
-        raise DataError(
-            f"{root / 'train'} has {len(layout['train'])} class folders; at least 2 are needed, one for each class."
-        )
-    for split, classes in layout.items():
-        if not classes:
-            raise DataError(f"{root / split} has no class folders; add those of {root / 'train'} or remove it.")
-        for name in classes:
-            if name not in layout["train"]:
-                raise DataError(f"{root / split / name} is a class that {root / 'train'} lacks; add or remove it.")
-    return layout
-
-
-def _find_classes(folder: Path) -> dict[str, list[Path]]:
-    """Lists the image files of one split by class."""
-    classes = {}
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not entry.is_dir():
-            continue
-        if entry.name.startswith("."):
-            raise DataError(f"{entry} is a hidden folder among the classes; remove it.")
-        files = sorted(file for file in entry.iterdir() if file.name.lower().endswith(_ENDINGS))
-        if not files:
-            raise DataError(f"{entry} has no images ({', '.join(_ENDINGS)}); add some or remove the folder.")
-        classes[entry.name] = files
-    return classes
-
-
-def _common_shape(layout: _Layout, image_size: tuple[int, int] | None) -> tuple[int | None, int | None, int]:
+def _common_shape(layout: Layout, image_size: tuple[int, int] | None) -> tuple[int | None, int | None, int]:
     """Returns `(height, width, channels)` of the images; height and width None where they differ."""
     channels, sizes = 1, dict[tuple[int, int], Path]()
     for split, classes in layout.items():

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from tuner.data.spec import VALIDATION_NAMES
 from tuner.errors import DataError
 
-__all__ = ["VALIDATION_NAMES", "Source", "describe", "feature_keys"]
-
-VALIDATION_NAMES = ("validation", "val", "valid", "dev")
+__all__ = ["Source", "describe", "feature_keys"]
 
 
 def _prepare_again(source: Source, split: str) -> DataError:

@@ -8,7 +8,9 @@ import re
 
 from tuner.errors import UsageError
 
-__all__ = ["DataSpec"]
+__all__ = ["VALIDATION_NAMES", "DataSpec"]
+
+VALIDATION_NAMES = ("validation", "val", "valid", "dev")  # of splits and folders
 
 _KINDS = ("digits", "tfds", "folder")
 
