@@ -3,8 +3,10 @@
 import keras_tuner
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from oracles.driving import flat
+from oracles.driving import flat, score_of
+from tuner.oracles.freeze_thaw import FEWEST_SEEN, FreezeThaw
 from tuner.oracles.learning import expected_gain, standardised
 from tuner.oracles.mobster import Mobster
 
@@ -50,12 +52,30 @@ def test_expected_gain_is_the_mean_of_what_is_above_zero():
     assert np.all(np.abs(found - draws.mean(axis=0)) < 5 * draws.std(axis=0) / 400_000**0.5)
 
 
+def test_proposal_takes_one_thread_of_linear_algebra_and_gives_the_others_back():
+    seen = []
+
+    class Spy(Mobster):
+        def populate_space(self, trial_id):
+            seen.append(_threads())
+            return super().populate_space(trial_id)
+
+    with threadpool_limits(2, user_api="blas"):
+        Spy(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=9).create_trial("tuner0")
+        assert (seen, _threads()) == ([{1}], {2})
+
+
+def _threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("algorithm", [FreezeThaw, Mobster])
 class TestBeginning:
-    """The default of `auto` goes to the full budget at once where that is allowed and there is time."""
+    """The default goes to the full budget at once where that is allowed and there is time."""
 
     @staticmethod
-    def _first(**options):
-        oracle = Mobster(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=9, **options)
+    def _first(algorithm, **options):
+        oracle = algorithm(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=9, **options)
         return oracle, lambda: oracle.create_trial("tuner0").hyperparameters.values["tuner/epochs"]
 
     @pytest.mark.parametrize(
@@ -67,12 +87,50 @@ class TestBeginning:
             ({"max_total_epochs": 99, "begins_whole": False}, 1),
         ],
     )
-    def test_as_many_epochs_as_are_allowed(self, options, epochs):
-        oracle, first = self._first(**options)
+    def test_as_many_epochs_as_are_allowed(self, algorithm, options, epochs):
+        oracle, first = self._first(algorithm, **options)
         assert oracle.schedule(99)[0].epochs == epochs
         assert first() == epochs
 
-    def test_hurry(self):
-        oracle, first = self._first()
+    def test_hurry(self, algorithm):
+        oracle, first = self._first(algorithm)
         oracle.hurry()
         assert first() == 1
+
+
+class TestLowestRung:
+    """Freeze-thaw begins where scores tell configurations apart."""
+
+    @staticmethod
+    def _begun(score, trials=16):
+        """Returns the epochs with which each of the new runs began."""
+        oracle = FreezeThaw(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=27)
+        epochs = []
+        for _ in range(trials):
+            trial = oracle.create_trial("tuner0")
+            values = trial.hyperparameters.values
+            if not values["tuner/initial_epoch"]:
+                epochs.append(values["tuner/epochs"])
+            oracle.update_trial(
+                trial.trial_id, {"val_accuracy": score(values, values["tuner/epochs"])}, values["tuner/epochs"]
+            )
+            trial = oracle.get_trial(trial.trial_id)
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+        return epochs
+
+    def test_it_is_the_first_where_scores_differ(self):
+        assert self._begun(score_of)[:10] == [27] + 9 * [1]
+
+    @pytest.mark.parametrize("level", [0.1, -2.3])
+    def test_it_is_a_higher_one_where_all_are_at_the_level_of_chance(self, level):
+        def score(values, epochs):
+            return level + (0 if epochs == 1 else 1 + score_of(values, epochs) / 2)
+
+        begun = self._begun(score)
+        assert begun[: 2 + FEWEST_SEEN] == [27, *FEWEST_SEEN * [1], 3]
+        assert 1 not in begun[1 + FEWEST_SEEN :]
+
+    def test_it_is_below_the_full_budget(self):
+        begun = self._begun(lambda values, epochs: float(epochs == 27), trials=24)
+        assert begun == [27, *FEWEST_SEEN * [1], *FEWEST_SEEN * [3], *[9] * (len(begun) - 1 - 2 * FEWEST_SEEN)]

@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 ORACLES: dict[str, type[StudyOracle]] = {
-    "auto": Mobster,
+    "auto": FreezeThaw,
     "mobster": Mobster,
     "freeze-thaw": FreezeThaw,
     "asha": Asha,

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from tuner.oracles.base import Rung
 from tuner.oracles.encoding import Encoding, is_ordered
 from tuner.oracles.history import Run, Seen
 from tuner.oracles.rungs import RungOracle
 from tuner.oracles.surrogate import Points, Surrogate
+from tuner.oracles.whole import WholeFirst
 
 __all__ = ["Belief", "LearningOracle", "ends_of", "expected_gain", "standardised"]
 
@@ -56,11 +58,14 @@ class Belief:
         return [place for place, run in enumerate(self.runs) if run.target is None and run.epochs < max_epochs]
 
 
-class LearningOracle(RungOracle, abc.ABC):
+class LearningOracle(WholeFirst, RungOracle, abc.ABC):
     """An oracle of one bracket with a Gaussian process over configuration and epochs (`tuner/oracles/surrogate.py`).
 
+    Only the default goes to the full budget at once, where epochs and time allow it: it is the best that is known of a
+    space before anything was tried, and what all others have to beat.
+
     Args:
-        options: See `RungOracle`.
+        options: See `WholeFirst` and `RungOracle`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -69,6 +74,20 @@ class LearningOracle(RungOracle, abc.ABC):
         self._fitted = 0  # scores
         self._features_of: dict[str, np.ndarray] = {}
         self._encoded: Encoding | None = None
+
+    @property
+    @abc.abstractmethod
+    def start_epochs(self) -> int:
+        """Epochs of a new run's first trial, but for the default."""
+
+    def _first_epochs(self) -> int:
+        return self.max_epochs if self.begins_whole and not len(self.history) else self.start_epochs
+
+    def _planned_rungs(self, trials: int) -> list[Rung]:
+        rungs = [epochs for epochs in self.rungs if epochs >= self.start_epochs]
+        if not trials or not self.begins_whole:
+            return self._ladder(trials, rungs)
+        return [Rung(1, 0, self.max_epochs), *self._ladder(trials - 1, rungs)]
 
     def _num_scored(self) -> int:
         """Returns how many runs have a score and have not failed."""

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.oracles.base import Rung
 from tuner.oracles.learning import LearningOracle, ends_of, expected_gain
-from tuner.oracles.whole import WholeFirst
 
 __all__ = ["Mobster"]
 
@@ -18,18 +16,16 @@ RANDOM_SHARE = 0.5  # of new runs, so that a model that errs costs no more than 
 FIRST_RUNS = 10  # that have a score before the model is asked
 
 
-class Mobster(WholeFirst, LearningOracle):
+class Mobster(LearningOracle):
     """Promotes from the best 1/eta of a rung, else begins a configuration: one of the model's, or a random one.
 
     A Gaussian process over configuration and epochs (`tuner/oracles/surrogate.py`) learns from all scores; its
     configuration is the one with the largest expected improvement at the full budget. Runs begin with R/eta^2 epochs.
-    Only the default goes to the full budget at once, where epochs and time allow it: it is the best that is known of a
-    space before anything was tried, and what all others have to beat.
 
-    It is `auto`: of all that was tried on five problems it has the best mean rank (`benchmarks/README.md`).
+    Of all that was tried on five problems it has the best mean rank (`benchmarks/README.md`).
 
     Args:
-        options: See `WholeFirst` and `RungOracle`.
+        options: See `LearningOracle`.
 
     Reference: Klein et al., 2020, https://arxiv.org/abs/2003.10865; Li et al., 2020, https://arxiv.org/abs/1810.05934,
     algorithm 2 (promotion).
@@ -37,11 +33,8 @@ class Mobster(WholeFirst, LearningOracle):
 
     @property
     def start_epochs(self) -> int:
-        """Epochs of a new run's first trial, but for the default."""
+        """Epochs of the third rung from above."""
         return self.rungs[-RUNGS:][0]
-
-    def _first_epochs(self) -> int:
-        return self.max_epochs if self.begins_whole and not len(self.history) else self.start_epochs
 
     def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
         scored = len(self.warm_start) + self._num_scored()
@@ -57,8 +50,3 @@ class Mobster(WholeFirst, LearningOracle):
             if self._is_new(values):
                 return values
         return self._random_values(rng)
-
-    def _planned_rungs(self, trials: int) -> list[Rung]:
-        if not trials or not self.begins_whole:
-            return self._ladder(trials, self.rungs[-RUNGS:])
-        return [Rung(1, 0, self.max_epochs), *self._ladder(trials - 1, self.rungs[-RUNGS:])]
