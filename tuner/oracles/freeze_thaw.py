@@ -14,8 +14,8 @@ from tuner.oracles.surrogate import Points
 
 __all__ = ["FreezeThaw"]
 
-# Chosen on the problems of benchmarks/oracles.py. FIRST_RUNS, SHARE and RANDOM_SHARE were tried at 2 to 4 values with 3
-# to 6 seeds each (benchmarks/README.md); the others are guesses.
+# Chosen on the problems of benchmarks/oracles.py. FIRST_RUNS, SHARE, RANDOM_SHARE and FEWEST_SEEN were tried at 2 to 4
+# values with 16 to 32 seeds each (benchmarks/README.md), APART at two; the others are guesses.
 FIRST_RUNS = 10  # that have a score before the model is asked
 SHARE = 0.7  # of the epochs that go to the default and to the runs that are thought the best
 RANDOM_SHARE = 0.1  # of the other moves, so that the model learns of its errors
