@@ -11,7 +11,7 @@ from rich.console import Console
 from tuner.budget import Budget, Limits
 from tuner.display import Display
 from tuner.messages import Measurement
-from tuner.oracles.base import Rung
+from tuner.oracles.moves import Rung
 from tuner.plan import Plan
 from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tuner.messages import Measurement
-from tuner.oracles.base import Rung
+from tuner.oracles.moves import Rung
 from tuner.plan import Plan
 
 PLAN = Plan([Rung(3, 0, 1), Rung(1, 1, 3), Rung(2, 0, 3)], Measurement(start_seconds=2.0, epoch_seconds=0.5))

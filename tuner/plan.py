@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from tuner.messages import Measurement
-from tuner.oracles.base import Rung
+from tuner.oracles.moves import Rung
 from tuner.quantities import describe_bytes, describe_seconds
 
 __all__ = ["Plan"]

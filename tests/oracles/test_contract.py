@@ -25,8 +25,8 @@ from oracles.driving import (
 )
 from tuner.config import ALGORITHMS, SearchConfig
 from tuner.oracles import ORACLES, make_oracle
-from tuner.oracles.base import HistoryOracle
 from tuner.oracles.encoding import default_values, is_active, values_key
+from tuner.oracles.history_oracle import HistoryOracle
 
 OWN = [name for name in ORACLES if issubclass(ORACLES[name], HistoryOracle)]
 # Trials of a short search. After 10 and 9 trials, these two fit a Gaussian process for each.

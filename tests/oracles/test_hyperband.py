@@ -4,7 +4,7 @@ import pytest
 from oracles.driving import Drive, flat, own
 from tuner.config import SearchConfig
 from tuner.oracles import make_oracle
-from tuner.oracles.base import Rung
+from tuner.oracles.moves import Rung
 
 
 def _oracle(*, algorithm="hyperband", max_epochs=9, **limits):

@@ -4,9 +4,9 @@ import pytest
 
 from oracles.driving import Drive, Situation, flat, own
 from tuner.oracles import ORACLES, Asha, Bohb, OneEpoch, Priorband
-from tuner.oracles.base import Rung
 from tuner.oracles.encoding import default_values
 from tuner.oracles.history import Seen
+from tuner.oracles.moves import Rung
 
 SCORE = keras_tuner.Objective("score", "max")
 

@@ -15,10 +15,9 @@ from threadpoolctl import ThreadpoolController
 
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, default_values, values_key
-from tuner.oracles.history import History, Seen, observations
-from tuner.oracles.moves import Move, Rung
+from tuner.oracles.moves import Rung
 
-__all__ = ["HistoryOracle", "Move", "Rung", "StudyOracle"]
+__all__ = ["StudyOracle"]
 
 
 class StudyOracle(keras_tuner.Oracle):
@@ -211,95 +210,6 @@ class StudyOracle(keras_tuner.Oracle):
         found = [trial.score for trial in self.trials.values() if trial.score is not None]
         worst = min if self.objective.direction == "max" else max
         return float(worst(found, default=0.0))
-
-
-class HistoryOracle(StudyOracle):
-    """An oracle whose every move follows from its seed and from the runs so far.
-
-    An algorithm says in `_move` what comes next. A trial's score is its value at the last epoch; one that failed,
-    diverged or has no finite score counts as the worst.
-
-    Args:
-        objective: Name of the objective, or a `keras_tuner.Objective`.
-        hyperparameters: The declared space; a stock tuner hands it in later.
-        warm_start: What another study saw of the same space; it is never proposed for that.
-        options: See `StudyOracle`.
-
-    Attributes:
-        history: The runs so far.
-    """
-
-    def __init__(
-        self,
-        *,
-        objective: str | keras_tuner.Objective | Sequence[Any],
-        hyperparameters: keras_tuner.HyperParameters | None = None,
-        warm_start: Sequence[Seen] = (),
-        **options: Any,
-    ) -> None:
-        super().__init__(objective=objective, hyperparameters=hyperparameters, **options)
-        self.warm_start = list(warm_start)
-        self.history = History(self.objective.name, direction=self.objective.direction, max_epochs=self.max_epochs)
-
-    @property
-    def encoding(self) -> Encoding:
-        """The space's points."""
-        return self.drawing.encoding
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Returns Keras Tuner's response: status and, of a trial to run, the values."""
-        self.history.update(self.trials)
-        move = self._next_move()
-        if move is None:
-            return {"status": "STOPPED" if self.reason or not self.history.in_progress else "IDLE"}
-        before = move.run.epochs if move.run else 0
-        if self._exceeds(self.history.spent + move.epochs - before):
-            return {"status": "STOPPED"}
-        values = dict(move.run.values if move.run else move.values or {})
-        values |= {"tuner/epochs": move.epochs, "tuner/initial_epoch": before}
-        if move.run:
-            values["tuner/trial_id"] = move.run.last
-        return {"status": "RUNNING", "values": values}
-
-    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
-        """Returns the newest trials of the best runs: those with the most epochs first, among them the best score."""
-        self.history.update(self.trials)
-        ended = [run for run in self.history if run.score is not None]
-        ended.sort(key=lambda run: (not run.has_failed, run.epochs, run.score), reverse=True)
-        return [self.trials[run.names[run.epochs]] for run in ended[:num_trials]]
-
-    def _next_move(self) -> Move | None:
-        planned = self._planned()
-        if planned is not None:
-            return Move(self._first_epochs(), values=planned)
-        return self._move(np.random.default_rng((self.seed, len(self.trials))))
-
-    def _tried(self) -> set[str]:
-        return self.history.keys
-
-    def _worst_score(self) -> float:
-        return -sys.float_info.max if self.objective.direction == "max" else sys.float_info.max
-
-    def _first_epochs(self) -> int:
-        """Returns the epochs of a new run's first trial: here the full budget."""
-        return self.max_epochs
-
-    def _observations(self, epochs: int) -> list[tuple[Mapping[str, Any], float]]:
-        """Returns values and goodness of all that reached so many epochs, or failed on the way."""
-        is_full = epochs == self._first_epochs() == self.max_epochs
-        return observations(self.warm_start, self.history, epochs=epochs, is_full=is_full)
-
-    def _move(self, rng: np.random.Generator) -> Move | None:
-        """Returns what comes next; None to wait for a running trial, or, with a `reason`, to end."""
-        raise NotImplementedError
-
-    # Keras Tuner draws without a generator, but none of its algorithms is below this class.
-    def _random_values(self, rng: np.random.Generator) -> dict[str, Any] | None:  # type: ignore[override]
-        """Returns values that were not tried, drawn from the space; None, with the `reason`, where there are none."""
-        values = self._drawn(rng)
-        if values is None:
-            self.reason = self._shortage
-        return values
 
 
 @functools.cache

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from tuner.errors import UsageError
-from tuner.oracles.base import HistoryOracle, Move
 from tuner.oracles.encoding import is_ordered
+from tuner.oracles.history_oracle import HistoryOracle
+from tuner.oracles.moves import Move
 
 __all__ = ["CmaEs"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tuner.oracles.base import Move
 from tuner.oracles.history import Run
 from tuner.oracles.learning import Belief, LearningOracle, ends_of, expected_gain
+from tuner.oracles.moves import Move
 from tuner.oracles.surrogate import Points
 
 __all__ = ["FreezeThaw"]
@@ -147,5 +147,5 @@ class FreezeThaw(LearningOracle):
         rates, lowest = [], self.start_epochs
         for epochs, moved in zip(self.rungs, self._surrogate.effects(ends, looks, other), strict=True):
             gain = expected_gain(-np.abs(ahead), moved + 1e-9) / (np.maximum(epochs - begun, 0) + START_EPOCHS)
-            rates.append(np.where(begun < epochs, gain, -1.0) if epochs >= lowest else np.full(len(begun), -1.0))
+            rates.append(np.where((begun < epochs) & (epochs >= lowest), gain, -1.0))
         return np.array(rates)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tuner.oracles.base import HistoryOracle, Move
 from tuner.oracles.drawing import not_found
 from tuner.oracles.encoding import grid_values, is_active, values_key
+from tuner.oracles.history_oracle import HistoryOracle
+from tuner.oracles.moves import Move
 
 __all__ = ["Grid"]
 

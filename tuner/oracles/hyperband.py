@@ -8,7 +8,7 @@ from typing import Any
 
 import keras_tuner
 
-from tuner.oracles.base import Rung
+from tuner.oracles.moves import Rung
 from tuner.oracles.whole import WholeFirst
 
 __all__ = ["Hyperband"]

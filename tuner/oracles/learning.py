@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from tuner.oracles.base import Rung
 from tuner.oracles.encoding import Encoding, is_ordered
 from tuner.oracles.history import Run, Seen
+from tuner.oracles.moves import Rung
 from tuner.oracles.rungs import RungOracle
 from tuner.oracles.surrogate import Points, Surrogate
 from tuner.oracles.whole import WholeFirst

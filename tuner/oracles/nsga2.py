@@ -10,8 +10,9 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
-from tuner.oracles.base import HistoryOracle, Move
 from tuner.oracles.encoding import is_active, is_ordered
+from tuner.oracles.history_oracle import HistoryOracle
+from tuner.oracles.moves import Move
 from tuner.pareto import fronts
 
 __all__ = ["Nsga2", "crowding_distances", "survivors"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner.oracles.base import Rung
 from tuner.oracles.history import Run
+from tuner.oracles.moves import Rung
 from tuner.oracles.rungs import RungOracle
 
 __all__ = ["OneEpoch"]

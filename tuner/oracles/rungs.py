@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tuner.oracles.base import HistoryOracle, Move, Rung
 from tuner.oracles.history import Run
+from tuner.oracles.history_oracle import HistoryOracle
+from tuner.oracles.moves import Move, Rung
 
 __all__ = ["RungOracle", "rung_epochs"]
 

@@ -21,9 +21,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.oracles.base import HistoryOracle, Move
 from tuner.oracles.drawing import Predicate
 from tuner.oracles.encoding import Encoding, is_active, is_even, is_ordered, probability_of, values_key
+from tuner.oracles.history_oracle import HistoryOracle
+from tuner.oracles.moves import Move
 
 __all__ = ["Observation", "SampledOracle", "Sampling", "TPESampler"]
 
