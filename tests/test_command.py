@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,15 @@ def test_debug_shows_the_traceback_above_the_message(capsys):
 def test_interrupt_prints_how_to_resume(capsys):
     assert command.run(_raise(KeyboardInterrupt()), debug=False, interrupted="Resume with: x") == 130
     assert capsys.readouterr().err == "Resume with: x\n"
+
+
+def test_ctrl_c_at_the_end_shows_no_traceback():
+    code = "import atexit, signal\nfrom tuner import command\n"
+    code += "atexit.register(signal.raise_signal, signal.SIGINT)\ncommand.leave(3)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
+    ended = subprocess.run([sys.executable, "-c", "from tuner import command\ncommand.leave(3)"], check=False)
+    assert ended.returncode == 3
 
 
 def test_usage_exit_of_argparse_passes():

@@ -3,11 +3,13 @@
 import dataclasses
 import math
 import re
+import signal
 import time
 import types
 
 import keras_tuner
 import pytest
+import sqlalchemy
 from fakes import (
     CLASSES,
     CONFIG,
@@ -244,6 +246,27 @@ def test_search_killed_again_and_again_ends_the_same(uninterrupted, tmp_path):
     search = Search(tmp_path / "search", SMALL)
     for _ in range(5):
         search.kill(4)
+    assert without_times(search.run()) == uninterrupted
+
+
+@pytest.mark.parametrize("event", ["begin", "commit", "reset"])
+def test_ctrl_c_waits_for_what_is_being_written(event, uninterrupted, tmp_path, caplog):
+    search = Search(tmp_path / "search", SMALL, on_disk=True)
+    study, presses = search.study(), iter([False] * 4 + [True] + [False] * 999)
+
+    def press(*_):
+        if next(presses):
+            signal.raise_signal(signal.SIGINT)
+
+    owner = study._storage.engine.pool if event == "reset" else study._storage.engine
+    sqlalchemy.event.listen(owner, event, press)
+    executor = search.executor(study=study)
+    with pytest.raises(KeyboardInterrupt):
+        executor.search()
+    assert not caplog.records
+    told = {r.trial: executor.ledger.told(r.trial) for r in executor.ledger.held if r.status == RUNNING}
+    trials = search.study()._trials()
+    assert {t.number: len(t.intermediate_values) for t in trials if not t.state.is_finished()} == told
     assert without_times(search.run()) == uninterrupted
 
 

@@ -3,11 +3,13 @@
 import dataclasses
 import math
 import os
+import signal
 import sqlite3
 
 import keras_tuner
 import optuna
 import pytest
+import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -236,7 +238,7 @@ def test_inactive_hyperparameters_are_not_stored(url):
 
 
 def test_study_of_another_program_is_refused(url):
-    optuna.create_study(study_name="mine", storage=url)
+    optuna.create_study(study_name="mine", storage=url).ask()
     with pytest.raises(StudyError, match="mine was not made by this program"):
         Study.open(url, "mine")
 
@@ -244,6 +246,38 @@ def test_study_of_another_program_is_refused(url):
 def test_second_study_of_a_name_is_refused(study, url):
     with pytest.raises(StudyError, match="Another search has just made the study mine"):
         _create(url)
+
+
+@pytest.mark.parametrize("writes", range(7))
+def test_search_killed_while_it_makes_its_study_makes_it_again(writes, url, monkeypatch):
+    left = iter(range(writes))
+
+    def dying(write):
+        def call(*arguments):
+            if next(left, None) is None:
+                raise SystemExit
+            return write(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("create_new_study", "set_study_system_attr", "set_study_user_attr"):
+            patch.setattr(optuna.storages.RDBStorage, name, dying(getattr(optuna.storages.RDBStorage, name)))
+        with pytest.raises(SystemExit):
+            _create(url)
+    assert Study.open(url, "mine") is None
+    more = dataclasses.replace(CONFIG, algorithm="nsga2", costs=("macs",))
+    assert _create(url, config=more).config == Study.open(url, "mine").config == more
+
+
+def test_ctrl_c_while_the_study_is_read_is_not_told_in_a_log(study, caplog):
+    def press(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    sqlalchemy.event.listen(study._storage.engine.pool, "reset", press)
+    with pytest.raises(KeyboardInterrupt):
+        study.records()
+    assert not caplog.records
 
 
 def test_trial_of_another_writer_is_noticed(study, url):

@@ -16,11 +16,13 @@ import contextlib
 import gc
 import os
 import platform
+import signal
 import sys
 import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from tuner.errors import TunerError
 
@@ -33,6 +35,7 @@ __all__ = [
     "hidden",
     "import_tensorflow",
     "lasting_imports",
+    "leave",
     "nonnegative",
     "positive",
     "print_error",
@@ -76,6 +79,12 @@ def run(function: Callable[[], int | None], *, debug: bool, interrupted: str = "
     finally:
         sys.unraisablehook = sys.__unraisablehook__
     return status
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process; Ctrl-C while the interpreter puts things away ends it at once, and not with a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise SystemExit(status)
 
 
 def print_error(message: object) -> None:

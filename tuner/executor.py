@@ -30,6 +30,7 @@ from tuner.crew import Crew, Event
 from tuner.dialogue import Proposal
 from tuner.errors import TunerError
 from tuner.hypermodel import SEResNetHyperModel
+from tuner.interrupts import held_interrupt
 from tuner.ledger import Ledger
 from tuner.messages import Progress, Task
 from tuner.observer import Observer
@@ -264,13 +265,14 @@ class Executor(keras_tuner.Tuner):
 
     def _write(self) -> None:
         """Writes what has been decided and what follows from the trials that have ended; no worker waits for that."""
-        self.ledger.write()
-        ended, self._ended = self._ended, []
-        direction = self.ledger.study.config.direction
-        for record in ended:
-            self.checkpoints.after(record, self.ledger.held, max_epochs=self.max_epochs, direction=direction)
-        if ended and self._after_trial:
-            self._after_trial(self.ledger.held)
+        with held_interrupt():  # it would leave a trial half written, and a traceback of SQLAlchemy in the terminal
+            self.ledger.write()
+            ended, self._ended = self._ended, []
+            direction = self.ledger.study.config.direction
+            for record in ended:
+                self.checkpoints.after(record, self.ledger.held, max_epochs=self.max_epochs, direction=direction)
+            if ended and self._after_trial:
+                self._after_trial(self.ledger.held)
 
     def _task(self, record: Record) -> Task:
         return Task(

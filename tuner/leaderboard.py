@@ -272,4 +272,4 @@ def _score(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())

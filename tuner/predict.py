@@ -272,4 +272,4 @@ def _csv(predictions: Sequence[ImagePrediction]) -> str:
 _FORMATS: dict[str, Callable[[Sequence[ImagePrediction]], str]] = {"table": _table, "json": _json, "csv": _csv}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.leave(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import sqlalchemy
 
 from tuner.errors import StudyError, without_password
 
-__all__ = ["locked", "open_storage", "storage_url"]
+__all__ = ["delete_unfinished", "find_whole", "locked", "open_storage", "storage_url"]
 
 
 def storage_url(results: Path, name: str, storage: str | None) -> str:
@@ -45,6 +46,8 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         StudyError: If it cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # SQLAlchemy logs a traceback where Ctrl-C comes while a connection is given back, and raises it besides.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:
         storage = optuna.storages.RDBStorage(url)
     except ImportError as error:
@@ -59,6 +62,31 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
         storage.engine.dispose()
     return storage
+
+
+def find_whole(storage: optuna.storages.RDBStorage, name: str) -> int | None:
+    """Returns the number of a study, or None where there is none, or one whose maker was killed at it."""
+    identifier = _find(storage, name)
+    return None if identifier is None or _is_unfinished(storage, identifier) else identifier
+
+
+def delete_unfinished(storage: optuna.storages.RDBStorage, name: str) -> None:
+    """Takes away what a search has left that was killed while it made its study."""
+    identifier = _find(storage, name)
+    if identifier is not None and _is_unfinished(storage, identifier):
+        storage.delete_study(identifier)
+
+
+def _find(storage: optuna.storages.RDBStorage, name: str) -> int | None:
+    try:
+        return storage.get_study_id_from_name(name)
+    except KeyError:
+        return None
+
+
+def _is_unfinished(storage: optuna.storages.RDBStorage, identifier: int) -> bool:
+    """Whether a study has neither a configuration nor a trial."""
+    return "config" not in storage.get_study_user_attrs(identifier) and not storage.get_n_trials(identifier)
 
 
 def _without_waiting(connection: Any, _: Any) -> None:

@@ -19,8 +19,9 @@ from tuner import records
 from tuner.config import SearchConfig
 from tuner.distributions import distributions
 from tuner.errors import StudyError, did_you_mean
+from tuner.interrupts import held_interrupt
 from tuner.records import Record
-from tuner.storage import open_storage, storage_url
+from tuner.storage import delete_unfinished, find_whole, open_storage, storage_url
 
 __all__ = ["Study", "changed_names", "find_study"]
 
@@ -76,20 +77,22 @@ class Study:
             StudyError: If the storage cannot be opened, or has got such a study meanwhile.
         """
         storage = open_storage(url)
-        try:
-            identifier = storage.create_new_study([_DIRECTIONS[each] for each in config.objectives.values()], name)
-        except optuna.exceptions.DuplicatedStudyError as error:
-            raise StudyError(f"Another search has just made the study {name}; choose another --study.") from error
-        storage.set_study_system_attr(identifier, "study:metric_names", [*config.objectives])
-        facts = {"space": list(space), "versions": dict(versions), "seen": list(seen), "config": config.to_dict()}
-        facts["reference"] = dict(reference or {})
-        for key, value in facts.items():
-            storage.set_study_user_attr(identifier, key, value)
+        facts = {"space": list(space), "versions": dict(versions), "seen": list(seen)}
+        facts |= {"reference": dict(reference or {}), "config": config.to_dict()}  # the configuration makes it whole
+        with held_interrupt():
+            delete_unfinished(storage, name)
+            try:
+                identifier = storage.create_new_study([_DIRECTIONS[each] for each in config.objectives.values()], name)
+                storage.set_study_system_attr(identifier, "study:metric_names", [*config.objectives])
+                for key, value in facts.items():
+                    storage.set_study_user_attr(identifier, key, value)
+            except (optuna.exceptions.DuplicatedStudyError, KeyError) as error:
+                raise StudyError(f"Another search has just made the study {name}; choose another --study.") from error
         return cls(storage, identifier, name)
 
     @classmethod
     def open(cls, url: str, name: str) -> Study | None:
-        """Returns the study of a name, or None when the storage has none.
+        """Returns the study of a name, or None when the storage has none, or one whose search was killed as it made it.
 
         Raises:
             StudyError: If the storage cannot be opened, or another program made the study.
@@ -97,11 +100,11 @@ class Study:
         if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
             return None
         storage = open_storage(url)
-        try:
-            return cls(storage, storage.get_study_id_from_name(name), name)
-        except KeyError:
+        identifier = find_whole(storage, name)
+        if identifier is None:
             _close(storage)
             return None
+        return cls(storage, identifier, name)
 
     def check_space(self, space: Sequence[dict[str, Any]]) -> None:
         """Refuses to go on with hyperparameters that were declared otherwise when the study was made.

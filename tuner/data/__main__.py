@@ -67,4 +67,4 @@ def _prepare_fashion_mnist(folder: Path, data_dir: str | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.leave(main())

@@ -95,4 +95,4 @@ def _cells(row: Entry) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())
