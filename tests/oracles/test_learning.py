@@ -92,6 +92,17 @@ class TestBeginning:
         assert oracle.schedule(99)[0].epochs == epochs
         assert first() == epochs
 
+    @pytest.mark.parametrize(("default", "epochs"), [(None, 1), (0.001, 1), (0.01, 9)])
+    def test_only_a_default_that_somebody_chose(self, algorithm, default, epochs):
+        hp = keras_tuner.HyperParameters()
+        oracle = algorithm(objective=OBJECTIVE, hyperparameters=hp, max_epochs=9)
+        hp.Choice("optimizer", ["sgd", "adam"])  # as a stock tuner, which builds its first model later
+        hp.Int("width", 4, 64)
+        hp.Boolean("augment")
+        hp.Fixed("stages", 3)
+        hp.Float("learning_rate", 0.001, 0.1, sampling="log", default=default)
+        assert oracle.create_trial("tuner0").hyperparameters.values["tuner/epochs"] == epochs
+
     def test_hurry(self, algorithm):
         oracle, first = self._first(algorithm)
         oracle.hurry()

@@ -19,6 +19,7 @@ __all__ = [
     "Encoding",
     "default_values",
     "grid_values",
+    "has_chosen_default",
     "is_active",
     "is_even",
     "is_ordered",
@@ -194,6 +195,11 @@ def default_values(space: keras_tuner.HyperParameters, given: Values | None = No
     return values
 
 
+def has_chosen_default(space: keras_tuner.HyperParameters) -> bool:
+    """Whether a default is another one than Keras Tuner takes where none is given: the least, the first, or False."""
+    return any(entry.default != _unchosen(entry) for entry in space.space)
+
+
 def values_key(values: Values) -> str:
     """Returns a text that is the same for the same active values."""
     own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
@@ -208,6 +214,15 @@ def is_ordered(entry: Any) -> bool:
 def is_even(entry: Any) -> bool:
     """Whether each of a hyperparameter's values takes the same share of the probability."""
     return getattr(entry, "sampling", "linear") == "linear" or entry.step is not None
+
+
+def _unchosen(entry: Any) -> Any:
+    """Returns the default of a hyperparameter for which none was given."""
+    if isinstance(entry, keras_tuner.engine.hyperparameters.Boolean):
+        return False
+    if hasattr(entry, "value"):  # Fixed
+        return entry.value
+    return entry.values[0] if isinstance(entry, keras_tuner.engine.hyperparameters.Choice) else entry.min_value
 
 
 def _count(entry: Any) -> int | None:

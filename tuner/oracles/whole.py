@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tuner.oracles.base import StudyOracle
+from tuner.oracles.encoding import has_chosen_default
 
 __all__ = ["WholeFirst"]
 
@@ -13,16 +14,23 @@ class WholeFirst(StudyOracle):
     """A `StudyOracle` that trains the default configuration to the full budget at once, all others by its own rules.
 
     Args:
-        begins_whole: Whether the default goes to the full budget at once; None where `max_total_epochs` allow it. A
-            study that grows keeps to what it began with.
+        begins_whole: Whether the default goes to the full budget at once; None where `max_total_epochs` allow it and
+            somebody chose that default. A study that grows keeps to what it began with.
         options: See `StudyOracle`.
     """
 
     def __init__(self, *, begins_whole: bool | None = None, **options: Any) -> None:
         super().__init__(**options)
+        self._begins_whole = begins_whole
+
+    @property
+    def begins_whole(self) -> bool:
+        """Whether the default goes to the full budget at once; a stock tuner declares the space later than the oracle."""
+        if self._begins_whole is not None:
+            return self._begins_whole
         fits = self.max_total_epochs is None or self.max_total_epochs >= self.max_epochs
-        self.begins_whole = fits if begins_whole is None else begins_whole
+        return fits and has_chosen_default(self.hyperparameters)
 
     def hurry(self) -> None:
         """Begins with few epochs of the default, too."""
-        self.begins_whole = False
+        self._begins_whole = False
