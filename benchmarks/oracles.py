@@ -2,6 +2,7 @@
 
     python benchmarks/oracles.py --seeds 20 --jobs 2
     python benchmarks/oracles.py --problems mixed late --algorithms keras_tuner.Hyperband tuner.hyperband --seeds 5
+    python benchmarks/oracles.py --problems 'drawn-*' --seeds 3 --jobs 2
     python benchmarks/oracles.py --report
     python benchmarks/oracles.py --timing
 
@@ -38,6 +39,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from drawn import DRAWN
 from problem import Problem
 from problems import load_problems
 from record_curves import RESULTS, append
@@ -153,7 +155,10 @@ def main() -> int:
     """Makes the searches that are asked for and prints the tables."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves what runs through its `finally`
     arguments = _parser().parse_args()
-    names = _chosen(arguments.problems, list(load_problems(arguments.curves)), "problem")
+    problems = list(load_problems(arguments.curves))
+    names = _chosen(arguments.problems, problems, "problem")
+    if not arguments.problems:
+        names = [name for name in names if name not in DRAWN]
     if arguments.report:
         print(report(rows(arguments.results, names)))
         return 0
@@ -180,7 +185,7 @@ def _problem(name: str, curves: Path | None) -> Problem:
 
 
 def _path(folder: Path, problem: str) -> Path:
-    return folder / f"oracles-{problem}.csv"
+    return folder / f"oracles-{problem.partition('#')[0]}.csv"  # one for a family of drawn problems
 
 
 def _version(library: str) -> str:
@@ -202,7 +207,7 @@ def _chosen(wanted: list[str] | None, names: list[str], noun: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Compares search oracles without training.")
-    parser.add_argument("--problems", nargs="+", metavar="NAME", help="names or patterns (default: all)")
+    parser.add_argument("--problems", nargs="+", metavar="NAME", help="names or patterns (default: all but drawn-*)")
     parser.add_argument("--algorithms", nargs="+", metavar="NAME", help="names or patterns (default: all)")
     parser.add_argument("--seeds", type=int, default=20, metavar="N", help="number of seeds (default: 20)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="default: 0")

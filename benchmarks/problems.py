@@ -1,7 +1,8 @@
 """The problems on which search oracles are compared without training.
 
 A problem answers a configuration with the scores after each epoch. Its noise-free curve is known, so the regret of a
-choice is exact. Some are formulas, some are fitted to recorded trainings, where the recordings are present.
+choice is exact. Some are formulas, some are fitted to recorded trainings, where the recordings are present, some are
+drawn.
 
     python benchmarks/problems.py
 
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from drawn import DRAWN
 from formulas import SYNTHETIC
 from problem import Problem
 from scipy.stats import spearmanr
@@ -31,7 +33,7 @@ def load_problems(curves: Path | None = None) -> dict[str, Callable[[], Problem]
     Args:
         curves: File of recorded ImageNet trainings, or None for the one of `$TUNER_SHARED_DATA`, if any.
     """
-    return {**SYNTHETIC, **recorded_problems(curves)}
+    return {**SYNTHETIC, **recorded_problems(curves), **DRAWN}
 
 
 def main() -> int:

@@ -73,6 +73,24 @@ class TestProblem:
             np.testing.assert_array_equal(problem.truth(full), problem.truth(values))
 
 
+@pytest.mark.parametrize("number", range(20))
+def test_a_drawn_problem_is_the_same_each_time_and_has_its_default_where_the_family_says(number):
+    from drawn import DRAWN
+
+    from tuner.oracles.encoding import has_chosen_default
+
+    near, least = (DRAWN[f"{family}#{number}"]() for family in ("drawn-near", "drawn-least"))
+    for problem, chosen in ((near, True), (least, False)):
+        again = DRAWN[problem.name]()
+        for values in _drawn(problem, 5):
+            np.testing.assert_array_equal(problem.curve(values, 1), again.curve(values, 1))
+        assert has_chosen_default(problem.hyperparameters()) == chosen
+        spread = np.ptp([problem.final(values) for values in _drawn(problem, 200)])
+        assert spread > 10 * problem.deviation[-1]  # the noise hides none of it
+    for values in _drawn(near, 20):  # the families differ in the defaults alone
+        np.testing.assert_array_equal(near.truth(values), least.truth(values))
+
+
 def test_a_continued_run_costs_its_additional_epochs_only():
     problem = _problem("late")
     trainer = _trainer(problem)
