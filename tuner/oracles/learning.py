@@ -61,8 +61,8 @@ class Belief:
 class LearningOracle(WholeFirst, RungOracle, abc.ABC):
     """An oracle of one bracket with a Gaussian process over configuration and epochs (`tuner/oracles/surrogate.py`).
 
-    Only the default goes to the full budget at once, where somebody chose it and epochs and time allow it: it is the best
-    that is known of a space before anything was tried, and what all others have to beat.
+    Only the default goes to the full budget at once, where somebody chose it and epochs and time allow it: it is the
+    best that is known of a space before anything was tried, and what all others have to beat.
 
     Args:
         options: See `WholeFirst` and `RungOracle`.

@@ -13,9 +13,9 @@ __all__ = ["WholeFirst"]
 class WholeFirst(StudyOracle):
     """A `StudyOracle` that trains the default configuration to the full budget at once, all others by its own rules.
 
-    A default that nobody chose, the least of all values, is no better than any other configuration. Where it went first
-    all the same, a search came to Hyperband's result within a quarter of its epochs in 0.28 of the cases instead of 0.40
-    (`freeze-thaw`, 30 drawn problems, 3 seeds).
+    A default that nobody chose, the least of all values, is no better than any other configuration. Where it was the
+    first all the same, `freeze-thaw` came to Hyperband's result within a quarter of its epochs in 0.28 of the searches
+    instead of 0.40 (30 problems like `drawn-least` of benchmarks/drawn.py, 3 seeds).
 
     Args:
         begins_whole: Whether the default goes to the full budget at once; None where `max_total_epochs` allow it and
