@@ -66,6 +66,9 @@ def run(function: Callable[[], int | None], *, debug: bool, interrupted: str = "
         status = function() or 0
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's shutdown
     except KeyboardInterrupt:
+        # CPython keeps in mind that code made from text was interrupted, such as that of a data class, and would end by
+        # the signal, not with the exit status. Other code made from text makes it forget.
+        exec("")  # noqa: S102
         _write(interrupted)
         return INTERRUPTED
     except BrokenPipeError:  # `| head` has read enough
