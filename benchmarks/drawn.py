@@ -9,7 +9,7 @@ defaults there are two families: `drawn-near`, where they lie near the best valu
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from formulas import Formula, Shape
 from problem import Problem
 from spaces import Values
 
-__all__ = ["DRAWN", "FAMILIES"]
+__all__ = ["DRAWN"]
 
 FAMILIES = ("drawn-near", "drawn-least")
 NUMBER = 20  # of each family
@@ -126,8 +126,6 @@ def _drawn(family: str, number: int) -> Problem:
     return Formula(f"{family}#{number}", declare, shape, start=start, noise=noise)
 
 
-def _maker(family: str, number: int) -> Callable[[], Problem]:
-    return lambda: _drawn(family, number)
-
-
-DRAWN = {f"{family}#{number}": _maker(family, number) for family in FAMILIES for number in range(NUMBER)}
+DRAWN = {
+    f"{family}#{number}": functools.partial(_drawn, family, number) for family in FAMILIES for number in range(NUMBER)
+}

@@ -155,8 +155,7 @@ def main() -> int:
     """Makes the searches that are asked for and prints the tables."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves what runs through its `finally`
     arguments = _parser().parse_args()
-    problems = list(load_problems(arguments.curves))
-    names = _chosen(arguments.problems, problems, "problem")
+    names = _chosen(arguments.problems, list(load_problems(arguments.curves)), "problem")
     if not arguments.problems:
         names = [name for name in names if name not in DRAWN]
     if arguments.report:

@@ -14,7 +14,7 @@ import sqlalchemy
 
 from tuner.errors import StudyError, without_password
 
-__all__ = ["delete_unfinished", "find_whole", "locked", "open_storage", "storage_url"]
+__all__ = ["close_storage", "delete_unfinished", "find_whole", "locked", "open_storage", "storage_url"]
 
 
 def storage_url(results: Path, name: str, storage: str | None) -> str:
@@ -64,6 +64,12 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     return storage
 
 
+def close_storage(storage: optuna.storages.RDBStorage) -> None:
+    """Gives its connections back."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 def find_whole(storage: optuna.storages.RDBStorage, name: str) -> int | None:
     """Returns the number of a study, or None where there is none, or one whose maker was killed at it."""
     identifier = _find(storage, name)
@@ -85,8 +91,9 @@ def _find(storage: optuna.storages.RDBStorage, name: str) -> int | None:
 
 
 def _is_unfinished(storage: optuna.storages.RDBStorage, identifier: int) -> bool:
-    """Whether a study has neither a configuration nor a trial."""
-    return "config" not in storage.get_study_user_attrs(identifier) and not storage.get_n_trials(identifier)
+    """Whether this program has begun to make a study, without coming to its configuration; others' have no space."""
+    facts = storage.get_study_user_attrs(identifier)
+    return "space" in facts and "config" not in facts and not storage.get_n_trials(identifier)
 
 
 def _without_waiting(connection: Any, _: Any) -> None:

@@ -21,7 +21,7 @@ from tuner.distributions import distributions
 from tuner.errors import StudyError, did_you_mean
 from tuner.interrupts import held_interrupt
 from tuner.records import Record
-from tuner.storage import delete_unfinished, find_whole, open_storage, storage_url
+from tuner.storage import close_storage, delete_unfinished, find_whole, open_storage, storage_url
 
 __all__ = ["Study", "changed_names", "find_study"]
 
@@ -77,15 +77,20 @@ class Study:
             StudyError: If the storage cannot be opened, or has got such a study meanwhile.
         """
         storage = open_storage(url)
-        facts = {"space": list(space), "versions": dict(versions), "seen": list(seen)}
-        facts |= {"reference": dict(reference or {}), "config": config.to_dict()}  # the configuration makes it whole
+        facts = {
+            "space": list(space),
+            "versions": dict(versions),
+            "seen": list(seen),
+            "reference": dict(reference or {}),
+        }
         with held_interrupt():
             delete_unfinished(storage, name)
             try:
                 identifier = storage.create_new_study([_DIRECTIONS[each] for each in config.objectives.values()], name)
-                storage.set_study_system_attr(identifier, "study:metric_names", [*config.objectives])
-                for key, value in facts.items():
+                for key, value in facts.items():  # the space is first: it marks a study as one of this program
                     storage.set_study_user_attr(identifier, key, value)
+                storage.set_study_system_attr(identifier, "study:metric_names", [*config.objectives])
+                storage.set_study_user_attr(identifier, "config", config.to_dict())  # makes it whole
             except (optuna.exceptions.DuplicatedStudyError, KeyError) as error:
                 raise StudyError(f"Another search has just made the study {name}; choose another --study.") from error
         return cls(storage, identifier, name)
@@ -102,7 +107,7 @@ class Study:
         storage = open_storage(url)
         identifier = find_whole(storage, name)
         if identifier is None:
-            _close(storage)
+            close_storage(storage)
             return None
         return cls(storage, identifier, name)
 
@@ -230,7 +235,7 @@ class Study:
 
     def close(self) -> None:
         """Gives the storage's connections back."""
-        _close(self._storage)
+        close_storage(self._storage)
 
     def _trials(self) -> list[FrozenTrial]:
         return sorted(self._storage.get_all_trials(self._id), key=lambda trial: trial.number)
@@ -265,11 +270,6 @@ def changed_names(then: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]])
     """Returns the names of the hyperparameters that two spaces declare otherwise."""
     before, after = ({entry["config"]["name"]: entry for entry in entries} for entries in (then, now))
     return sorted(name for name in before | after if before.get(name) != after.get(name))
-
-
-def _close(storage: optuna.storages.RDBStorage) -> None:
-    storage.remove_session()
-    storage.engine.dispose()
 
 
 def _record(trial: FrozenTrial) -> Record:
