@@ -15,9 +15,11 @@ from tuner.oracles.surrogate import Points
 __all__ = ["FreezeThaw"]
 
 # Chosen on the problems of benchmarks/oracles.py. FIRST_RUNS, SHARE, RANDOM_SHARE and FEWEST_SEEN were tried at 2 to 4
-# values with 16 to 32 seeds each (benchmarks/README.md), APART at two; the others are guesses.
+# values with 16 to 32 seeds each, SHARE_ALONE at 5 on 140 drawn problems (benchmarks/README.md), APART at two; the
+# others are guesses.
 FIRST_RUNS = 10  # that have a score before the model is asked
 SHARE = 0.7  # of the epochs that go to the default and to the runs that are thought the best
+SHARE_ALONE = 0.4  # where the default does not: with more, the first to get to the end is seldom good
 RANDOM_SHARE = 0.1  # of the other moves, so that the model learns of its errors
 START_EPOCHS = 0.3  # what the beginning of a trial costs, in epochs
 NARROWED = 60  # candidates whose knowledge gradient is computed
@@ -79,8 +81,8 @@ class FreezeThaw(LearningOracle):
         if run is not None:
             epochs = self._next_rung(run.epochs)
             cost = epochs - run.epochs
-            whole = self.max_epochs if self.begins_whole else 0
-            if whole + self._exploited + cost <= SHARE * (self.history.spent + cost):
+            whole, share = (self.max_epochs, SHARE) if self.begins_whole else (0, SHARE_ALONE)
+            if whole + self._exploited + cost <= share * (self.history.spent + cost):
                 self._exploited += cost
                 return Move(epochs, run=run)
         if rng.random() < RANDOM_SHARE:
