@@ -134,14 +134,20 @@ SITUATIONS = {
 class Drive:
     """Runs an oracle for so many trials or to its end.
 
+    Args:
+        oracle: What is driven.
+        trials: So many.
+        situation: What goes on meanwhile.
+        score: The true score of values after so many epochs.
+
     Attributes:
         proposals: Values of each trial in their order.
         trained: Epochs behind each trial when it ended, by name.
         status: Status of the last trial that was not to be run; None where the limit came first.
     """
 
-    def __init__(self, oracle, trials, situation=SITUATIONS["in-order"]):
-        self.oracle, self.situation = oracle, situation
+    def __init__(self, oracle, trials, situation=SITUATIONS["in-order"], *, score=score_of):
+        self.oracle, self.situation, self.score = oracle, situation, score
         self.proposals, self.names, self.trained, self.status = [], [], {}, None
         self.go_on(trials)
 
@@ -173,7 +179,7 @@ class Drive:
         first, last = values.get("tuner/initial_epoch", 0) + 1, values.get("tuner/epochs", MAX_EPOCHS)
         status = "COMPLETED"
         for epoch in range(first, last + 1):
-            score = self.situation.outcome(number, score_of(values, epoch))
+            score = self.situation.outcome(number, self.score(values, epoch))
             if score is None:
                 status = "FAILED"
                 break

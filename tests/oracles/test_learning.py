@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from oracles.driving import flat, score_of
+from oracles.driving import Drive, flat, score_of
 from tuner.oracles.freeze_thaw import FEWEST_SEEN, SHARE_ALONE, FreezeThaw
 from tuner.oracles.learning import expected_gain, standardised
 from tuner.oracles.mobster import Mobster
@@ -109,28 +109,17 @@ class TestBeginning:
         assert first() == 1
 
 
-def _trained(score, trials, **options):
-    """Yields the epochs before and behind each trial of freeze-thaw, with 27 to the end."""
+def _proposals(score, trials, **options):
+    """Returns the values of the trials of freeze-thaw, with 27 epochs to the end."""
     oracle = FreezeThaw(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=27, **options)
-    for _ in range(trials):
-        trial = oracle.create_trial("tuner0")
-        values = trial.hyperparameters.values
-        before, behind = values["tuner/initial_epoch"], values["tuner/epochs"]
-        oracle.update_trial(trial.trial_id, {"val_accuracy": score(values, behind)}, behind)
-        trial = oracle.get_trial(trial.trial_id)
-        trial.status = "COMPLETED"
-        oracle.end_trial(trial)
-        yield before, behind
+    return Drive(oracle, trials, score=score).proposals
 
 
 def test_without_a_chosen_default_the_first_at_the_end_is_one_of_many():
     """The epochs of the one that is thought the best are at most `SHARE_ALONE` of all when it gets there."""
-    spent = 0
-    for before, behind in _trained(score_of, 100, begins_whole=False):
-        spent += behind - before
-        if behind == 27:
-            break
-    assert behind == 27
+    proposals = _proposals(score_of, 100, begins_whole=False)
+    first = next(place for place, values in enumerate(proposals) if values["tuner/epochs"] == 27)
+    spent = sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in proposals[: first + 1])
     assert spent >= 26 / SHARE_ALONE
 
 
@@ -140,7 +129,7 @@ class TestLowestRung:
     @staticmethod
     def _begun(score, trials=16):
         """Returns the epochs with which each of the new runs began."""
-        return [behind for before, behind in _trained(score, trials) if not before]
+        return [values["tuner/epochs"] for values in _proposals(score, trials) if not values["tuner/initial_epoch"]]
 
     def test_it_is_the_first_where_scores_differ(self):
         assert self._begun(score_of)[:10] == [27] + 9 * [1]
