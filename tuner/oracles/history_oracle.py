@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from tuner.oracles.moves import Move
 __all__ = ["HistoryOracle"]
 
 
-class HistoryOracle(StudyOracle):
+class HistoryOracle(StudyOracle, abc.ABC):
     """An oracle whose every move follows from its seed and from the runs so far.
 
     An algorithm says in `_move` what comes next. A trial's score is its value at the last epoch; one that failed,
@@ -94,9 +95,9 @@ class HistoryOracle(StudyOracle):
         is_full = epochs == self._first_epochs() == self.max_epochs
         return observations(self.warm_start, self.history, epochs=epochs, is_full=is_full)
 
+    @abc.abstractmethod
     def _move(self, rng: np.random.Generator) -> Move | None:
         """Returns what comes next; None to wait for a running trial, or, with a `reason`, to end."""
-        raise NotImplementedError
 
     # Keras Tuner draws without a generator, but none of its algorithms is below this class.
     def _random_values(self, rng: np.random.Generator) -> dict[str, Any] | None:  # type: ignore[override]

@@ -58,7 +58,7 @@ class Belief:
         return [place for place, run in enumerate(self.runs) if run.target is None and run.epochs < max_epochs]
 
 
-class LearningOracle(WholeFirst, RungOracle, abc.ABC):
+class LearningOracle(WholeFirst, RungOracle):
     """An oracle of one bracket with a Gaussian process over configuration and epochs (`tuner/oracles/surrogate.py`).
 
     Only the default goes to the full budget at once, where somebody chose it and epochs and time allow it: it is the

@@ -14,7 +14,7 @@ from tuner.oracles.moves import Move, Rung
 __all__ = ["RungOracle", "rung_epochs"]
 
 
-class RungOracle(HistoryOracle, abc.ABC):
+class RungOracle(HistoryOracle):
     """An oracle of one bracket: a run goes from rung to rung, each of `eta` times the epochs of the one below.
 
     Where no run is to be promoted, it begins a new one. Where there are no more values, the best runs go on until all
