@@ -1,4 +1,4 @@
-"""From the flags of a search to a `SearchConfig`: defaults, the study to continue, and what may not change."""
+"""From the flags of a search to a `SearchConfig`, and that in words: defaults, what goes on, what may not change."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import datetime
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuner.budget import Limits
 from tuner.config import (
@@ -24,10 +24,13 @@ from tuner.enqueue import read_queue
 from tuner.errors import StudyError, UsageError
 from tuner.hardware import has_fast_bfloat16
 from tuner.models.backbone import backbone_name, spelled_backbone
-from tuner.space import load_space
+from tuner.space import Space, load_space
 from tuner.staff import Staffing
 
-__all__ = ["limits_of", "resolve", "staffing_of", "study_name"]
+if TYPE_CHECKING:
+    from tuner.messages import Facts
+
+__all__ = ["described", "limits_of", "resolve", "staffing_of", "study_name"]
 
 _SETTINGS = (
     "space",
@@ -116,6 +119,25 @@ def study_name(arguments: argparse.Namespace) -> str:
     backbone = [spelled_backbone(arguments.backbone)] if arguments.backbone else []
     parts = [Path(space).stem, *backbone, source, algorithm]
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
+
+
+def described(config: SearchConfig, space: Space, data: Facts, folder: Path) -> list[str]:
+    """Returns the lines that tell a person what was asked for, and where the study goes."""
+    size = "x".join(str(side) for side in data.input_shape)
+    counts = f"{data.train:,} training and {data.validation:,} validation images"
+    precision = "bfloat16 feature maps" if config.mixed_precision else "float32"
+    precision += ", XLA" if config.jit else ""
+    precision += f", in {config.gpus_per_trial} parts" if config.gpus_per_trial > 1 else ""
+    sought = f"objective{'s' if config.costs else ''} {config.sought}"
+    lines = [f"Space     {config.space}: {space.title}"]
+    if config.backbone:
+        lines.append(f"Backbone  {config.backbone} of keras.applications, from fresh weights")
+    lines.append(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
+    lines.append(f"Search    {config.algorithm}, {sought}, seed {config.seed}, batch {config.batch_size}, {precision}")
+    lines.append(f"Study     {folder}")
+    if config.enqueue:
+        lines.append(f"Enqueued  {len(config.enqueue)} configurations, to be tried after the default one")
+    return lines
 
 
 def _new_config(given: dict[str, Any]) -> SearchConfig:

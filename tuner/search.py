@@ -20,7 +20,7 @@ from tuner import command, leaderboard
 from tuner.config import SearchConfig, library_versions
 from tuner.errors import without_password
 from tuner.flags import add_running_flags, add_search_flags, running_flags, with_joined_objectives
-from tuner.request import limits_of, resolve, staffing_of, study_name
+from tuner.request import described, limits_of, resolve, staffing_of, study_name
 from tuner.space import Space, load_space
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tuner.budget import Budget
     from tuner.crew import Crew
     from tuner.hypermodel import SEResNetHyperModel
-    from tuner.messages import Facts, Session
+    from tuner.messages import Session
     from tuner.oracles import StudyOracle
     from tuner.oracles.drawing import Predicate
     from tuner.plan import Plan
@@ -151,8 +151,10 @@ def _prepare(
     constraints = Constraints(config.limits, Sizes(hypermodel))
     oracle = _oracle(config, hp, study, seen=seen, is_allowed=constraints.predicate)
     limited = constraints.settle(hp, oracle.enqueue)
-    _print_request(config, space, crew.facts, Path(arguments.results_dir) / study_name(arguments))
-    _print_given(config, limited, num_seen=len(seen))
+    folder = Path(arguments.results_dir) / study_name(arguments)
+    print(*described(config, space, crew.facts, folder), *limited, sep="\n", flush=True)
+    if config.warm_start:
+        print(f"Knows     {len(seen)} trials of the study {config.warm_start}")
     measurement, workers = settle(staffing_of(arguments), crew, hp.values)
     budget = Budget(limits_of(arguments, config), began=began, measured=measurement)
     is_begun = study is not None and bool(study.proposals())
@@ -231,30 +233,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parts += running_flags(arguments) + (["--data-dir", arguments.data_dir] if arguments.data_dir else [])
     resume = shlex.join(parts)
     return command.run(lambda: search(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
-
-
-def _print_request(config: SearchConfig, space: Space, data: Facts, folder: Path) -> None:
-    size = "x".join(str(side) for side in data.input_shape)
-    counts = f"{data.train:,} training and {data.validation:,} validation images"
-    precision = "bfloat16 feature maps" if config.mixed_precision else "float32"
-    precision += ", XLA" if config.jit else ""
-    precision += f", in {config.gpus_per_trial} parts" if config.gpus_per_trial > 1 else ""
-    print(f"Space     {config.space}: {space.title}")
-    if config.backbone:
-        print(f"Backbone  {config.backbone} of keras.applications, from fresh weights")
-    print(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
-    sought = f"objective{'s' if config.costs else ''} {config.sought}"
-    print(f"Search    {config.algorithm}, {sought}, seed {config.seed}, batch {config.batch_size}, {precision}")
-    print(f"Study     {folder}", flush=True)
-
-
-def _print_given(config: SearchConfig, limited: Sequence[str], *, num_seen: int) -> None:
-    if config.enqueue:
-        print(f"Enqueued  {len(config.enqueue)} configurations, to be tried after the default one")
-    if limited:
-        print(*limited, sep="\n")
-    if config.warm_start:
-        print(f"Knows     {num_seen} trials of the study {config.warm_start}")
 
 
 def _print_results(study: Study, arguments: argparse.Namespace) -> int:
