@@ -7,6 +7,9 @@ Averaging changes nothing of a training, so one serves all spans. What the confi
 from `record_curves.py`, whose configurations and seeds these are; so the first epochs are enough to see what they say
 about the last. Small networks come first. The CSV in `benchmarks/results/` grows after each configuration; one that is
 recorded to `--until` is left out. `--report` only prints.
+
+With `--constant-rate` it trains them to the end with one learning rate and batch-normalisation momentum 0.9, to see
+what the schedule is worth: the first epochs are then held against the last one of the same span.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 SPANS = (0.0, 0.25, 0.5, 1.0)  # epochs; 0 is the weights themselves
 SCORED_EPOCHS = (1, 3, 9, 27)
+NORM_MOMENTUM = 0.9  # with --constant-rate
 Scores = dict[tuple[int, float], dict[int, float]]
 
 
@@ -37,15 +41,37 @@ def main() -> int:
     """Trains what the CSV lacks, unless only the report is asked for, and prints the report."""
     parser = make_parser("Scores averages of the weights over several spans.")
     parser.add_argument("--until", type=int, default=9, metavar="N", help="train so many of the epochs (default: 9)")
+    parser.add_argument("--constant-rate", action="store_true", help="train all epochs without the schedule")
     arguments = parser.parse_args()
     space = load_space(arguments.space)
-    path = csv_of("averages", arguments, space)
+    path = csv_of("constant" if arguments.constant_rate else "averages", arguments, space)
+    if arguments.constant_rate:
+        arguments.until = arguments.epochs
+        leave_out_schedule()
     if not arguments.report:
         record(arguments, path)
-    curves = read_curves(csv_of("curves", arguments, space))
-    finals = {number: float(rows[-1]["val_accuracy"]) for number, rows in curves.items()}
-    print_report(read_scores(path), finals)
+    scores = read_scores(path)
+    if arguments.constant_rate:
+        finals = {span: scores.get((arguments.until, span), {}) for span in SPANS}
+    else:
+        curves = read_curves(csv_of("curves", arguments, space))
+        recorded = {number: float(rows[-1]["val_accuracy"]) for number, rows in curves.items()}
+        finals = dict.fromkeys(SPANS, recorded)
+    print_report(scores, finals)
     return 0
+
+
+def leave_out_schedule() -> None:
+    """Makes all trainings of this process have their peak learning rate in every step, and a fixed momentum."""
+    from tuner.command import import_tensorflow
+
+    import_tensorflow()
+    import tensorflow as tf
+
+    from tuner import hypermodel, training
+
+    training.WarmupCosine = lambda peak, total_steps: lambda steps: peak + 0.0 * tf.cast(steps, tf.float32)
+    hypermodel.norm_momentum = lambda steps_per_epoch: NORM_MOMENTUM
 
 
 def record(arguments: argparse.Namespace, path: Path) -> None:
@@ -109,15 +135,15 @@ def read_scores(path: Path) -> Scores:
     return scores
 
 
-def print_report(scores: Scores, finals: Mapping[int, float]) -> None:
-    """Prints for each epoch and span the rank correlation with the recorded final scores, and the mean score."""
+def print_report(scores: Scores, finals: Mapping[float, Mapping[int, float]]) -> None:
+    """Prints for each epoch and span the rank correlation with its final scores, by span, and the mean score."""
     print("| epoch | n | averaged epochs | rho with the last epoch | 95 % interval | mean | difference to 0 |")
     print("|---:|---:|---:|---:|---|---:|---|")
     for (epoch, span), found in sorted(scores.items()):
-        numbers = [number for number in found if number in finals]
+        numbers = [number for number in found if number in finals[span]]
         if not numbers:
             continue
-        early, last = (np.array([of[number] for number in numbers]) for of in (found, finals))
+        early, last = (np.array([of[number] for number in numbers]) for of in (found, finals[span]))
         difference = early - np.array([scores[epoch, 0.0][number] for number in numbers])
         rho, interval = "", ""
         if len(numbers) > 2:
