@@ -41,13 +41,12 @@ def main() -> int:
     """Trains what the CSV lacks, unless only the report is asked for, and prints the report."""
     parser = make_parser("Scores averages of the weights over several spans.")
     parser.add_argument("--until", type=int, default=9, metavar="N", help="train so many of the epochs (default: 9)")
-    parser.add_argument("--constant-rate", action="store_true", help="train all epochs without the schedule")
+    parser.add_argument("--constant-rate", action="store_true", help="train to the end without the schedule")
     arguments = parser.parse_args()
     space = load_space(arguments.space)
     path = csv_of("constant" if arguments.constant_rate else "averages", arguments, space)
     if arguments.constant_rate:
         arguments.until = arguments.epochs
-        leave_out_schedule()
     if not arguments.report:
         record(arguments, path)
     scores = read_scores(path)
@@ -62,10 +61,7 @@ def main() -> int:
 
 
 def leave_out_schedule() -> None:
-    """Makes all trainings of this process have their peak learning rate in every step, and a fixed momentum."""
-    from tuner.command import import_tensorflow
-
-    import_tensorflow()
+    """Makes all networks that come have their peak learning rate in every step, and a fixed momentum of statistics."""
     import tensorflow as tf
 
     from tuner import hypermodel, training
@@ -80,6 +76,8 @@ def record(arguments: argparse.Namespace, path: Path) -> None:
 
     space = load_space(arguments.space)
     worker, known = make_worker(arguments, space), read_scores(path).get((arguments.until, 0.0), {})
+    if arguments.constant_rate:
+        leave_out_schedule()
     drawn = [pair for pair in draw(space, seed=arguments.seed, configs=arguments.configs) if pair[0] not in known]
     for number, values in sorted(drawn, key=lambda pair: cost(worker.hypermodel.model_config(pair[1])).macs):
         rows = train(worker, values, seed=arguments.seed, until=arguments.until)
@@ -88,7 +86,7 @@ def record(arguments: argparse.Namespace, path: Path) -> None:
 
 
 def train(worker: Worker, values: Mapping[str, Any], *, seed: int, until: int) -> list[dict[str, str]]:
-    """Returns the validation scores of each span after the scored epochs, as text.
+    """Returns the validation scores of each span after the scored epochs and the last one, as text.
 
     Args:
         worker: Has the data and the compiled steps.
@@ -114,7 +112,7 @@ def train(worker: Worker, values: Mapping[str, Any], *, seed: int, until: int) -
     rows = []
     for epoch in range(1, until + 1):
         network.train_epoch(worker.train_images, on_batch=listen)
-        if epoch not in SCORED_EPOCHS:
+        if epoch not in (*SCORED_EPOCHS, until):
             continue
         state = network.state()
         for span, average in zip(SPANS, averages, strict=True):
