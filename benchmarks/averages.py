@@ -44,19 +44,14 @@ def main() -> int:
     parser.add_argument("--constant-rate", action="store_true", help="train to the end without the schedule")
     arguments = parser.parse_args()
     space = load_space(arguments.space)
-    path = csv_of("constant" if arguments.constant_rate else "averages", arguments, space)
+    path = csv_of("averages", arguments, space)
     if arguments.constant_rate:
-        arguments.until = arguments.epochs
+        path, arguments.until = csv_of("constant", arguments, space), arguments.epochs
     if not arguments.report:
         record(arguments, path)
-    scores = read_scores(path)
-    if arguments.constant_rate:
-        finals = {span: scores.get((arguments.until, span), {}) for span in SPANS}
-    else:
-        curves = read_curves(csv_of("curves", arguments, space))
-        recorded = {number: float(rows[-1]["val_accuracy"]) for number, rows in curves.items()}
-        finals = dict.fromkeys(SPANS, recorded)
-    print_report(scores, finals)
+    curves = {} if arguments.constant_rate else read_curves(csv_of("curves", arguments, space))
+    finals = {number: float(rows[-1]["val_accuracy"]) for number, rows in curves.items()}
+    print_report(read_scores(path), finals, last=arguments.until)
     return 0
 
 
@@ -133,20 +128,27 @@ def read_scores(path: Path) -> Scores:
     return scores
 
 
-def print_report(scores: Scores, finals: Mapping[float, Mapping[int, float]]) -> None:
-    """Prints for each epoch and span the rank correlation with its final scores, by span, and the mean score."""
+def print_report(scores: Scores, recorded: Mapping[int, float], *, last: int) -> None:
+    """Prints for each epoch and span the rank correlation with the final scores, and the mean score.
+
+    Args:
+        scores: What was seen.
+        recorded: The final scores; where there are none, they are those of each span after the last epoch.
+        last: That epoch.
+    """
     print("| epoch | n | averaged epochs | rho with the last epoch | 95 % interval | mean | difference to 0 |")
     print("|---:|---:|---:|---:|---|---:|---|")
     for (epoch, span), found in sorted(scores.items()):
-        numbers = [number for number in found if number in finals[span]]
+        finals = recorded or scores.get((last, span), {})
+        numbers = [number for number in found if number in finals]
         if not numbers:
             continue
-        early, last = (np.array([of[number] for number in numbers]) for of in (found, finals[span]))
+        early, final = (np.array([of[number] for number in numbers]) for of in (found, finals))
         difference = early - np.array([scores[epoch, 0.0][number] for number in numbers])
         rho, interval = "", ""
         if len(numbers) > 2:
-            low, high = bootstrap_interval(early, last)
-            rho, interval = f"{spearmanr(early, last).statistic:.2f}", f"{low:.2f} to {high:.2f}"
+            low, high = bootstrap_interval(early, final)
+            rho, interval = f"{spearmanr(early, final).statistic:.2f}", f"{low:.2f} to {high:.2f}"
         change = f"{difference.mean():+.4f} ({difference.min():+.4f} to {difference.max():+.4f})"
         print(f"| {epoch} | {len(numbers)} | {span:g} | {rho} | {interval} | {early.mean():.4f} | {change} |")
 

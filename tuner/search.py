@@ -150,15 +150,13 @@ def _prepare(
     largest = largest_state(hypermodel, hp)  # what cannot be built shows before anything is measured
     constraints = Constraints(config.limits, Sizes(hypermodel))
     oracle = _oracle(config, hp, study, seen=seen, is_allowed=constraints.predicate)
-    limited = constraints.settle(hp, oracle.enqueue)
     folder = Path(arguments.results_dir) / study_name(arguments)
-    print(*described(config, space, crew.facts, folder), *limited, sep="\n", flush=True)
+    print(*described(config, space, crew.facts, folder), *constraints.settle(hp, oracle.enqueue), sep="\n", flush=True)
     if config.warm_start:
         print(f"Knows     {len(seen)} trials of the study {config.warm_start}")
     measurement, workers = settle(staffing_of(arguments), crew, hp.values)
     budget = Budget(limits_of(arguments, config), began=began, measured=measurement)
-    is_begun = study is not None and bool(study.proposals())
-    if not is_begun and budget.is_short(epochs=config.max_epochs):  # else it goes on as it began
+    if not (study and study.proposals()) and budget.is_short(epochs=config.max_epochs):  # else it goes on as it began
         oracle.hurry()
     plan = Plan(
         oracle.schedule(),
