@@ -69,7 +69,7 @@ def test_priorband_begins_near_the_defaults_and_at_random():
     # A random width lies within 15 of 16 with probability 0.46, one of the prior with 0.76: the mean of 200 has a
     # standard deviation of 0.035 around 0.61.
     oracle = _oracle(Priorband)
-    oracle.history.update({})
+    oracle.history.update({}, oracle.hyperparameters)
     points = [oracle._point(np.random.default_rng(seed)) for seed in range(200)]
     widths = np.array([oracle.encoding.values(point)["width"] for point in points])
     assert 0.5 < np.mean(np.abs(widths - 16) <= 15) < 0.72

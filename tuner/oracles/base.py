@@ -30,7 +30,7 @@ class StudyOracle(keras_tuner.Oracle):
 
     Args:
         max_epochs: Full budget of one configuration, >= 1.
-        seed: Seed of all random choices, >= 0.
+        seed: Seed of all random choices, >= 0; None draws one, as in Keras Tuner.
         max_trials: Total number of trials; None means no limit.
         max_total_epochs: Epochs of all trials together; None means no limit.
         enqueue: Configurations to try first, after the default; what one leaves out gets its default.
@@ -51,7 +51,7 @@ class StudyOracle(keras_tuner.Oracle):
         self,
         *,
         max_epochs: int,
-        seed: int = 0,
+        seed: int | None = 0,
         max_trials: int | None = None,
         max_total_epochs: int | None = None,
         enqueue: Sequence[Mapping[str, Any]] = (),
@@ -59,13 +59,15 @@ class StudyOracle(keras_tuner.Oracle):
         **options: Any,
     ) -> None:
         options.setdefault("max_consecutive_failed_trials", sys.maxsize)
-        super().__init__(seed=seed + 1, **options)
+        super().__init__(seed=None if seed is None else seed + 1, **options)
         self.max_epochs, self.max_trials, self.max_total_epochs = max_epochs, max_trials, max_total_epochs
         self.enqueue = list(enqueue)
         self.is_allowed = is_allowed
         self._drawing: Drawing | None = None
         self._exhausted_with: tuple[Drawing, int] | None = None  # of so many configurations
         self._shortage = ""  # why there was nothing new then
+        self._keys: dict[str, str] = {}  # of the configurations by trial, in a space of so many hyperparameters:
+        self._declared = 0
         self.verbose = 0
 
     @property
@@ -116,8 +118,26 @@ class StudyOracle(keras_tuner.Oracle):
             return {"status": "STOPPED"}
         return {"status": "RUNNING", "values": values}
 
+    def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Trial:
+        """Takes in metrics after an epoch; of several objectives also what Keras Tuner makes of them, their sum."""
+        known = dict(metrics)
+        if self.objective.name not in known and self.objective.has_value(known):
+            known[self.objective.name] = self.objective.get_value(known)
+        trial: Trial = super().update_trial(trial_id, known, step)
+        return trial
+
+    def reload(self) -> None:
+        """Reads Keras Tuner's files, which it finds in any order, and puts the trials into that of their beginning.
+
+        One that is not in the oracle's own file was never handed out: the search was killed between the two.
+        """
+        super().reload()
+        known = {name: self.trials[name] for name in self.start_order if name in self.trials}
+        self.trials.clear()
+        self.trials.update(known)
+
     def score_trial(self, trial: Trial) -> None:
-        """Scores a trial by its last epoch; one without a finite score as the worst before it."""
+        """Scores a trial by its last epoch; one without a finite score is worse than any other."""
         points = trial.metrics.get_history(self.objective.name) if trial.metrics.exists(self.objective.name) else []
         score = float(points[-1].value[-1]) if points else math.nan
         trial.score = score if math.isfinite(score) else self._worst_score()
@@ -161,11 +181,9 @@ class StudyOracle(keras_tuner.Oracle):
         return None
 
     def _random_values(self) -> dict[str, Any] | None:
-        """Returns random values as Keras Tuner draws them, which cannot tell what is allowed; else drawn here."""
-        if self.is_allowed is None:
-            drawn: dict[str, Any] | None = super()._random_values()
-            return drawn
-        return self._drawn(np.random.default_rng((self.seed, len(self.trials))))
+        """Returns random values as Keras Tuner draws them; drawn here where it finds none, or not all are allowed."""
+        drawn: dict[str, Any] | None = super()._random_values() if self.is_allowed is None else None
+        return self._drawn(np.random.default_rng((self.seed, len(self.trials)))) if drawn is None else drawn
 
     def _drawn(self, rng: np.random.Generator) -> dict[str, Any] | None:
         """Returns allowed values that were not tried; None, with the `_shortage`, where none are found."""
@@ -178,8 +196,13 @@ class StudyOracle(keras_tuner.Oracle):
         return None
 
     def _tried(self) -> set[str]:
-        """Returns the keys of the configurations so far."""
-        return {values_key(trial.hyperparameters.values) for trial in self.trials.values()}
+        """Returns the keys of the configurations so far, with the defaults of what was declared after they began."""
+        if len(self.hyperparameters.space) != self._declared:
+            self._keys, self._declared = {}, len(self.hyperparameters.space)
+        for name, trial in self.trials.items():
+            if name not in self._keys:
+                self._keys[name] = values_key(default_values(self.hyperparameters, trial.hyperparameters.values))
+        return set(self._keys.values())
 
     def _epochs_begun(self) -> int:
         """Returns the epochs of all trials so far."""
@@ -207,9 +230,7 @@ class StudyOracle(keras_tuner.Oracle):
         return self.drawing.size()
 
     def _worst_score(self) -> float:
-        found = [trial.score for trial in self.trials.values() if trial.score is not None]
-        worst = min if self.objective.direction == "max" else max
-        return float(worst(found, default=0.0))
+        return -sys.float_info.max if self.objective.direction == "max" else sys.float_info.max
 
 
 @functools.cache

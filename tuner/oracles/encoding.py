@@ -146,7 +146,7 @@ class Encoding:
 
     def size(self) -> int | None:
         """Returns how many configurations there are; None where there is no end of them or too many to count."""
-        if any(self._counts[id(entry)] is None for entry in self.entries):
+        if any(count is None or count > MOST_COUNTED for count in self._counts.values()):
             return None
         found = sum(1 for _ in itertools.islice(self.combinations(), MOST_COUNTED + 1))
         return found if found <= MOST_COUNTED else None
@@ -201,8 +201,8 @@ def has_chosen_default(space: keras_tuner.HyperParameters) -> bool:
 
 
 def values_key(values: Values) -> str:
-    """Returns a text that is the same for the same active values."""
-    own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
+    """Returns a text that is the same for the same active values, whether 2 is a whole number or a float."""
+    own = {name: _plain(value) for name, value in values.items() if not name.startswith("tuner/")}
     return json.dumps(own, sort_keys=True, default=str)
 
 
@@ -214,6 +214,16 @@ def is_ordered(entry: Any) -> bool:
 def is_even(entry: Any) -> bool:
     """Whether each of a hyperparameter's values takes the same share of the probability."""
     return getattr(entry, "sampling", "linear") == "linear" or entry.step is not None
+
+
+def _plain(value: Any) -> Any:
+    """Returns a number as JSON shows it once: to twelve digits, since three steps of 0.1 are 0.30000000000000004."""
+    if isinstance(value, (bool, int)):
+        return int(value)
+    if not isinstance(value, float):
+        return value
+    rounded = float(f"{value:.12g}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def _unchosen(entry: Any) -> Any:
@@ -235,6 +245,8 @@ def _count(entry: Any) -> int | None:
         return len(entry.values)
     if entry.min_value == entry.max_value:
         return 1
+    if entry.step is not None and entry.sampling == "linear":  # not listed: there may be millions
+        return int((entry.max_value - entry.min_value) // entry.step) + 1
     if entry.step is not None:
         return len(list(entry.values))
     if isinstance(entry, keras_tuner.engine.hyperparameters.Int):

@@ -59,6 +59,15 @@ class FreezeThaw(LearningOracle):
         super().__init__(**options)
         self._exploited = 0  # epochs, besides those of the default
 
+    def get_state(self) -> dict[str, Any]:
+        """Returns what a stock tuner keeps."""
+        return super().get_state() | {"exploited": self._exploited}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` has returned."""
+        super().set_state(state)
+        self._exploited = state["exploited"]
+
     @property
     def start_epochs(self) -> int:
         """Epochs of the lowest rung that tells configurations apart, as far as that is known."""

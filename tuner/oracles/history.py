@@ -8,14 +8,18 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from tuner.oracles.encoding import values_key
+from tuner.oracles.encoding import default_values, values_key
 
-__all__ = ["WORST", "History", "Run", "Seen", "observations"]
+__all__ = ["LARGEST", "WORST", "History", "Run", "Seen", "observations"]
 
 # Goodness of a run that failed or diverged.
 WORST = -math.inf
+
+# Goodness beyond it counts as that, so that differences and squares are finite.
+LARGEST = 1e150
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Run:
             few to many.
         names: Name of the trial that ended, by the epochs behind it.
         target: Epochs to which it is being trained; None while it is not.
+        key: The same for the same values.
     """
 
     number: int
@@ -58,11 +63,7 @@ class Run:
     scores: dict[int, float] = dataclasses.field(default_factory=dict)
     names: dict[int, str] = dataclasses.field(default_factory=dict)
     target: int | None = None
-
-    @functools.cached_property
-    def key(self) -> str:
-        """The same for the same values."""
-        return values_key(self.values)
+    key: str = ""
 
     @property
     def epochs(self) -> int:
@@ -98,6 +99,8 @@ class History:
         self._run_of: dict[str, Run] = {}
         self._ended: set[str] = set()
         self._spent = 0
+        self._space = keras_tuner.HyperParameters()
+        self._declared = 0
 
     def __iter__(self) -> Iterator[Run]:
         """Yields the runs in the order in which they began."""
@@ -116,8 +119,20 @@ class History:
         """Runs that are being trained."""
         return [run for run in self.runs if run.target is not None]
 
-    def update(self, trials: Mapping[str, Trial]) -> None:
-        """Takes in what is new in the trials, which stand in the order in which they began."""
+    def update(self, trials: Mapping[str, Trial], space: keras_tuner.HyperParameters) -> None:
+        """Takes in what is new.
+
+        Args:
+            trials: All trials by their names, in the order in which they began.
+            space: What is searched. What a hypermodel declares besides has its default in every run, and where a tuner
+                adds that to the space, so had the runs before.
+        """
+        self._space = space
+        if len(space.space) != self._declared:
+            self._declared = len(space.space)
+            for run in self.runs:
+                self._set_values(run, trials[run.last].hyperparameters.values)
+            self.keys = {run.key for run in self.runs}
         for name, trial in trials.items():
             if name not in self._ended:
                 self._take(name, trial)
@@ -132,13 +147,17 @@ class History:
     def _begin(self, name: str, values: Mapping[str, Any]) -> Run:
         run = self._run_of.get(values.get("tuner/trial_id", ""))
         if run is None:
-            own = {key: value for key, value in values.items() if not key.startswith("tuner/")}
-            run = Run(len(self.runs), own, name)
+            run = Run(len(self.runs), {}, name)
+            self._set_values(run, values)
             self.runs.append(run)
             self.keys.add(run.key)
         run.last = name
         self._run_of[name] = run
         return run
+
+    def _set_values(self, run: Run, values: Mapping[str, Any]) -> None:
+        run.values = default_values(self._space, values)
+        run.key = values_key(run.values)
 
     def _end(self, run: Run, name: str, trial: Trial) -> None:
         """Closes a trial, which counts as trained to its target.
@@ -148,7 +167,7 @@ class History:
         assert run.target is not None, "a trial that ended had begun"
         score = self._last_score(trial) if trial.status == "COMPLETED" else math.nan
         self._spent += run.target - run.epochs
-        run.scores[run.target] = score if math.isfinite(score) else WORST
+        run.scores[run.target] = min(max(score, -LARGEST), LARGEST) if math.isfinite(score) else WORST
         run.names[run.target] = name
         run.target = None
         self._ended.add(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,7 +53,7 @@ class HistoryOracle(StudyOracle, abc.ABC):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response: status and, of a trial to run, the values."""
-        self.history.update(self.trials)
+        self.history.update(self.trials, self.hyperparameters)
         move = self._next_move()
         if move is None:
             return {"status": "STOPPED" if self.reason or not self.history.in_progress else "IDLE"}
@@ -69,7 +68,7 @@ class HistoryOracle(StudyOracle, abc.ABC):
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """Returns the newest trials of the best runs: those with the most epochs first, among them the best score."""
-        self.history.update(self.trials)
+        self.history.update(self.trials, self.hyperparameters)
         ended = [run for run in self.history if run.score is not None]
         ended.sort(key=lambda run: (not run.has_failed, run.epochs, run.score), reverse=True)
         return [self.trials[run.names[run.epochs]] for run in ended[:num_trials]]
@@ -82,9 +81,6 @@ class HistoryOracle(StudyOracle, abc.ABC):
 
     def _tried(self) -> set[str]:
         return self.history.keys
-
-    def _worst_score(self) -> float:
-        return -sys.float_info.max if self.objective.direction == "max" else sys.float_info.max
 
     def _first_epochs(self) -> int:
         """Returns the epochs of a new run's first trial: here the full budget."""

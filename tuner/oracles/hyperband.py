@@ -55,6 +55,15 @@ class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
                 break
         return [rung for rung in planned if rung.trials]
 
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Returns Keras Tuner's response; what is not going to run leaves its place in the bracket."""
+        response: dict[str, Any] = super().populate_space(trial_id)
+        if response["status"] != "RUNNING":
+            for bracket in self._brackets:
+                for rung in bracket["rounds"]:
+                    rung[:] = [place for place in rung if place["id"] != trial_id]
+        return response
+
     def _random_trial(self, trial_id: str, bracket: dict[str, Any]) -> dict[str, Any]:
         if self.begins_whole and not self.trials and bracket["bracket_num"]:
             bracket = {"bracket_num": 0, "rounds": [[]]}  # that of later, see below

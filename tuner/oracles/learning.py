@@ -72,8 +72,21 @@ class LearningOracle(WholeFirst, RungOracle):
         super().__init__(**options)
         self._surrogate: Surrogate | None = None
         self._fitted = 0  # scores
+        self._kept: dict[str, Any] | None = None  # scales that a stock tuner has read back, and `_fitted` with them
         self._features_of: dict[str, np.ndarray] = {}
         self._encoded: Encoding | None = None
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what a stock tuner keeps: the scales, too, which are fitted from where they were."""
+        state: dict[str, Any] = super().get_state()
+        if self._surrogate is not None:
+            state["surrogate"] = {"fitted": self._fitted, "scales": self._surrogate.scales.tolist()}
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` has returned."""
+        super().set_state(state)
+        self._kept = state.get("surrogate")
 
     @property
     @abc.abstractmethod
@@ -98,6 +111,9 @@ class LearningOracle(WholeFirst, RungOracle):
         if self._surrogate is None or self._encoded is not self.encoding:
             self._surrogate, self._encoded, self._fitted = Surrogate(self.encoding.groups()), self.encoding, 0
             self._features_of.clear()
+            if self._kept is not None and len(self._kept["scales"]) == len(self._surrogate.scales):
+                self._fitted, self._surrogate.scales = self._kept["fitted"], np.array(self._kept["scales"])
+            self._kept = None
         seen: list[_Score] = [(s, s.epochs, s.goodness, -1) for s in self.warm_start]
         seen += [(run, epochs, score, run.number) for run in self.history for epochs, score in run.scores.items()]
         seen = _thinned(seen)
@@ -137,6 +153,8 @@ class LearningOracle(WholeFirst, RungOracle):
         """Returns what is left of a training: 1 at the lowest rung, 0 at the full budget."""
         if epochs >= self.max_epochs:
             return 0.0
+        if self.rungs[0] == self.max_epochs:  # another study saw fewer epochs
+            return 1.0
         return min(1.0, math.log(self.max_epochs / epochs) / math.log(self.max_epochs / self.rungs[0]))
 
     def _points(self, tried: Sequence[Run | Seen], left: Sequence[float], runs: Sequence[int]) -> Points:

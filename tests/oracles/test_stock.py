@@ -1,0 +1,238 @@
+"""Oracles in a stock tuner of Keras Tuner: killed and started again, with spaces and scores as users have them."""
+
+import contextlib
+import io
+import math
+
+import keras_tuner
+import pytest
+import threadpoolctl
+
+from oracles.driving import MAX_EPOCHS, Drive, flat, own, require_package, score_of, six_values
+from tuner.config import ALGORITHMS
+from tuner.oracles import ORACLES
+from tuner.oracles.encoding import Encoding, values_key
+from tuner.oracles.history import Seen
+
+# After nine trials, bayesian fits a process for each, which takes seconds.
+TRIALS = {"bayesian": 11}
+
+# A proposal of gp takes a second.
+EACH = [pytest.param(name, marks=pytest.mark.slow if name == "gp" else ()) for name in ALGORITHMS]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The optimal value found for dimension"),
+    pytest.mark.filterwarnings("ignore:lbfgs failed to converge"),
+    pytest.mark.filterwarnings("ignore:All-NaN axis encountered:RuntimeWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with threadpoolctl.threadpool_limits(1):
+        yield
+
+
+class _Killed(BaseException):
+    pass
+
+
+class _Tuner(keras_tuner.Tuner):
+    """Trains nothing; dies in the trial `dies_in`, as a process that is killed."""
+
+    dies_in = None
+
+    def run_trial(self, trial, *args, **options):
+        if self.hypermodel is not None:
+            self.hypermodel.build(trial.hyperparameters)
+        if trial.trial_id == self.dies_in:
+            raise _Killed
+        values = trial.hyperparameters.values
+        return {"score": score_of(values, values.get("tuner/epochs", MAX_EPOCHS))}
+
+
+def _oracle(algorithm, hp=None, *, direction="max", **options):
+    require_package(algorithm)
+    objective = keras_tuner.Objective("score", direction)
+    hp = flat() if hp is None else hp
+    return ORACLES[algorithm](objective=objective, hyperparameters=hp, **{"max_epochs": MAX_EPOCHS, **options})
+
+
+def _searched(oracle, directory, *, build=None, dies_in=None):
+    """Returns the values of all trials of a search in their order; it overwrites nothing."""
+    hypermodel = build or (lambda hp: None)
+    tuner = _Tuner(oracle=oracle, hypermodel=hypermodel, directory=directory, project_name="p", overwrite=False)
+    tuner.dies_in = dies_in
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(_Killed):
+        tuner.search()
+    return [dict(oracle.trials[name].hyperparameters.values) for name in oracle.start_order]
+
+
+def _told(oracle, outcomes):
+    """Tells an oracle the scores of its trials, one after another."""
+    for outcome in outcomes:
+        trial = oracle.create_trial("worker")
+        oracle.update_trial(trial.trial_id, {"score": outcome})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+
+
+@pytest.mark.parametrize("algorithm", EACH)
+class TestStockTuner:
+    @pytest.mark.parametrize("dies_in", ["03", "10"])
+    def test_killed_search_goes_on_as_if_it_had_not_been(self, algorithm, dies_in, tmp_path, monkeypatch):
+        trials = TRIALS.get(algorithm, 16)
+        oracle = _oracle(algorithm, max_trials=trials)
+        whole = _searched(oracle, tmp_path / "whole")
+        _searched(_oracle(algorithm, max_trials=trials), tmp_path / "killed", dies_in=dies_in)
+        files = keras_tuner.src.backend.io.glob  # in any order: here in the worst
+        monkeypatch.setattr(keras_tuner.src.backend.io, "glob", lambda pattern: sorted(files(pattern), reverse=True))
+        again = _oracle(algorithm, max_trials=trials)
+        assert _searched(again, tmp_path / "killed") == whole
+        assert [t.trial_id for t in again.get_best_trials(3)] == [t.trial_id for t in oracle.get_best_trials(3)]
+
+    def test_trial_that_was_not_handed_out_is_forgotten(self, algorithm, tmp_path):
+        whole = _searched(_oracle(algorithm, max_trials=6), tmp_path / "whole")
+        oracle = _oracle(algorithm, max_trials=6)
+        _searched(oracle, tmp_path / "killed", dies_in="2")
+        orphan = tmp_path / "killed" / "p" / "trial_3"
+        orphan.mkdir()
+        (orphan / "trial.json").write_bytes(
+            (orphan.parent / "trial_2" / "trial.json").read_bytes().replace(b'"2"', b'"3"')
+        )
+        assert _searched(_oracle(algorithm, max_trials=6), tmp_path / "killed") == whole
+
+    @pytest.mark.parametrize("grows", [True, False])
+    def test_what_the_hypermodel_declares_besides_makes_no_new_configuration(self, algorithm, grows, tmp_path):
+        hp = keras_tuner.HyperParameters()
+        hp.Choice("width", [4, 8, 16])
+
+        def build(hp):
+            hp.Choice("width", [4, 8, 16])
+            hp.Choice("norm", ["batch", "layer"])
+
+        oracle = _oracle(algorithm, hp, max_trials=40, tune_new_entries=grows)
+        found = [
+            values_key(values) for values in _searched(oracle, tmp_path, build=build) if "tuner/trial_id" not in values
+        ]
+        assert len(found) == len(set(found)) == (6 if grows else 3)
+
+    def test_space_that_grows_while_trials_run_has_no_repeats(self, algorithm):
+        oracle = _oracle(algorithm, six_values(), max_trials=60)
+        running = [oracle.create_trial(f"worker-{number}") for number in range(2)]
+        while running:
+            trial = running.pop(0)
+            trial.hyperparameters.Boolean("norm")
+            oracle.update_space(trial.hyperparameters)
+            oracle.update_trial(trial.trial_id, {"score": score_of(trial.hyperparameters.values)})
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+            while len(running) < 2:
+                new = oracle.create_trial(f"worker-{len(oracle.trials) % 2}-{len(running)}-{len(oracle.end_order)}")
+                if new.status != "RUNNING":
+                    break
+                running.append(new)
+        begun = [
+            t.hyperparameters.values
+            for t in oracle.trials.values()
+            if not t.hyperparameters.values.get("tuner/initial_epoch")
+        ]
+        keys = [values_key(values) for values in begun]
+        assert len(keys) == len(set(keys)) == 12
+
+    @pytest.mark.parametrize(
+        ("direction", "outcomes", "best"),
+        [("min", [math.nan, 2.3, 2.0, 1.5], 3), ("max", [-1.0, math.nan, -3.0], 0), ("max", [0.5, math.inf, 0.1], 0)],
+    )
+    def test_trial_without_a_finite_score_is_the_worst(self, algorithm, direction, outcomes, best):
+        oracle = _oracle(algorithm, direction=direction)
+        _told(oracle, outcomes)
+        trials = oracle.get_best_trials(len(outcomes))
+        if algorithm in ("asha", "auto", "bohb", "freeze-thaw", "mobster", "one-epoch", "priorband"):
+            assert next(n for n, outcome in enumerate(outcomes) if not math.isfinite(outcome)) == int(
+                trials[-1].trial_id
+            )
+        else:
+            assert int(trials[0].trial_id) == best
+            assert not math.isfinite(outcomes[int(trials[-1].trial_id)])
+
+    @pytest.mark.parametrize(
+        ("declare", "size"),
+        [
+            (lambda hp: hp.Float("a", 0, 3, step=1, default=2), 4),
+            (lambda hp: hp.Float("a", 0, 0.5, step=0.1, default=0.3), 6),
+            (lambda hp: hp.Float("a", 1, 1000, step=10, sampling="log", default=100), 4),
+            (lambda hp: hp.Choice("a", [1.0, 2.0, 3.0], default=2), 3),
+            (lambda hp: hp.Int("a", 0, 3, default=2.0), 4),
+            (lambda hp: hp.Boolean("a", default=1), 2),
+        ],
+    )
+    def test_default_of_another_type_is_not_proposed_again(self, algorithm, declare, size):
+        hp = keras_tuner.HyperParameters()
+        declare(hp)
+        drive = Drive(_oracle(algorithm, hp, max_trials=60), 60)
+        begun = [own(values)["a"] for values in drive.proposals if not values.get("tuner/initial_epoch")]
+        assert len(begun) == len({round(value, 9) for value in begun}) == Encoding(hp).size()
+        assert len(begun) in (size, size - 1)  # Keras Tuner has no last step of 0.1
+
+    def test_several_objectives_are_summed(self, algorithm):
+        require_package(algorithm)
+        objectives = [keras_tuner.Objective("score", "max"), keras_tuner.Objective("loss", "min")]
+        oracle = ORACLES[algorithm](objective=objectives, hyperparameters=flat(), max_epochs=MAX_EPOCHS)
+        for score, loss in ((0.5, 0.5), (0.9, 0.1), (0.2, 0.9)):
+            trial = oracle.create_trial("worker")
+            oracle.update_trial(trial.trial_id, {"score": score, "loss": loss})
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+        scores = [trial.score for trial in oracle.trials.values()]
+        assert scores == pytest.approx([0.0, -0.8, 0.7])
+
+    def test_scores_at_the_end_of_all_numbers_raise_nothing(self, algorithm):
+        scores = [1.7e308, -1.7e308, 1e308, 0.5] * 4
+        _told(_oracle(algorithm), scores[: TRIALS.get(algorithm, 16) - 1])
+
+    def test_without_a_seed_one_is_drawn(self, algorithm):
+        assert _oracle(algorithm, seed=None).create_trial("worker").status == "RUNNING"
+
+    def test_values_of_a_large_range_are_not_listed(self, algorithm):
+        if algorithm == "grid":
+            pytest.skip("a grid lists them")
+        hp = keras_tuner.HyperParameters()
+        hp.Int("units", 1, 10**12, default=100)
+        assert len(Drive(_oracle(algorithm, hp), 4).proposals) == 4
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "mobster"])
+@pytest.mark.parametrize("min_epochs", [5, 9])
+def test_another_study_may_have_seen_fewer_epochs_than_the_only_rung(algorithm, min_epochs):
+    values = [{"optimizer": "sgd", "width": 8 + number, "dropout": 0.03 * number} for number in range(6)]
+    seen = [Seen(each, epochs, 0.1 * number) for number, each in enumerate(values) for epochs in (1, 3)]
+    assert len(Drive(_oracle(algorithm, warm_start=seen, min_epochs=min_epochs), 14).proposals) == 14
+
+
+@pytest.mark.parametrize(("max_epochs", "total"), [(3, 2), (9, 25), (5, 60)])
+def test_hyperband_whose_epochs_are_spent_ends_with_trials_in_flight(max_epochs, total):
+    oracle = _oracle(
+        "hyperband", six_values() if max_epochs == 3 else flat(), max_epochs=max_epochs, max_total_epochs=total
+    )
+    running, spent = {}, 0
+    for call in range(400):
+        trial = oracle.create_trial(f"worker-{call}")
+        if trial.status == "RUNNING":
+            values = trial.hyperparameters.values
+            spent += values["tuner/epochs"] - values["tuner/initial_epoch"]
+            running[trial.trial_id] = trial
+        if running and (trial.status != "RUNNING" or len(running) == 4):
+            ended = running.pop(next(iter(running)))
+            oracle.update_trial(ended.trial_id, {"score": score_of(ended.hyperparameters.values)})
+            ended.status = "COMPLETED"
+            oracle.end_trial(ended)
+    assert not running
+    assert spent <= total
+
+
+def test_hyperband_does_not_promote_what_diverged():
+    oracle = _oracle("hyperband", direction="min", begins_whole=False)
+    first = Drive(oracle, 1, score=lambda values, epochs: math.nan).names[0]
+    drive = Drive(oracle, 30)
+    assert first not in [values.get("tuner/trial_id") for values in drive.proposals]
