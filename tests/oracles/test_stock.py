@@ -79,12 +79,14 @@ def _told(oracle, outcomes):
 
 @pytest.mark.parametrize("algorithm", EACH)
 class TestStockTuner:
-    @pytest.mark.parametrize("dies_in", ["03", "10"])
-    def test_killed_search_goes_on_as_if_it_had_not_been(self, algorithm, dies_in, tmp_path, monkeypatch):
-        trials = TRIALS.get(algorithm, 16)
+    @pytest.mark.parametrize("ended", [3, -2])
+    def test_killed_search_goes_on_as_if_it_had_not_been(self, algorithm, ended, tmp_path, monkeypatch):
+        trials = TRIALS.get(algorithm, 18)
+        dies_in = f"{ended % trials:02d}"
         oracle = _oracle(algorithm, max_trials=trials)
         whole = _searched(oracle, tmp_path / "whole")
-        _searched(_oracle(algorithm, max_trials=trials), tmp_path / "killed", dies_in=dies_in)
+        for _ in range(2):  # the second time in the first trial after the start
+            _searched(_oracle(algorithm, max_trials=trials), tmp_path / "killed", dies_in=dies_in)
         files = keras_tuner.src.backend.io.glob  # in any order: here in the worst
         monkeypatch.setattr(keras_tuner.src.backend.io, "glob", lambda pattern: sorted(files(pattern), reverse=True))
         again = _oracle(algorithm, max_trials=trials)

@@ -78,15 +78,16 @@ class LearningOracle(WholeFirst, RungOracle):
 
     def get_state(self) -> dict[str, Any]:
         """Returns what a stock tuner keeps: the scales, too, which are fitted from where they were."""
-        state: dict[str, Any] = super().get_state()
+        kept = self._kept
         if self._surrogate is not None:
-            state["surrogate"] = {"fitted": self._fitted, "scales": self._surrogate.scales.tolist()}
-        return state
+            kept = {"fitted": self._fitted, "scales": self._surrogate.scales.tolist()}
+        state: dict[str, Any] = super().get_state()
+        return state | {"surrogate": kept}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `get_state` has returned."""
         super().set_state(state)
-        self._kept = state.get("surrogate")
+        self._kept = state["surrogate"]
 
     @property
     @abc.abstractmethod
