@@ -24,6 +24,13 @@ def test_plan_is_four_lines():
     assert len(lines) == 4
 
 
+@pytest.mark.parametrize(("limit", "most"), [(1, 400), (250, 450), (500, 700), (10_000, 800)])
+def test_disk_budget_bounds_what_does_not_run(limit, most):
+    # Six trials may be continued; two run, each beside the state that it continues, whatever the budget.
+    plan = Plan([Rung(6, 0, 1), Rung(2, 1, 3)], PLAN.measurement, workers=2, state_bytes=100, disk_limit=limit)
+    assert plan.disk_bytes == most
+
+
 @pytest.mark.parametrize(("workers", "seconds"), [(1, 15.5), (2, 7.75), (100, 2.0 + 3 * 0.5)])
 def test_workers_share_the_time_but_not_that_of_the_longest_trial(workers, seconds):
     assert dataclasses.replace(PLAN, workers=workers).seconds == seconds

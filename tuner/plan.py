@@ -27,6 +27,7 @@ class Plan:
         state_bytes: Size of the largest training state that the space has.
         is_fixed: Whether the trials are those of `rungs` whatever they score; else these say about how many.
         keeps_checkpoints: Whether those of runs that can go on stay when the search is done.
+        disk_limit: Bytes that checkpoints may take, or None; those of trials that run stay, whatever it is.
     """
 
     rungs: Sequence[Rung]
@@ -35,6 +36,7 @@ class Plan:
     state_bytes: int = 0
     is_fixed: bool = True
     keeps_checkpoints: bool = False
+    disk_limit: int | None = None
 
     @property
     def trials(self) -> int:
@@ -62,7 +64,11 @@ class Plan:
     def disk_bytes(self) -> int:
         """Most that checkpoints can take: each trial that may be continued, and each that runs."""
         full = max((rung.epochs for rung in self.rungs), default=0)
-        return (sum(rung.trials for rung in self.rungs if rung.epochs < full) + self.workers) * self.state_bytes
+        waiting = sum(rung.trials for rung in self.rungs if rung.epochs < full) * self.state_bytes
+        running = self.workers * self.state_bytes
+        if self.disk_limit is not None:  # a running trial needs the state that it continues
+            waiting = min(waiting, max(self.disk_limit, running))
+        return waiting + running
 
     def lines(self) -> list[str]:
         """Returns the plan for a person to read."""

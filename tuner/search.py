@@ -165,6 +165,7 @@ def _prepare(
         largest,
         is_fixed=oracle.is_fixed,
         keeps_checkpoints=config.total_epochs is not None,
+        disk_limit=budget.limits.disk_bytes,
     )
     print(f"Workers   {workers}", *plan.lines(), sep="\n", flush=True)
     reference = study.reference if study else constraints.reference(hp, config.objectives, classes=crew.facts.classes)
