@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.pareto import fronts, hypervolume, hypervolumes, knee, unit_points
+from tuner.pareto import contenders, fronts, hypervolume, hypervolumes, knee, unit_points
 
 SIDE = 5  # of a grid of cells that are counted one by one
 
@@ -76,3 +76,21 @@ def test_points_are_1_at_the_best_and_0_at_the_reference():
 )
 def test_knee_is_farthest_from_the_line_between_the_ends(points, row):
     assert knee(np.array(points)) == row
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3])
+@pytest.mark.parametrize("most", [1, 5, 20])
+def test_contenders_are_all_that_the_first_fronts_can_need(objectives, most):
+    rng = np.random.default_rng(objectives)
+    points = rng.integers(0, 30, (700, objectives)).astype(float)  # of several chunks, with ties
+    points[rng.random(700) < 0.1] = -np.inf  # failures
+    dominates = np.all(points[:, None] >= points, axis=2) & np.any(points[:, None] > points, axis=2)
+    rows = contenders(points, most)
+    assert rows.tolist() == np.flatnonzero(dominates.sum(axis=0) < most).tolist()
+    first, size = [], 0
+    for front in fronts(points):
+        if size >= most:
+            break
+        first.append(front)
+        size += len(front)
+    assert [rows[front].tolist() for front, _ in zip(fronts(points[rows]), first, strict=False)] == first

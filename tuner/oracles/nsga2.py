@@ -13,7 +13,7 @@ from keras_tuner.engine.trial import Trial
 from tuner.oracles.encoding import is_active, is_ordered
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move
-from tuner.pareto import fronts
+from tuner.pareto import contenders, fronts
 
 __all__ = ["Nsga2", "crowding_distances", "survivors"]
 
@@ -45,6 +45,7 @@ class Nsga2(HistoryOracle):
         several = getattr(self.objective, "objectives", None)
         self._objectives: list[keras_tuner.Objective] = several or [self.objective]
         self._has_several = several is not None
+        self._goodness_of: dict[str, list[float]] = {}  # of trials that ended
 
     def score_trial(self, trial: Trial) -> None:
         """Scores a trial by its last epoch; several objectives as Keras Tuner sums them, less is better."""
@@ -93,8 +94,14 @@ class Nsga2(HistoryOracle):
         """Returns values and goodness of all that ended."""
         if not self._has_several:
             return [(values, [goodness]) for values, goodness in self._observations(self.max_epochs)]
-        ended = [run for run in self.history if run.scores]
-        return [(run.values, self._goodness(self.trials[run.names[run.epochs]])) for run in ended]
+        known = []
+        for run in self.history:
+            if run.scores:
+                name = run.names[run.epochs]
+                if name not in self._goodness_of:
+                    self._goodness_of[name] = self._goodness(self.trials[name])
+                known.append((run.values, self._goodness_of[name]))
+        return known
 
     def _winner(self, kept: list[int], rng: np.random.Generator) -> int:
         """Returns the better of two random survivors, which stand in the order of their worth."""
@@ -136,9 +143,10 @@ def survivors(goodness: np.ndarray, most: int) -> list[int]:
         most: How many.
     """
     kept: list[int] = []
-    for front in fronts(goodness):
+    rows = contenders(goodness, most)
+    for front in (rows[places] for places in fronts(goodness[rows])):
         order = np.argsort(-crowding_distances(goodness[front]), kind="stable")
-        kept += [front[place] for place in order]
+        kept += front[order].tolist()
         if len(kept) >= most:
             break
     return kept[:most]
