@@ -7,12 +7,12 @@ import re
 
 import keras_tuner
 import pytest
-import threadpoolctl
 
 from oracles.driving import (
     MAX_EPOCHS,
     SITUATIONS,
     SPACES,
+    WARNINGS,
     Drive,
     Situation,
     flat,
@@ -32,21 +32,7 @@ OWN = [name for name in ORACLES if issubclass(ORACLES[name], HistoryOracle)]
 # Trials of a short search. After 10 and 9 trials, these two fit a Gaussian process for each.
 TRIALS = {"gp": 12, "bayesian": 9}
 
-pytestmark = [
-    # The optimum of one dimension lies at an end of scikit-learn's range of length scales.
-    pytest.mark.filterwarnings("ignore:The optimal value found for dimension"),
-    # scikit-learn's fit of a process to scores that are all the same.
-    pytest.mark.filterwarnings("ignore:lbfgs failed to converge"),
-    # Keras Tuner looks for the best of the values of a trial, which may all be NaN.
-    pytest.mark.filterwarnings("ignore:All-NaN axis encountered:RuntimeWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Keeps linear algebra to one thread: two test processes of many threads each wait for one another for minutes."""
-    with threadpoolctl.threadpool_limits(1):
-        yield
+pytestmark = WARNINGS
 
 
 def _oracle(algorithm, hp=None, *, direction="max", **options):

@@ -6,9 +6,8 @@ import math
 
 import keras_tuner
 import pytest
-import threadpoolctl
 
-from oracles.driving import MAX_EPOCHS, Drive, flat, own, require_package, score_of, six_values
+from oracles.driving import MAX_EPOCHS, WARNINGS, Drive, flat, own, require_package, score_of, six_values
 from tuner.config import ALGORITHMS
 from tuner.oracles import ORACLES
 from tuner.oracles.encoding import Encoding, values_key
@@ -20,17 +19,7 @@ TRIALS = {"bayesian": 11}
 # A proposal of gp takes a second.
 EACH = [pytest.param(name, marks=pytest.mark.slow if name == "gp" else ()) for name in ALGORITHMS]
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The optimal value found for dimension"),
-    pytest.mark.filterwarnings("ignore:lbfgs failed to converge"),
-    pytest.mark.filterwarnings("ignore:All-NaN axis encountered:RuntimeWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with threadpoolctl.threadpool_limits(1):
-        yield
+pytestmark = WARNINGS
 
 
 class _Killed(BaseException):
