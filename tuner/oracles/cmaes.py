@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tuner.errors import UsageError
-from tuner.oracles.encoding import is_ordered
+from tuner.oracles.encoding import Encoding, is_ordered
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move
 
@@ -46,6 +46,9 @@ class CmaEs(HistoryOracle):
                 "The algorithm cmaes needs the package cmaes, which is not installed; use: pip install cmaes"
             )
         super().__init__(**options)
+        self._distribution: Any = None
+        self._told = 0  # runs that the distribution has been told, all of complete generations
+        self._encoded: Encoding | None = None
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         values = self._adapted_values(rng)
@@ -58,7 +61,8 @@ class CmaEs(HistoryOracle):
         adapted = [i for i, entry in enumerate(self.encoding.free) if is_ordered(entry) and not entry.conditions]
         if len(adapted) < 2:
             return None
-        distribution = self._distribution(adapted, seed=int(rng.integers(2**31)))
+        distribution = self._adapted(adapted)
+        distribution.reseed_rng(int(rng.integers(2**31)))
         for _ in range(MOST_REPEATS):
             point = rng.random(self.encoding.dimensions)
             point[adapted] = distribution.ask()
@@ -67,21 +71,23 @@ class CmaEs(HistoryOracle):
                 return values
         return None
 
-    def _distribution(self, adapted: list[int], *, seed: int) -> Any:
-        """Returns the distribution after all generations that are complete."""
-        # Imported here, since everybody else does without the package.
-        cmaes = importlib.import_module("cmaes")
-        bounds = np.tile([0.0, 1.0], (len(adapted), 1))
-        distribution = cmaes.CMA(np.full(len(adapted), 0.5), FIRST_DEVIATION, bounds=bounds, seed=seed)
-        size = distribution.population_size
-        generation: list[tuple[np.ndarray, float]] = []
-        for values, goodness in self._in_order():
+    def _adapted(self, adapted: list[int]) -> Any:
+        """Returns the distribution after all generations that are complete, begun anew in a space that has grown."""
+        if self._encoded is not self.encoding:
+            # Imported here, since everybody else does without the package.
+            cmaes = importlib.import_module("cmaes")
+            bounds = np.tile([0.0, 1.0], (len(adapted), 1))
+            self._distribution = cmaes.CMA(np.full(len(adapted), 0.5), FIRST_DEVIATION, bounds=bounds)
+            self._encoded, self._told = self.encoding, 0
+        size, ended = self._distribution.population_size, self._in_order()
+        while self._told + size <= len(ended):
+            generation = ended[self._told : self._told + size]
             # It ranks and no more, so that any number may stand for the worst.
-            generation.append((self.encoding.point(values)[adapted], -goodness))
-            if len(generation) == size:
-                distribution.tell(generation)
-                generation = []
-        return distribution
+            self._distribution.tell(
+                [(self.encoding.point(values)[adapted], -goodness) for values, goodness in generation]
+            )
+            self._told += size
+        return self._distribution
 
     def _in_order(self) -> list[tuple[Mapping[str, Any], float]]:
         """Returns what the warm start has, and the runs up to the first that has not ended."""
