@@ -49,7 +49,8 @@ def contenders(points: np.ndarray, most: int) -> np.ndarray:
     order = np.lexsort(points.T)[::-1]  # what dominates a row stands before it
     for begin in range(0, len(order), CHUNK):
         new = order[begin : begin + CHUNK]
-        pairs = [(column[np.concatenate([kept, new])], column[new]) for column in points.T]
+        rows = np.concatenate([kept, new])
+        pairs = [(column[rows], column[new]) for column in points.T]
         no_worse = np.logical_and.reduce([np.greater_equal.outer(*pair) for pair in pairs])
         better = np.logical_or.reduce([np.greater.outer(*pair) for pair in pairs])
         kept = np.concatenate([kept, new[np.sum(no_worse & better, axis=0) < most]])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tuner.budget import Budget
     from tuner.crew import Crew
     from tuner.hypermodel import SEResNetHyperModel
-    from tuner.messages import Session
+    from tuner.messages import Measurement, Session
     from tuner.oracles import StudyOracle
     from tuner.oracles.drawing import Predicate
     from tuner.plan import Plan
@@ -135,7 +135,6 @@ def _prepare(
     from tuner.budget import Budget
     from tuner.constraints import Constraints
     from tuner.hypermodel import SEResNetHyperModel, check_objective, declare
-    from tuner.plan import Plan
     from tuner.sizes import Sizes, largest_state
     from tuner.staff import settle
     from tuner.warm_start import seen_in
@@ -158,18 +157,33 @@ def _prepare(
     budget = Budget(limits_of(arguments, config), began=began, measured=measurement)
     if not (study and study.proposals()) and budget.is_short(epochs=config.max_epochs):  # else it goes on as it began
         oracle.hurry()
-    plan = Plan(
+    plan = _planned(oracle, config, budget, measurement, workers=crew.size, state_bytes=largest)
+    print(f"Workers   {workers}", *plan.lines(), sep="\n", flush=True)
+    reference = study.reference if study else constraints.reference(hp, config.objectives, classes=crew.facts.classes)
+    return _Prepared(oracle, budget, hypermodel, plan, declared, seen, reference)
+
+
+def _planned(
+    oracle: StudyOracle,
+    config: SearchConfig,
+    budget: Budget,
+    measurement: Measurement,
+    *,
+    workers: int,
+    state_bytes: int,
+) -> Plan:
+    """Returns the trials of a search, what they take, and what of them stays."""
+    from tuner.plan import Plan
+
+    return Plan(
         oracle.schedule(),
         measurement,
-        crew.size,
-        largest,
+        workers,
+        state_bytes,
         is_fixed=oracle.is_fixed,
         keeps_checkpoints=config.total_epochs is not None,
         disk_limit=budget.limits.disk_bytes,
     )
-    print(f"Workers   {workers}", *plan.lines(), sep="\n", flush=True)
-    reference = study.reference if study else constraints.reference(hp, config.objectives, classes=crew.facts.classes)
-    return _Prepared(oracle, budget, hypermodel, plan, declared, seen, reference)
 
 
 def _oracle(

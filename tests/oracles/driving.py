@@ -8,6 +8,8 @@ from collections.abc import Callable
 import keras_tuner
 import pytest
 
+from tuner.config import ALGORITHMS
+
 MAX_EPOCHS = 9
 
 WARNINGS = [
@@ -18,6 +20,9 @@ WARNINGS = [
     # Keras Tuner looks for the best of the values of a trial, which may all be NaN.
     pytest.mark.filterwarnings("ignore:All-NaN axis encountered:RuntimeWarning"),
 ]
+
+# All algorithms; a proposal of gp takes a second, and tests/oracles/test_gp.py has a fast test of it.
+EACH = [pytest.param(name, marks=pytest.mark.slow if name == "gp" else ()) for name in ALGORITHMS]
 
 # Packages of their own, which `pip install` brings on demand.
 NEEDS = {"gp": "torch", "cmaes": "cmaes"}

@@ -9,6 +9,7 @@ import keras_tuner
 import pytest
 
 from oracles.driving import (
+    EACH,
     MAX_EPOCHS,
     SITUATIONS,
     SPACES,
@@ -76,10 +77,7 @@ def test_each_algorithm_of_the_command_line_has_an_oracle():
     assert set(ALGORITHMS) == set(ORACLES)
 
 
-# A proposal of gp takes a second; tests/oracles/test_gp.py has a fast test of it.
-@pytest.mark.parametrize(
-    "algorithm", [pytest.param(name, marks=pytest.mark.slow if name == "gp" else ()) for name in ALGORITHMS]
-)
+@pytest.mark.parametrize("algorithm", EACH)
 class TestContract:
     """What the executor and any Keras Tuner user rely on."""
 

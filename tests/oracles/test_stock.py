@@ -7,17 +7,13 @@ import math
 import keras_tuner
 import pytest
 
-from oracles.driving import MAX_EPOCHS, WARNINGS, Drive, flat, own, require_package, score_of, six_values
-from tuner.config import ALGORITHMS
+from oracles.driving import EACH, MAX_EPOCHS, WARNINGS, Drive, flat, own, require_package, score_of, six_values
 from tuner.oracles import ORACLES
 from tuner.oracles.encoding import Encoding, values_key
 from tuner.oracles.history import Seen
 
 # After nine trials, bayesian fits a process for each, which takes seconds.
 TRIALS = {"bayesian": 11}
-
-# A proposal of gp takes a second.
-EACH = [pytest.param(name, marks=pytest.mark.slow if name == "gp" else ()) for name in ALGORITHMS]
 
 pytestmark = WARNINGS
 
@@ -57,13 +53,17 @@ def _searched(oracle, directory, *, build=None, dies_in=None):
     return [dict(oracle.trials[name].hyperparameters.values) for name in oracle.start_order]
 
 
-def _told(oracle, outcomes):
+def _end(oracle, trial, **metrics):
+    """Ends a trial that has these metrics."""
+    oracle.update_trial(trial.trial_id, metrics)
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+
+
+def _told(oracle, scores):
     """Tells an oracle the scores of its trials, one after another."""
-    for outcome in outcomes:
-        trial = oracle.create_trial("worker")
-        oracle.update_trial(trial.trial_id, {"score": outcome})
-        trial.status = "COMPLETED"
-        oracle.end_trial(trial)
+    for score in scores:
+        _end(oracle, oracle.create_trial("worker"), score=score)
 
 
 @pytest.mark.parametrize("algorithm", EACH)
@@ -115,9 +115,7 @@ class TestStockTuner:
             trial = running.pop(0)
             trial.hyperparameters.Boolean("norm")
             oracle.update_space(trial.hyperparameters)
-            oracle.update_trial(trial.trial_id, {"score": score_of(trial.hyperparameters.values)})
-            trial.status = "COMPLETED"
-            oracle.end_trial(trial)
+            _end(oracle, trial, score=score_of(trial.hyperparameters.values))
             while len(running) < 2:
                 new = oracle.create_trial(f"worker-{len(oracle.trials) % 2}-{len(running)}-{len(oracle.end_order)}")
                 if new.status != "RUNNING":
@@ -171,16 +169,15 @@ class TestStockTuner:
         objectives = [keras_tuner.Objective("score", "max"), keras_tuner.Objective("loss", "min")]
         oracle = ORACLES[algorithm](objective=objectives, hyperparameters=flat(), max_epochs=MAX_EPOCHS)
         for score, loss in ((0.5, 0.5), (0.9, 0.1), (0.2, 0.9)):
-            trial = oracle.create_trial("worker")
-            oracle.update_trial(trial.trial_id, {"score": score, "loss": loss})
-            trial.status = "COMPLETED"
-            oracle.end_trial(trial)
+            _end(oracle, oracle.create_trial("worker"), score=score, loss=loss)
         scores = [trial.score for trial in oracle.trials.values()]
         assert scores == pytest.approx([0.0, -0.8, 0.7])
 
     def test_scores_at_the_end_of_all_numbers_raise_nothing(self, algorithm):
-        scores = [1.7e308, -1.7e308, 1e308, 0.5] * 4
-        _told(_oracle(algorithm), scores[: TRIALS.get(algorithm, 16) - 1])
+        scores = ([1.7e308, -1.7e308, 1e308, 0.5] * 4)[: TRIALS.get(algorithm, 16) - 1]
+        oracle = _oracle(algorithm)
+        _told(oracle, scores)
+        assert [trial.score for trial in oracle.trials.values()] == scores
 
     def test_without_a_seed_one_is_drawn(self, algorithm):
         assert _oracle(algorithm, seed=None).create_trial("worker").status == "RUNNING"
@@ -215,9 +212,7 @@ def test_hyperband_whose_epochs_are_spent_ends_with_trials_in_flight(max_epochs,
             running[trial.trial_id] = trial
         if running and (trial.status != "RUNNING" or len(running) == 4):
             ended = running.pop(next(iter(running)))
-            oracle.update_trial(ended.trial_id, {"score": score_of(ended.hyperparameters.values)})
-            ended.status = "COMPLETED"
-            oracle.end_trial(ended)
+            _end(oracle, ended, score=score_of(ended.hyperparameters.values))
     assert not running
     assert spent <= total
 

@@ -66,7 +66,7 @@ class Nsga2(HistoryOracle):
             return super().get_best_trials(1 if num_trials is None else num_trials)
         ended = [trial for trial in self.trials.values() if trial.status in ("COMPLETED", "FAILED")]
         goodness = np.array([self._goodness(trial) for trial in ended]).reshape(len(ended), len(self._objectives))
-        front = next(iter(fronts(goodness)), [])
+        front = contenders(goodness, 1)
         order = np.argsort(-crowding_distances(goodness[front]), kind="stable")
         return [ended[front[place]] for place in order][:num_trials]
 
