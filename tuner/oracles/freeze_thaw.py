@@ -43,7 +43,7 @@ class FreezeThaw(LearningOracle):
     | algorithm | 4 R | 8 R | 16 R | 32 R | epochs |
     |---|---:|---:|---:|---:|---:|
     | `freeze-thaw` | 2.32 | 1.45 | 0.88 | 0.57 | 0.53 |
-    | `mobster` | 2.39 | 1.46 | 1.05 | 0.57 | 0.72 |
+    | `mobster` | 2.39 | 1.46 | 1.07 | 0.60 | 0.67 |
     | Optuna's TPE with its HyperbandPruner | 3.47 | 2.04 | 1.42 | 1.03 | 0.99 |
     | Optuna's TPE | 3.84 | 2.12 | 1.29 | 0.88 | 1.03 |
     | Keras Tuner's Hyperband | 2.85 | 1.82 | 1.38 | 1.11 | |
