@@ -42,7 +42,9 @@ def test_parts_of_a_duration_add_up(days, hours, minutes, seconds):
     assert duration(f"{days}d{hours}h{minutes}m{seconds}s") == expected
 
 
-@pytest.mark.parametrize("text", ["", "0", "0h", "-5", "5x", "h", "1h-30m", "1 h", "1:30", "1.m", ".5h", "nan", "inf"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "0h", "-5", "5x", "h", "1h-30m", "1 h", "1:30", "1.m", ".5h", "nan", "inf", "٣m", "9" * 400]
+)
 def test_text_that_is_no_duration_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is no time; write 90s, 30m, 1h30m or 2d") as refused:
         duration(text)
@@ -57,7 +59,7 @@ def test_size_is_read_in_any_unit(text, size):
     assert byte_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "0", "0G", "-1M", "5X", "G", "1 G", "1,5G", "nan"])
+@pytest.mark.parametrize("text", ["", "0", "0G", "-1M", "5X", "G", "1 G", "1,5G", "nan", "0.1", "٣G", "9" * 400])
 def test_text_that_is_no_size_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is no size; write 500M or 2G") as refused:
         byte_size(text)
@@ -71,7 +73,7 @@ def test_number_of_things_is_read_in_any_unit(text, number):
     assert count(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "0", "0M", "0.5", "-1", "1MB", "M", "1,5M", "nan"])
+@pytest.mark.parametrize("text", ["", "0", "0M", "0.5", "-1", "1MB", "M", "1,5M", "nan", "٣M", "9" * 400])
 def test_text_that_is_no_number_of_things_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match=r"is no number of things; write 500, 163k or 1\.5M"):
         count(text)
@@ -95,6 +97,9 @@ def test_exact_cost_is_a_limit_that_admits_it(latency, params):
     [
         (999, "params", "999 params"),
         (18_234, "macs", "18.2k macs"),
+        (999_400, "params", "999k params"),
+        (999_600, "params", "1M params"),
+        (999_999_999, "macs", "1G macs"),
         (3.9e9, "macs", "3.9G macs"),
         (0.5, "latency", "0.5 ms"),
     ],
@@ -129,6 +134,8 @@ def test_durations_have_the_unit_a_person_would_use(seconds, text):
         (999, "999 bytes"),
         (1000, "1 kB"),
         (65_520, "66 kB"),
+        (999_600, "1 MB"),
+        (999_600_000, "1.0 GB"),
         (12_345_678, "12 MB"),
         (1_250_000_000, "1.2 GB"),
         (5 * 10**12, "5000.0 GB"),

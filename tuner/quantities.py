@@ -18,33 +18,36 @@ __all__ = [
     "milliseconds",
 ]
 
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def duration(text: str) -> float:
     """Returns seconds from `90`, `90s`, `30m`, `1h30m` or `2d`, for argparse."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.lower())
+    parts = re.findall(_NUMBER + "([smhd]?)", text.lower())
     seconds = sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text.lower() or seconds <= 0:
+    if "".join(number + unit for number, unit in parts) != text.lower() or not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 30m, 1h30m or 2d")
     return seconds
 
 
 def byte_size(text: str) -> int:
     """Returns bytes from `500M`, `2G` or `1.5GB`, for argparse."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)b?", text.lower())
-    if not match or not float(match[1]):
+    match = re.fullmatch(_NUMBER + "([kmgt]?)b?", text.lower())
+    size = float(match[1]) * _BYTES[match[2]] if match else 0.0
+    if not 1 <= size < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 500M or 2G")
-    return int(float(match[1]) * _BYTES[match[2]])
+    return int(size)
 
 
 def count(text: str) -> int:
     """Returns a number of things from `500`, `163k`, `1.5M` or `2G`, for argparse."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)", text.lower())
-    if not match or float(match[1]) * _BYTES[match[2]] < 1:
+    match = re.fullmatch(_NUMBER + "([kmgt]?)", text.lower())
+    number = float(match[1]) * _BYTES[match[2]] if match else 0.0
+    if not 1 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of things; write 500, 163k or 1.5M")
-    return round(float(match[1]) * _BYTES[match[2]])
+    return round(number)
 
 
 def milliseconds(text: str) -> float:
@@ -85,7 +88,7 @@ def describe_seconds(seconds: float) -> str:
 def describe_bytes(size: float) -> str:
     """Returns a number of bytes in the unit that a person would use."""
     for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
+        if round(size) < 1000:
             return f"{size:.0f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
@@ -94,7 +97,7 @@ def describe_bytes(size: float) -> str:
 def describe_count(number: float) -> str:
     """Returns a number of things with three significant digits: `999`, `18.2k`, `1.5M`."""
     for unit in ("", "k", "M"):
-        if number < 1000:
+        if float(f"{number:.3g}") < 1000:
             return f"{number:.3g}{unit}"
         number /= 1000
     return f"{number:.3g}G"
