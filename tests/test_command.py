@@ -9,6 +9,7 @@ import platform
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -182,3 +183,18 @@ def test_interrupt_in_a_callback_of_the_garbage_collector_is_not_lost(capsys):
 
     assert command.run(work, debug=False) == command.INTERRUPTED
     assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_width_of_a_terminal_is_that_of_stdout(monkeypatch):
+    assert command.terminal_width() is None
+    ours, theirs = os.openpty()
+    try:
+        termios.tcsetwinsize(theirs, (24, 57))
+        with open(theirs, "w", closefd=False) as terminal:
+            monkeypatch.setattr("sys.stdout", terminal)
+            assert command.terminal_width() == 57
+            termios.tcsetwinsize(theirs, (0, 0))
+            assert command.terminal_width() is None  # it does not say
+    finally:
+        os.close(ours)
+        os.close(theirs)

@@ -50,9 +50,9 @@ def _watch(display):
             display.trial_ended(record)
 
 
-def _shown(watch=_watch, *, terminal=False, plan=PLAN, **options):
+def _shown(watch=_watch, *, terminal=False, plan=PLAN, width=200, **options):
     text = io.StringIO()
-    console = Console(file=text, force_terminal=terminal, width=200, highlight=False)
+    console = Console(file=text, force_terminal=terminal, width=width, highlight=False)
     watch(Display(plan, "val_accuracy", direction="max", console=console, **options))
     return text.getvalue()
 
@@ -76,9 +76,9 @@ def test_terminal_shows_a_bar_with_the_best_run():
     text = _shown(terminal=True)
     plain = _ESCAPE.sub("", text)
     # What is there at the end: it is drawn five times a second, not at every event.
-    assert "best 0.7500 (run 1, 1 epochs)" in plain
+    assert "best 0.7000 (run 1, 3 epochs)" in plain
     assert " 4/11 epochs, left" in plain  # of 3 * 1 + 1 * 2 + 2 * 3
-    assert "trial 1/6  run 0  epochs 0->1" in plain
+    assert "trial 1/6  run 0  epochs 0->1  val_accuracy 0.5000  1.3 s\n" in plain  # the best stands below
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
 
 
@@ -118,11 +118,12 @@ def test_terminal_has_a_line_for_each_worker_in_their_order():
             )
             display.trial_ended(_ended(2, 0.5, worker="2"))
 
-    *workers, bar = _last_lines(watch, 3)
+    *workers, best, bar = _last_lines(watch, 4)
     assert workers == [
         "worker 0  trial 2/6 run 1 epoch 2/3  val_accuracy 0.5000  1,234 images/s",
         "worker 1  trial 1/6 run 0 epoch 0/3",
     ]
+    assert best == "best 0.5000 (run 2, 1 epochs)"
     assert " 1/11 epochs, left" in bar
 
 
@@ -140,7 +141,7 @@ def test_worker_that_died_leaves_the_screen_with_a_line():
     assert not _last_lines(watch, 1)[0].startswith("worker")
 
 
-def test_rest_of_the_budget_stands_beside_the_bar(monkeypatch):
+def test_rest_of_the_budget_stands_beside_the_best(monkeypatch):
     monkeypatch.setattr("tuner.budget.time", types.SimpleNamespace(monotonic=lambda: 1030.0))
     budget = Budget(Limits(seconds=90.0, total_epochs=12), began=1000.0)
 
@@ -149,8 +150,26 @@ def test_rest_of_the_budget_stands_beside_the_bar(monkeypatch):
             display.trial_ended(_ended(0, 0.5))
             display.trial_began(dataclasses.replace(BEGUN, trial=1, epochs=4))
 
-    assert "budget left: 60 s, 7 epochs" in _last_lines(watch, 1, budget=budget)[0]
-    assert "budget" not in _last_lines(watch, 1, budget=Budget(Limits(), began=0.0))[0]
+    assert _last_lines(watch, 2, budget=budget)[0] == "best 0.5000 (run 0, 1 epochs)  budget left: 60 s, 7 epochs"
+    assert not any("budget" in line for line in _last_lines(watch, 2, budget=Budget(Limits(), began=0.0)))
+
+
+@pytest.mark.parametrize("width", [200, 80, 60, 40])
+def test_narrow_terminal_has_a_shorter_bar_and_all_numbers(width):
+    budget = Budget(Limits(total_epochs=12), began=0.0)
+    best, bar = _last_lines(_watch, 2, width=width, budget=budget)
+    assert best.startswith("best 0.7000 (run 1, 3 epochs)")  # the last trial's, too
+    assert re.fullmatch(r"[━╸╺ ]+ 4/11 epochs, left [0-9:-]+", bar)
+    assert len(bar) <= width
+
+
+def test_before_the_first_score_the_screen_says_so():
+    def watch(display):
+        with display:
+            display.trial_began(BEGUN)
+
+    assert _last_lines(_nothing, 2)[0] == "starting"
+    assert _last_lines(watch, 2)[0] == "no score yet"
 
 
 def test_terminal_is_restored_after_an_error():
@@ -201,6 +220,7 @@ def test_bar_of_a_continued_search_begins_with_what_is_held():
         with display:
             display.resume([_ended(0, 0.9), dataclasses.replace(BEGUN, trial=1)])
 
+    assert _last_lines(watch, 2)[0] == "best 0.9000 (run 0, 1 epochs)"
     assert " 1/11 epochs" in _ESCAPE.sub("", _shown(watch, terminal=True))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tuner import leaderboard
 from tuner.config import SearchConfig
-from tuner.leaderboard import FORMATS, rows_of, write_files
+from tuner.leaderboard import FORMATS, rows_of, to_table, write_files
 from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
 from tuner.study import Study
 
@@ -130,6 +130,27 @@ def test_table_is_aligned_and_short(results, capsys):
     assert "stages" not in header  # every run has the same
     end = header.index("status") + len("status")
     assert all(row[:end].endswith(("completed", "diverged", "failed", "running")) for row in rows)
+
+
+@pytest.mark.parametrize(("width", "blocks"), [(None, 1), (200, 1), (80, 2), (40, 3), (1, 12)])
+def test_narrow_terminal_has_the_table_in_blocks_with_the_run(width, blocks):
+    rows = rows_of(RECORDS, ACCURACY)
+    text = to_table(rows, width=width)
+    parts = [[line.split() for line in block.splitlines()] for block in text.split("\n\n")]
+    assert len(parts) == blocks
+    assert parts[0][0][0] == "rank"
+    assert all(part[0][0] == "run" for part in parts[1:])
+    columns = [column for part in parts for column in zip(*part, strict=True)]
+    assert list(dict.fromkeys(columns)) == list(zip(*map(str.split, to_table(rows).splitlines()), strict=True))
+    if width and width >= 40:
+        assert max(len(line) for line in text.splitlines()) <= width
+
+
+@pytest.mark.parametrize(("form", "blocks"), [("table", 2), ("csv", 1), ("md", 1)])
+def test_only_the_table_depends_on_the_terminal(form, blocks, results, capsys, monkeypatch):
+    monkeypatch.setattr("tuner.command.terminal_width", lambda: 80)
+    _print(results, "--format", form)
+    assert capsys.readouterr().out.count("\n\n") + 1 == blocks
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -40,6 +40,7 @@ __all__ = [
     "positive",
     "print_error",
     "run",
+    "terminal_width",
 ]
 
 FAILED = 1
@@ -121,6 +122,14 @@ def positive(text: str) -> int:
 def nonnegative(text: str) -> int:
     """Returns a whole number from 0, for argparse."""
     return _whole_number(text, lowest=0)
+
+
+def terminal_width() -> int | None:
+    """Returns the characters of a line of the terminal that stdout is; None where it is none, or does not say."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError):  # ValueError: closed, or no file
+        return None
 
 
 def import_tensorflow() -> None:

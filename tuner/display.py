@@ -1,13 +1,13 @@
 """Shows a search while it runs: live lines on a terminal, plain lines elsewhere, nothing when asked to be quiet.
 
-On a terminal there is a line for each worker, and below them the bar of the whole search. Everything goes to stderr;
-results are for stdout.
+On a terminal there is a line for each worker, and below them the best so far and the bar of the whole search.
+Everything goes to stderr; results are for stdout.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -34,7 +34,7 @@ class Display:
         plan: What the search will do.
         objective: Name of the objective.
         direction: `max` or `min`.
-        budget: What is left is shown beside the bar; None where there is no limit.
+        budget: What is left is shown beside the best; None where there is no limit.
         quiet: Whether to show nothing.
         console: Where to write; None means stderr.
     """
@@ -57,15 +57,15 @@ class Display:
         self._records: dict[int, Record] = {}
         self._root: dict[int, int] = {}
         self._workers: dict[str, str] = {}
+        self._status = "starting"
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(),  # as short as the terminal makes it: the numbers stay
             MofNCompleteColumn(),
             TextColumn("epochs, left"),
             TimeRemainingColumn(),
             console=self._console,
         )
-        self._task: TaskID = self._bar.add_task("starting", total=plan.epochs)
+        self._task: TaskID = self._bar.add_task("", total=plan.epochs)
         self._live = Live(
             get_renderable=self._lines,
             console=self._console,
@@ -97,6 +97,8 @@ class Display:
             self._keep(record)
             if record.status != records.RUNNING:
                 self._advance(record.epochs - record.initial_epoch)
+        if held:
+            self._sum_up()
 
     def trial_began(self, record: Record) -> None:
         """Names the trial on its worker's line."""
@@ -112,15 +114,22 @@ class Display:
         """Writes one line about the trial."""
         self._keep(record)
         self._workers.pop(record.worker, None)
+        self._sum_up()
         score = "" if record.score is None else f"{self._objective} {record.score:.4f}"
         if record.status != records.COMPLETED:
             score = f"{record.status}: {record.cause}"
         elif record.message:
             score = f"{score}  ({record.cause})"
-        self._print(
-            f"{self._trial(record)}  run {self._root[record.trial]}  "
-            f"epochs {record.initial_epoch}->{record.epochs}  {score}  {record.seconds:.1f} s  {self._best()}"
-        )
+        parts = [
+            self._trial(record),
+            f"run {self._root[record.trial]}",
+            f"epochs {record.initial_epoch}->{record.epochs}",
+            score,
+            f"{record.seconds:.1f} s",
+        ]
+        if not self._is_live:  # a terminal has it in the lines below
+            parts.append(self._best())
+        self._print("  ".join(parts))
 
     def trial_lost(self, record: Record, losses: int) -> None:
         """Writes one line about a worker that died."""
@@ -155,11 +164,14 @@ class Display:
         score = "" if value is None else f"  {self._objective} {value:.4f}"
         speed = "" if rate is None else f"  {rate:,.0f} images/s"
         self._workers[record.worker] = f"worker {record.worker}  {trial}{score}{speed}"
-        self._bar.update(self._task, description=f"{self._best()}{self._left()}" or "no score yet")
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        self._status = "  ".join(part for part in (self._best() or "no score yet", self._left()) if part)
 
     def _lines(self) -> Group:
-        lines: Iterable[Text] = (Text(line, no_wrap=True) for _, line in sorted(self._workers.items(), key=_natural))
-        return Group(*lines, self._bar.get_renderable())
+        lines = [line for _, line in sorted(self._workers.items(), key=_natural)]
+        return Group(*(Text(line, no_wrap=True) for line in (*lines, self._status)), self._bar.get_renderable())
 
     def _left(self) -> str:
         """Returns what is left of the budget."""
@@ -168,7 +180,7 @@ class Display:
         seconds, epochs = self._budget.seconds_left(), self._budget.epochs_left(self._records.values())
         parts = [f"{describe_seconds(max(0.0, seconds))}"] if seconds is not None else []
         parts += [f"{max(0, epochs)} epochs"] if epochs is not None else []
-        return f"  budget left: {', '.join(parts)} " if parts else ""
+        return f"budget left: {', '.join(parts)}" if parts else ""
 
     def _best(self) -> str:
         best = rank(runs_of(self._records.values()), self._direction)[0]

@@ -35,6 +35,8 @@ __all__ = [
     "write_files",
 ]
 
+_GAP = "  "  # between the columns of a table
+
 _EXAMPLES = """examples:
   python -m tuner.leaderboard                      the newest study in results/
   python -m tuner.leaderboard my-study --top 5
@@ -168,18 +170,28 @@ def to_markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_table(rows: Sequence[Row]) -> str:
-    """Returns a table for a terminal: columns aligned by spaces, as wide as they need to be."""
+def to_table(rows: Sequence[Row], *, width: int | None = None) -> str:
+    """Returns a table for a terminal, its columns aligned by spaces.
+
+    Args:
+        rows: Its rows.
+        width: Characters of a line; what is wider stands in blocks below one another, each of which names the run. None
+            means that there is no limit.
+    """
     header, body = _cells(rows)
-    widths = [max(len(cells[i]) for cells in [header, *body]) for i in range(len(header))]
-    lines = [
-        "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)) for cells in [header, *body]
-    ]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    columns = [_aligned(cells) for cells in zip(header, *body, strict=True)]
+    run = columns[header.index("run")]
+    blocks = [columns[:1]]
+    for column in columns[1:]:
+        taken = sum(len(other[0]) + len(_GAP) for other in blocks[-1])
+        if width is not None and taken + len(column[0]) > width and column is not run:
+            blocks.append([run])
+        blocks[-1].append(column)
+    return "\n".join("".join(f"{_GAP.join(cells)}\n" for cells in zip(*block, strict=True)) for block in blocks)
 
 
 FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {
-    "table": to_table,
+    "table": lambda rows: to_table(rows, width=command.terminal_width()),
     "csv": to_csv,
     "json": to_json,
     "md": to_markdown,
@@ -260,6 +272,12 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         for row in rows
     ]
     return header, body
+
+
+def _aligned(cells: Sequence[str]) -> list[str]:
+    """Returns the cells of a column, all as wide as the widest."""
+    width = max(map(len, cells))
+    return [cell.rjust(width) for cell in cells]
 
 
 def number(value: Any) -> str:

@@ -255,7 +255,7 @@ def _print_results(study: Study, arguments: argparse.Namespace) -> int:
     folder = results / study.name
     rows = leaderboard.rows_of(study.records(), study.config.objectives, reference=study.reference)
     print()
-    print(leaderboard.to_table(rows[:ROWS_SHOWN]), end="")
+    print(leaderboard.to_table(rows[:ROWS_SHOWN], width=command.terminal_width()), end="")
     if len(rows) > ROWS_SHOWN:
         print(f"... and {len(rows) - ROWS_SHOWN} more runs")
     print()
