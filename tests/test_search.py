@@ -233,6 +233,16 @@ def test_mistake_in_a_folder_shows_before_there_are_workers(tmp_path, monkeypatc
         assert message in capsys.readouterr().err
 
 
+def test_images_that_nobody_is_going_to_see_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(staff, "open_crew", None)  # not callable: the search ends there
+    for name in ("cat/0.png", "dog/0.png", "dog/1.webp"):
+        path = tmp_path / "photos" / "train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    search.main(["--dataset", f"folder:{tmp_path / 'photos'}", *ALONE, "--results-dir", str(tmp_path)])
+    assert "Left out  1 images that are neither PNG nor JPEG, such as " in capsys.readouterr().out
+
+
 def _start(*arguments, module="tuner.search"):
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],

@@ -70,7 +70,6 @@ class _Prepared:
 def search(arguments: argparse.Namespace) -> int:
     """Flags -> configuration -> workers -> oracle and plan -> trials in the study -> leaderboard."""
     # Imports stand in the functions because a wrong flag must not wait for TensorFlow, nor --help for Optuna.
-    from tuner.data.layout import find_images
     from tuner.messages import Session
     from tuner.staff import open_crew, prepare
 
@@ -95,7 +94,7 @@ def search(arguments: argparse.Namespace) -> int:
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
     if session.data.kind == "folder" and not arguments.cluster:
-        find_images(session.data.location)  # a mistake shows before there are workers
+        _look_into(session.data.location)  # a mistake shows before there are workers
     if config.algorithm == "bayesian":
         importlib.import_module("sklearn.gaussian_process")  # Keras Tuner looks for it while it is imported
     with open_crew(staffing_of(arguments), session) as crew:  # they start while this process imports TensorFlow
@@ -117,6 +116,15 @@ def search(arguments: argparse.Namespace) -> int:
     _print_results(study, arguments)
     print(f"Stopped   {reason}")
     return 0
+
+
+def _look_into(folder: str) -> None:
+    """Lists a folder of images, and names those that nobody is going to see."""
+    from tuner.data.layout import find_images, find_left_out
+
+    left_out = find_left_out(find_images(folder))
+    if left_out:
+        print(f"Left out  {len(left_out)} images that are neither PNG nor JPEG, such as {left_out[0]}; convert them.")
 
 
 def _prepare(

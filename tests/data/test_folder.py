@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tuner.data import DataSpec, load, load_test
+from tuner.data.layout import find_images, find_left_out
 from tuner.errors import DataError
 
 
@@ -46,6 +47,15 @@ def test_validation_may_lack_a_class(folder):
     dataset = load(_spec(root))
     assert set(dataset.validation.labels.tolist()) == {1}
     assert dataset.labels == ("cat", "dog")
+
+
+def test_images_of_other_formats_are_named(folder):
+    root = folder(splits=("train", "test"))
+    assert find_left_out(find_images(root)) == []
+    for place in ("train/dog/1.webp", "train/dog/0.BMP", "test/cat/2.tiff", "train/dog/notes.txt"):
+        (root / place).write_bytes(b"x")
+    left_out = [str(file.relative_to(root)) for file in find_left_out(find_images(root))]
+    assert left_out == ["train/dog/0.BMP", "train/dog/1.webp", "test/cat/2.tiff"]
 
 
 def test_other_folders_and_files_are_left_alone(folder, draw):

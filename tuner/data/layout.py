@@ -8,9 +8,10 @@ from pathlib import Path
 from tuner.data.spec import VALIDATION_NAMES
 from tuner.errors import DataError
 
-__all__ = ["Layout", "find_images"]
+__all__ = ["Layout", "find_images", "find_left_out"]
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
+_OTHER_ENDINGS = (".avif", ".bmp", ".gif", ".heic", ".jp2", ".tif", ".tiff", ".webp")
 
 Layout = Mapping[str, Mapping[str, list[Path]]]  # image files by split and class
 
@@ -50,6 +51,16 @@ def find_images(path: str | Path) -> Layout:
     return layout
 
 
+def find_left_out(layout: Layout) -> list[Path]:
+    """Returns the files beside the images of a layout that are images by their names, but not PNG or JPEG."""
+    folders = dict.fromkeys(file.parent for classes in layout.values() for files in classes.values() for file in files)
+    return [file for folder in folders for file in _with_ending(folder, _OTHER_ENDINGS)]
+
+
+def _with_ending(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.name.lower().endswith(endings))
+
+
 def _find_classes(folder: Path) -> dict[str, list[Path]]:
     """Lists the image files of one split by class."""
     classes = {}
@@ -58,7 +69,7 @@ def _find_classes(folder: Path) -> dict[str, list[Path]]:
             continue
         if entry.name.startswith("."):
             raise DataError(f"{entry} is a hidden folder among the classes; remove it.")
-        files = sorted(file for file in entry.iterdir() if file.name.lower().endswith(_ENDINGS))
+        files = _with_ending(entry, _ENDINGS)
         if not files:
             raise DataError(f"{entry} has no images ({', '.join(_ENDINGS)}); add some or remove the folder.")
         classes[entry.name] = files
