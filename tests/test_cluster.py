@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import distributed
 import pytest
 
 from tuner.data import DataSpec
@@ -182,6 +183,21 @@ def test_crew_that_is_kept_small_trains_on_and_leaves_no_process():
         crew.begin("0", 1, dataclasses.replace(TASK, epochs=1))
         assert _next(crew).progress.status == COMPLETED
     _until(lambda: not Path(f"/proc/{processes[0]}").exists(), seconds=10)
+
+
+def test_second_interrupt_does_not_break_off_the_end_of_the_workers(monkeypatch):
+    """What is left of a closing cluster would be waited for, for ten seconds."""
+    ended, close = [], distributed.LocalCluster.close
+
+    def interrupted(cluster):
+        signal.raise_signal(signal.SIGINT)
+        close(cluster)
+        ended.append(cluster.status)
+
+    monkeypatch.setattr(distributed.LocalCluster, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt), local_crew(SESSION, workers=1) as crew:
+        crew.wait()
+    assert ended == [distributed.Status.closed]
 
 
 def test_missing_data_set_is_the_error_that_it_is():

@@ -17,6 +17,7 @@ from tuner.cluster import DaskCrew
 from tuner.command import hidden, import_tensorflow
 from tuner.errors import TunerError
 from tuner.forking import deaf_to_interrupts, start_forkserver
+from tuner.interrupts import held_interrupt
 from tuner.messages import Session
 
 __all__ = ["connected_crew", "local_crew"]
@@ -75,7 +76,7 @@ def local_crew(session: Session, *, workers: int, gpus_per_trial: float | None =
             starting = thread.submit(start)
             import_tensorflow()  # this process needs it too, and has nothing else to do meanwhile
         cluster = starting.result()
-        with cluster, distributed.Client(cluster) as client:
+        with _ended_whole(cluster), _ended_whole(distributed.Client(cluster)) as client:
             crew = DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
             with deaf_to_interrupts(), hidden("sklearn"):
                 for name in _NEXT:  # while the workers read their data
@@ -106,6 +107,18 @@ def connected_crew(session: Session, *, address: str, gpus_per_trial: float | No
         if not workers:
             raise TunerError(f"The Dask cluster at {address} has no worker; start some with `dask worker {address}`.")
         yield DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
+
+
+@contextlib.contextmanager
+def _ended_whole(context: contextlib.AbstractContextManager[Any]) -> Iterator[Any]:
+    """Is a context whose end no Ctrl-C breaks off: Dask would wait for ten seconds for what it had begun to end."""
+    with contextlib.ExitStack() as stack:
+        entered = stack.enter_context(context)
+        try:
+            yield entered
+        finally:
+            with held_interrupt(always=True):
+                stack.close()
 
 
 def _silence() -> None:
