@@ -105,6 +105,14 @@ class TestLocalCrew:
         (alone,) = crew.measure(VALUES, together=1)
         assert alone.images_per_second > 0
 
+    def test_worker_that_dies_while_it_is_asked_is_asked_again(self, crew):
+        """Until then a search waited half a minute, and ended."""
+        os.kill(_process_of(crew, "1"), signal.SIGKILL)  # nobody has seen it yet
+        assert [measured.images_per_second > 0 for measured in crew.measure(VALUES)] == [True, True]
+        facts, crew._facts = crew.facts, None
+        os.kill(_process_of(crew, "0"), signal.SIGKILL)
+        assert crew.facts == facts
+
     def test_killed_worker_is_told_and_comes_back(self, crew):
         crew.begin("0", 7, dataclasses.replace(TASK, epochs=100))
         crew.begin("1", 8, TASK)
@@ -213,6 +221,42 @@ def test_workers_that_die_in_their_start_end_the_search(tmp_path):
     with local_crew(session, workers=1) as crew, pytest.raises(TunerError, match=message) as error:
         crew.wait()
     assert "\n" not in str(error.value)
+
+
+def test_worker_that_dies_whenever_it_is_measured_ends_the_search(monkeypatch):
+    with local_crew(SESSION, workers=1) as crew:
+        crew.wait()
+        monkeypatch.setattr(crew, "_call", lambda *_, **__: os.kill(_process_of(crew, "0"), signal.SIGKILL))
+        with pytest.raises(TunerError, match="Worker processes die while they are measured, 3 until now; most often"):
+            crew.measure(VALUES)
+
+
+def test_worker_that_dask_has_given_up_comes_back_unless_it_dies_each_time():
+    """As it does where a process dies that has just taken the place of another."""
+    with local_crew(SESSION, workers=1) as crew:
+        crew.wait()
+        before, cluster = _process_of(crew, "0"), crew._client.cluster
+        cluster.sync(cluster.workers[0].close)
+        _until(lambda: crew.free() == [], crew)
+        _until(lambda: crew.free() == ["0"], crew)
+        assert _process_of(crew, "0") != before
+        cluster.worker_spec[0]["options"]["preload"] = ["import os; os._exit(1)"]
+        cluster.sync(cluster.workers[0].close)
+        _until(lambda: crew.free() == [], crew)
+        with pytest.raises(TunerError, match="Worker processes die while they start, 3 until now"):
+            crew.wait()
+
+
+def test_worker_that_dies_before_dask_knows_it_ends_the_search(monkeypatch):
+    def start(**_):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", start)
+    with (
+        pytest.raises(TunerError, match="Worker processes die while they start; most often"),
+        local_crew(SESSION, workers=1),
+    ):
+        pass
 
 
 def test_file_that_a_worker_cannot_read_is_no_dead_worker():

@@ -24,15 +24,18 @@ from tuner.messages import Facts, Measurement, Session, Task
 from tuner.records import RUNNING
 from tuner.trainer import Trainer
 
-__all__ = ["DaskCrew"]
+__all__ = ["DaskCrew", "dying"]
 
 # A search without any worker for so long ends: nobody is going to come back.
 SECONDS_WITHOUT_WORKERS = 120.0
 
-# So many deaths for each worker, none of them ready in between: they would be started for ever.
+# So many deaths for each worker, none of them ready in between, or answers that died with who was asked: they would be
+# started for ever.
 DEATHS_AT_START = 3
 
 _POLL_SECONDS = 1.0
+
+_GIVEN_UP = (distributed.Status.closed, distributed.Status.failed)
 
 
 @dataclasses.dataclass
@@ -43,6 +46,7 @@ class _Member:
     cores: int
     actor: Any = None
     trial: int | None = None
+    answer: Any = None
 
 
 class DaskCrew:
@@ -77,7 +81,7 @@ class DaskCrew:
         """What there is to know of the data; waits for the workers."""
         self.wait()
         if self._facts is None:
-            self._facts = self._ready()[0].actor.facts().result()
+            self._facts = self._ask(1, "facts")[0]
         return self._facts
 
     @property
@@ -100,10 +104,11 @@ class DaskCrew:
         Args:
             hyperparameters: Values by name.
             together: Number of workers; None means all.
+
+        Raises:
+            TunerError: If workers die of it.
         """
-        self.wait()
-        calls = [member.actor.measure(dict(hyperparameters)) for member in self._ready()[:together]]
-        return [call.result() for call in calls]
+        return self._ask(together, "measure", dict(hyperparameters))
 
     def keep(self, workers: int) -> None:
         """Lets all workers but the first few go."""
@@ -155,13 +160,28 @@ class DaskCrew:
     def _address_of(self, trial: int) -> str:
         return next(address for address, member in self._members.items() if member.trial == trial)
 
-    def _call(self, address: str, method: str, *arguments: Any) -> None:
+    def _ask(self, together: int | None, method: str, *arguments: Any) -> list[Any]:
+        """Returns what some workers answer; where one has died meanwhile, all are asked again once it is replaced."""
+        for _ in range(DEATHS_AT_START):
+            self.wait()
+            asked = {a: member for a, member in self._members.items() if member in self._ready()[:together]}
+            for address, member in asked.items():
+                member.answer = None
+                self._call(address, method, *arguments, kind="answered")
+            while any(m.answer is None and self._members.get(a) is m for a, m in asked.items()):
+                self._step(_POLL_SECONDS)
+            answers = [member.answer for member in asked.values()]
+            if None not in answers:
+                return answers
+        raise dying(f"are measured, {DEATHS_AT_START} until now")
+
+    def _call(self, address: str, method: str, *arguments: Any, kind: str = "told") -> None:
         """Calls the actor in the background; what it returns comes into the queue."""
         call = getattr(self._members[address].actor, method)
 
         def wait() -> None:
             try:
-                self._happened.put(("told", address, call(*arguments).result()))
+                self._happened.put((kind, address, call(*arguments).result()))
             except Exception as error:  # noqa: BLE001  (raised again where the driver waits)
                 self._happened.put(("raised", address, error))
 
@@ -175,6 +195,7 @@ class DaskCrew:
 
     def _step(self, seconds: float) -> None:
         """Handles one thing that happened, or nothing where nothing happens in time."""
+        self._revive()
         try:
             kind, address, value = self._happened.get(timeout=seconds)
         except queue.Empty:
@@ -188,7 +209,7 @@ class DaskCrew:
             self._take(kind, address, value)
 
     def _take(self, kind: str, address: str, value: Any) -> None:
-        """Takes what an actor says: that it is ready, how a trial goes on, or an error."""
+        """Takes what an actor says: that it is ready, an answer, how a trial goes on, or an error."""
         member = self._members[address]
         if kind == "raised":
             if isinstance(value, OSError) and member.actor:  # it has gone, and the scheduler may not have seen it yet
@@ -200,6 +221,9 @@ class DaskCrew:
         if kind == "ready":
             member.actor = value
             self._deaths_at_start = 0
+            return
+        if kind == "answered":
+            member.answer = value
             return
         assert member.trial is not None, "only a worker with a trial tells"
         self._events.append(Event(member.trial, member.name, value))
@@ -233,12 +257,25 @@ class DaskCrew:
         if member is not None and member.trial is not None:
             self._events.append(Event(member.trial, member.name, None))
         if member is not None and member.actor is None:
-            self._deaths_at_start += 1
-            if self._deaths_at_start >= DEATHS_AT_START * self._expected:
-                raise TunerError(
-                    f"Worker processes die while they start, {self._deaths_at_start} until now; most often the memory "
-                    "is too small for so many: try fewer --workers, or --workers 0, which shows what happens."
-                )
+            self._count_deaths(1)
+
+    def _count_deaths(self, deaths: int) -> None:
+        """Counts processes that died before they were ready."""
+        self._deaths_at_start += deaths
+        if self._deaths_at_start >= DEATHS_AT_START * self._expected:
+            raise dying(f"start, {self._deaths_at_start} until now")
+
+    def _revive(self) -> None:
+        """Starts processes that Dask has given up, as it does with one that dies before it has taken its place."""
+        cluster = self._client.cluster
+        if cluster is None or len(self._members) >= self._expected:
+            return
+        given_up = [name for name, nanny in list(cluster.workers.items()) if nanny.status in _GIVEN_UP]
+        if given_up:
+            self._count_deaths(len(given_up))
+            for name in given_up:
+                cluster.workers.pop(name, None)
+            cluster.scale(self._expected)
 
     def _environment(self, name: str) -> dict[str, str]:
         if not self._gpus_per_trial:
@@ -259,6 +296,14 @@ class DaskCrew:
 
     def _scheduler_workers(self) -> Mapping[str, Any]:
         return self._client.scheduler_info(n_workers=-1)["workers"]
+
+
+def dying(when: str) -> TunerError:
+    """Returns the error for workers that die while they do something."""
+    return TunerError(
+        f"Worker processes die while they {when}; most often the memory is too small for so many: try fewer --workers, "
+        "or --workers 0, which shows what happens."
+    )
 
 
 def _in_background(call: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import dask
 import distributed
 
-from tuner.cluster import DaskCrew
+from tuner.cluster import DaskCrew, dying
 from tuner.command import hidden, import_tensorflow
 from tuner.errors import TunerError
 from tuner.forking import deaf_to_interrupts, start_forkserver
@@ -75,7 +75,10 @@ def local_crew(session: Session, *, workers: int, gpus_per_trial: float | None =
                 start_forkserver()
             starting = thread.submit(start)
             import_tensorflow()  # this process needs it too, and has nothing else to do meanwhile
-        cluster = starting.result()
+        try:
+            cluster = starting.result()
+        except RuntimeError as error:  # Dask's, of a process that died before it had spoken
+            raise dying("start") from error
         with _ended_whole(cluster), _ended_whole(distributed.Client(cluster)) as client:
             crew = DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
             with deaf_to_interrupts(), hidden("sklearn"):
