@@ -187,6 +187,15 @@ def test_child_of_a_diverged_trial_is_not_trained(search):
     assert len(worker.tasks) == len(held) - len(children)
 
 
+@pytest.mark.parametrize("objective", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize("algorithm", ["asha", "bohb", "freeze-thaw", "mobster", "priorband"])
+def test_what_diverged_is_not_promoted(algorithm, objective, tmp_path):
+    config = dataclasses.replace(CONFIG, algorithm=algorithm, objective=objective, trials=14)
+    held = Search(tmp_path / "search", config).run(FakeWorker(diverges=lambda task: True))
+    assert [record.parent for record in held if record.parent is not None] == []
+    assert len(held) == 14
+
+
 def test_failed_trial_does_not_end_the_search(search):
     errors = iter([None, RuntimeError("no luck"), *[None] * 99])
     held = search.run(FakeWorker(ends=_failing(lambda task: next(errors))))

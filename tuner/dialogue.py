@@ -6,6 +6,7 @@ It honours Keras Tuner's promotion protocol: a trial whose values hold `tuner/tr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,9 +55,10 @@ class Dialogue:
 
     def __init__(self, oracle: keras_tuner.Oracle) -> None:
         self.oracle = oracle
-        names = [each.name for each in getattr(oracle.objective, "objectives", [oracle.objective])]
-        self.objective: str = names[0]
-        self.costs: list[str] = names[1:]
+        objectives = getattr(oracle.objective, "objectives", [oracle.objective])
+        self.objective: str = objectives[0].name
+        self.costs: list[str] = [each.name for each in objectives[1:]]
+        self._worst = math.inf if objectives[0].direction == "min" else -math.inf
         self.is_through = False
         self._trials: dict[int, Trial] = {}
         self._numbers: dict[str, int] = {}
@@ -105,7 +107,8 @@ class Dialogue:
         trial.status, trial.message = "FAILED", record.message
         # Where small networks are sought, one that diverged must not count as a small one.
         if record.score is not None and (record.status == COMPLETED or not self.costs):
-            self.oracle.update_trial(trial.trial_id, self._metrics(record, record.score), record.epochs)
+            score = record.score if record.status == COMPLETED else self._worst  # there is nothing to continue
+            self.oracle.update_trial(trial.trial_id, self._metrics(record, score), record.epochs)
             trial.status = "COMPLETED"
         try:
             self.oracle.end_trial(trial)
