@@ -243,6 +243,27 @@ def test_images_that_nobody_is_going_to_see_are_named(tmp_path, monkeypatch, cap
     assert "Left out  1 images that are neither PNG nor JPEG, such as " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("--space tiny --study mine", "--study mine --space tiny"),
+        ("--stud=mine --res R --trials 3 --time-limit 9s", "--study mine --results-dir R --trials 3 --time-limit 9s"),
+        (
+            "--storage postgresql://me:secret@host/db --objective val_accuracy --objective -params --study mine",
+            "--study mine --storage 'postgresql://me:***@host/db' --objective val_accuracy --objective=-params",
+        ),
+        ("--study mine", "--study mine"),
+    ],
+)
+def test_interrupt_before_there_is_a_study_names_all_that_was_asked(given, hint, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "search", interrupted)
+    assert search.main(given.split()) == 130
+    assert capsys.readouterr() == ("", f"Interrupted. To go on: python -m tuner.search {hint}\n")
+
+
 def _start(*arguments, module="tuner.search"):
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
@@ -392,7 +413,7 @@ def _write_test_images(folder):
 
 
 def test_interrupted_search_resumes_with_its_folders(tmp_path, monkeypatch, capsys):
-    def interrupt(_):
+    def interrupt(_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(search, "search", interrupt)

@@ -51,13 +51,15 @@ INTERRUPTED_AGAIN_SECONDS = 0.05
 X86 = ("x86_64", "AMD64")
 
 
-def run(function: Callable[[], int | None], *, debug: bool, interrupted: str = "Interrupted.") -> int:
+def run(
+    function: Callable[[], int | None], *, debug: bool, interrupted: str | Callable[[], str] = "Interrupted."
+) -> int:
     """Runs a command's work and turns its end into an exit status.
 
     Args:
         function: The work; returns an exit status, or None for 0.
         debug: Whether a failure shows its traceback above the message.
-        interrupted: What Ctrl-C prints, such as the command that resumes.
+        interrupted: What Ctrl-C prints, such as the command that resumes, or a function that returns it.
 
     Returns:
         The exit status. `SystemExit` alone passes through.
@@ -70,7 +72,7 @@ def run(function: Callable[[], int | None], *, debug: bool, interrupted: str = "
         # CPython keeps in mind that code made from text was interrupted, such as that of a data class, and would end by
         # the signal, not with the exit status. Other code made from text makes it forget.
         exec("")  # noqa: S102
-        _write(interrupted)
+        _write(interrupted if isinstance(interrupted, str) else interrupted())
         return INTERRUPTED
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +67,11 @@ class _Prepared:
     reference: dict[str, float]
 
 
-def search(arguments: argparse.Namespace) -> int:
-    """Flags -> configuration -> workers -> oracle and plan -> trials in the study -> leaderboard."""
+def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = lambda _: None) -> int:
+    """Flags -> configuration -> workers -> oracle and plan -> trials in the study -> leaderboard.
+
+    `on_study` is called with the name of the study once that holds what was asked for.
+    """
     # Imports stand in the functions because a wrong flag must not wait for TensorFlow, nor --help for Optuna.
     from tuner.messages import Session
     from tuner.staff import open_crew, prepare
@@ -102,16 +105,9 @@ def search(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             return 0
         with locked(results / name):
-            study = study or Study.create(
-                url,
-                name,
-                config=config,
-                space=prepared.declared,
-                versions=library_versions(),
-                seen=prepared.seen,
-                reference=prepared.reference,
-            )
+            study = study or _new_study(url, name, config, prepared)
             study.extend(config)
+            on_study(name)
             reason = _run(arguments, prepared, study, crew=crew)
     _print_results(study, arguments)
     print(f"Stopped   {reason}")
@@ -169,6 +165,20 @@ def _prepare(
     print(f"Workers   {workers}", *plan.lines(), sep="\n", flush=True)
     reference = study.reference if study else constraints.reference(hp, config.objectives, classes=crew.facts.classes)
     return _Prepared(oracle, budget, hypermodel, plan, declared, seen, reference)
+
+
+def _new_study(url: str, name: str, config: SearchConfig, prepared: _Prepared) -> Study:
+    from tuner.study import Study
+
+    return Study.create(
+        url,
+        name,
+        config=config,
+        space=prepared.declared,
+        versions=library_versions(),
+        seen=prepared.seen,
+        reference=prepared.reference,
+    )
 
 
 def _planned(
@@ -249,11 +259,29 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
-    arguments = _parser().parse_args(with_joined_objectives(sys.argv[1:] if argv is None else argv))
-    parts = ["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments)]
-    parts += running_flags(arguments) + (["--data-dir", arguments.data_dir] if arguments.data_dir else [])
-    resume = shlex.join(parts)
-    return command.run(lambda: search(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
+    given = with_joined_objectives(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(given)
+    kept: list[str] = []  # studies that hold what was asked for
+
+    def interrupted() -> str:
+        flags = _resuming_flags(arguments) if kept else _without_place(given)
+        parts = ["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments), *flags]
+        return f"Interrupted. To go on: {shlex.join(parts)}"
+
+    return command.run(lambda: search(arguments, on_study=kept.append), debug=arguments.debug, interrupted=interrupted)
+
+
+def _resuming_flags(arguments: argparse.Namespace) -> list[str]:
+    """Returns the flags, besides those of the study, with which another search goes on as this one would have."""
+    return running_flags(arguments) + (["--data-dir", arguments.data_dir] if arguments.data_dir else [])
+
+
+def _without_place(given: Sequence[str]) -> list[str]:
+    """Returns command-line arguments without those that say where the study is."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for flag in ("--study", "--results-dir", "--storage"):
+        parser.add_argument(flag)
+    return parser.parse_known_args(given)[1]
 
 
 def _print_results(study: Study, arguments: argparse.Namespace) -> int:
