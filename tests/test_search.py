@@ -240,7 +240,8 @@ def test_images_that_nobody_is_going_to_see_are_named(tmp_path, monkeypatch, cap
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     search.main(["--dataset", f"folder:{tmp_path / 'photos'}", *ALONE, "--results-dir", str(tmp_path)])
-    assert "Left out  1 images that are neither PNG nor JPEG, such as " in capsys.readouterr().out
+    told = f"Left out  1 beside the images, such as {path}; only PNG and JPEG files are read\n"
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def _look_into(folder: str) -> None:
 
     left_out = find_left_out(find_images(folder))
     if left_out:
-        print(f"Left out  {len(left_out)} images that are neither PNG nor JPEG, such as {left_out[0]}; convert them.")
+        print(f"Left out  {len(left_out)} beside the images, such as {left_out[0]}; only PNG and JPEG files are read")
 
 
 def _prepare(

@@ -1,6 +1,9 @@
 """Folders of images load in one order, and each mistake in them is one sentence that names the place."""
 
+import errno
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,10 +55,11 @@ def test_validation_may_lack_a_class(folder):
 def test_images_of_other_formats_are_named(folder):
     root = folder(splits=("train", "test"))
     assert find_left_out(find_images(root)) == []
+    (root / "train" / "cat" / "more").mkdir()
     for place in ("train/dog/1.webp", "train/dog/0.BMP", "test/cat/2.tiff", "train/dog/notes.txt"):
         (root / place).write_bytes(b"x")
     left_out = [str(file.relative_to(root)) for file in find_left_out(find_images(root))]
-    assert left_out == ["train/dog/0.BMP", "train/dog/1.webp", "test/cat/2.tiff"]
+    assert left_out == ["train/cat/more", "train/dog/0.BMP", "train/dog/1.webp", "test/cat/2.tiff"]
 
 
 def test_other_folders_and_files_are_left_alone(folder, draw):
@@ -148,9 +152,32 @@ def _truncated(root, draw):
     path.write_bytes(path.read_bytes()[:60])
 
 
+def _pipe(root, draw):
+    os.mkfifo(root / "train" / "cat" / "pipe.png")
+
+
+def _other_case(root, draw):
+    (root / "Test" / "cat").mkdir(parents=True)
+
+
+def _other_letters(name):
+    def break_folder(root, draw):
+        path = root / os.fsdecode(name)
+        if path.suffix:
+            shutil.copy(root / "train" / "cat" / "0.png", path)
+        else:
+            path.mkdir()
+
+    return break_folder
+
+
 @pytest.mark.parametrize(
     ("break_folder", "message"),
     [
+        (_pipe, r"cat/pipe\.png is a pipe; remove it"),
+        (_other_case, r"pets/Test is not read; call it test, or move it away"),
+        (_other_letters(b"train/bird\xff"), r"train/bird\\xff has a name that is not UTF-8; rename it"),
+        (_other_letters(b"train/cat/\xff.png"), r"train/cat/\\xff\.png has a name that is not UTF-8; rename it"),
         (lambda root, draw: shutil.rmtree(root), r"pets is not a folder"),
         (_without_train, r"has no folder train; put the images into .*train/CLASS"),
         (_without_classes, r"train has 0 class folders; at least 2"),
@@ -175,6 +202,20 @@ def test_mistakes_are_refused_in_one_sentence_with_the_place(break_folder, messa
         load(_spec(root))
     assert "\n" not in str(caught.value)
     assert str(root) in str(caught.value)
+
+
+def test_folder_that_may_not_be_read_is_named(folder, monkeypatch):
+    root = folder()
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "dog":  # root, for whom tests often run, may read everything
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(DataError, match=r"train/dog cannot be read: Permission denied\.$"):
+        find_images(root)
 
 
 def test_class_with_one_image_cannot_be_stratified(folder):

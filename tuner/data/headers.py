@@ -37,8 +37,10 @@ def read_header(path: Path) -> ImageHeader:
     """Returns the size and the channels of an image file; the name's ending plays no part.
 
     Raises:
-        DataError: If the file cannot be read, is empty, is neither PNG nor JPEG, or ends within its header.
+        DataError: If the file cannot be read, is a pipe or empty, is neither PNG nor JPEG, or ends within its header.
     """
+    if path.is_fifo():  # it would be waited for
+        raise DataError(f"{path} is a pipe; remove it.")
     try:
         with path.open("rb") as file:
             start = file.read(len(_PNG))

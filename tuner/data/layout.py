@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tuner.errors import DataError
 __all__ = ["Layout", "find_images", "find_left_out"]
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
+_SPLITS = ("train", *VALIDATION_NAMES, "test")
 _OTHER_ENDINGS = (".avif", ".bmp", ".gif", ".heic", ".jp2", ".tif", ".tiff", ".webp")
 
 Layout = Mapping[str, Mapping[str, list[Path]]]  # image files by split and class
@@ -26,18 +28,14 @@ def find_images(path: str | Path) -> Layout:
         The files by split and class.
 
     Raises:
-        DataError: If a folder is missing or empty, or a class is in `val` or `test` only. It names the folder.
+        DataError: If a folder is missing, empty or unreadable, or a class is in `val` or `test` only. It names it.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give the one that contains train/CLASS/*.png.")
     if not (root / "train").is_dir():
         raise DataError(f"{root} has no folder train; put the images into {root / 'train'}/CLASS/.")
-    validation = [name for name in VALIDATION_NAMES if (root / name).is_dir()]
-    if len(validation) > 1:
-        raise DataError(f"{root} has {' and '.join(validation)}; keep one folder of validation images.")
-    splits = ["train", *validation, *(["test"] if (root / "test").is_dir() else [])]
-    layout = {split: _find_classes(root / split) for split in splits}
+    layout = {split: _find_classes(root / split) for split in _find_splits(root)}
     if len(layout["train"]) < 2:
         raise DataError(
             f"{root / 'train'} has {len(layout['train'])} class folders; at least 2 are needed, one for each class."
@@ -51,25 +49,53 @@ def find_images(path: str | Path) -> Layout:
     return layout
 
 
+def _find_splits(root: Path) -> list[str]:
+    """Returns the names of the folders of splits."""
+    for entry in _listed(root):
+        if entry.name not in _SPLITS and entry.name.lower() in _SPLITS and entry.is_dir():
+            raise DataError(f"{entry} is not read; call it {entry.name.lower()}, or move it away.")
+    validation = [name for name in VALIDATION_NAMES if (root / name).is_dir()]
+    if len(validation) > 1:
+        raise DataError(f"{root} has {' and '.join(validation)}; keep one folder of validation images.")
+    return ["train", *validation, *(["test"] if (root / "test").is_dir() else [])]
+
+
 def find_left_out(layout: Layout) -> list[Path]:
-    """Returns the files beside the images of a layout that are images by their names, but not PNG or JPEG."""
+    """Returns what lies beside the images of a layout: folders, and images that are not PNG or JPEG by their names."""
     folders = dict.fromkeys(file.parent for classes in layout.values() for files in classes.values() for file in files)
-    return [file for folder in folders for file in _with_ending(folder, _OTHER_ENDINGS)]
+    return [file for folder in folders for file in _listed(folder) if _is_left_out(file)]
 
 
-def _with_ending(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.name.lower().endswith(endings))
+def _is_left_out(file: Path) -> bool:
+    return file.name.lower().endswith(_OTHER_ENDINGS) or (file.is_dir() and not file.name.startswith("."))
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Lists a folder in the order of the names.
+
+    Raises:
+        DataError: If that is not allowed, or a name is not UTF-8, which TensorFlow demands.
+    """
+    try:
+        files = sorted(folder.iterdir(), key=lambda file: file.name)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
+    for file in files:
+        if not file.name.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in file.name):
+            shown = os.fsencode(file).decode(errors="backslashreplace")
+            raise DataError(f"{shown} has a name that is not UTF-8; rename it.")
+    return files
 
 
 def _find_classes(folder: Path) -> dict[str, list[Path]]:
     """Lists the image files of one split by class."""
     classes = {}
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+    for entry in _listed(folder):
         if not entry.is_dir():
             continue
         if entry.name.startswith("."):
             raise DataError(f"{entry} is a hidden folder among the classes; remove it.")
-        files = _with_ending(entry, _ENDINGS)
+        files = [file for file in _listed(entry) if file.name.lower().endswith(_ENDINGS)]
         if not files:
             raise DataError(f"{entry} has no images ({', '.join(_ENDINGS)}); add some or remove the folder.")
         classes[entry.name] = files
