@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tuner.config import SearchConfig
 from tuner.distributions import active_entries, distributions
-from tuner.errors import StudyError
+from tuner.errors import StudyError, UsageError
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
-from tuner.storage import locked, open_storage, storage_url
+from tuner.storage import check_place, locked, open_storage, storage_url, told_in_words
 from tuner.study import Study, find_study
 
 CONFIG = SearchConfig(space="tiny", max_epochs=9, batch_size=64, image_size=(8, 9))
@@ -428,6 +428,44 @@ def test_second_search_is_kept_away_until_the_first_ends(tmp_path):
             pass
     with locked(tmp_path / "mine"):
         pass
+
+
+def test_place_that_cannot_hold_a_study_is_refused_before_there_is_anything(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    check_place(tmp_path / "results" / "mine", None)
+    check_place(tmp_path / "results" / "mine", f"sqlite:///{tmp_path}/all.db")
+    for folder in ("file", "file/mine"):
+        with pytest.raises(UsageError, match=r"but .*/file is no folder; choose another --results-dir"):
+            check_place(tmp_path / folder, None)
+    with pytest.raises(UsageError, match=r"there is no folder .*/missing; make it first"):
+        check_place(tmp_path / "mine", f"sqlite:///{tmp_path}/missing/all.db")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(UsageError, match=f"but {tmp_path} cannot be written to"):
+        check_place(tmp_path / "mine", None)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_place_of_a_running_search_is_refused(tmp_path):
+    with locked(tmp_path / "mine"), pytest.raises(StudyError, match="Another search is writing to"):
+        check_place(tmp_path / "mine", None)
+    check_place(tmp_path / "mine", None)
+
+
+def test_storage_that_fails_says_why(study, url):
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("DROP TABLE trial_user_attributes")
+    message = r"cannot be read or written: no such table.*the same command goes on"
+    with pytest.raises(StudyError, match=message), told_in_words(url):
+        study.begin(BEGUN, proposal={})
+
+
+def test_folder_that_was_renamed_says_which_study_it_holds(tmp_path):
+    _make(tmp_path, "mine").close()
+    (tmp_path / "mine").rename(tmp_path / "yours")
+    with pytest.raises(StudyError, match="The folder of the study yours holds the study mine: give it that name"):
+        find_study(tmp_path, "yours")
+    (tmp_path / "yours").rename(tmp_path / "mine")
+    assert find_study(tmp_path, "mine").name == "mine"
 
 
 @pytest.mark.parametrize(

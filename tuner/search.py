@@ -79,7 +79,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     began = time.monotonic()
     prepare(staffing_of(arguments))  # workers import TensorFlow while this process looks for the study
 
-    from tuner.storage import locked, storage_url
+    from tuner.storage import check_place, locked, storage_url, told_in_words
     from tuner.study import Study
     from tuner.warm_start import find_source
 
@@ -94,6 +94,8 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         print(f"The study {name} is finished: its {len(study.records())} trials are all that it asked for. {_MORE}")
         return _print_results(study, arguments)
 
+    if not arguments.dry_run:
+        check_place(results / name, arguments.storage)
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
     if session.data.kind == "folder" and not arguments.cluster:
@@ -104,7 +106,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew, began=began)
         if arguments.dry_run:
             return 0
-        with locked(results / name):
+        with locked(results / name), told_in_words(url):
             study = study or _new_study(url, name, config, prepared)
             study.extend(config)
             on_study(name)

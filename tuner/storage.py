@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,51 @@ import filelock
 import optuna
 import sqlalchemy
 
-from tuner.errors import StudyError, without_password
+from tuner.errors import StudyError, UsageError, without_password
 
-__all__ = ["close_storage", "delete_unfinished", "find_whole", "locked", "open_storage", "storage_url"]
+__all__ = [
+    "check_place",
+    "close_storage",
+    "delete_unfinished",
+    "find_whole",
+    "locked",
+    "open_storage",
+    "storage_url",
+    "stored_names",
+    "told_in_words",
+]
+
+_SQLITE = "sqlite:///"
+_BUSY_SECONDS = 60  # how long a write waits for another program that holds the file
 
 
 def storage_url(results: Path, name: str, storage: str | None) -> str:
     """Returns the URL of a study's storage: the one given, or SQLite in the study's own folder."""
-    return storage or f"sqlite:///{(results / name / 'study.db').as_posix()}"
+    return storage or f"{_SQLITE}{(results / name / 'study.db').as_posix()}"
+
+
+def check_place(folder: Path, storage: str | None) -> None:
+    """Makes sure, as far as can be seen, that a study can be written: before there are workers, and nothing is made.
+
+    Args:
+        folder: The study's folder.
+        storage: URL of its storage; None means a file in the folder.
+
+    Raises:
+        UsageError: If one of the two can be no place for files.
+        StudyError: If another search writes to the folder.
+    """
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        wrong = "cannot be written to" if place.is_dir() else "is no folder"
+        raise UsageError(f"The study would be in {folder}, but {place} {wrong}; choose another --results-dir.")
+    if storage and storage.startswith(_SQLITE):
+        parent = Path(storage.removeprefix(_SQLITE)).parent
+        if not parent.is_dir():
+            raise UsageError(f"--storage is {storage}, but there is no folder {parent}; make it first.")
+    if (folder / ".lock").exists():
+        with locked(folder):
+            pass
 
 
 @contextlib.contextmanager
@@ -36,6 +74,23 @@ def locked(folder: Path) -> Iterator[None]:
     except filelock.Timeout as error:
         raise StudyError(
             f"Another search is writing to {folder}; wait for it, stop it, or start another study with --study NAME."
+        ) from error
+
+
+@contextlib.contextmanager
+def told_in_words(url: str) -> Iterator[None]:
+    """Says of a storage that fails why it does.
+
+    Raises:
+        StudyError: Then.
+    """
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        reason = _reason(error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error)
+        raise StudyError(
+            f"The storage {without_password(url)} cannot be read or written: {reason}. The study is as it was before; "
+            "once that is mended, the same command goes on."
         ) from error
 
 
@@ -56,8 +111,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
             "PostgreSQL: pip install 'se-tuner[postgresql]'."
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise StudyError(f"The storage {without_password(url)} cannot be opened: {without_password(reason)}") from error
+        raise StudyError(f"The storage {without_password(url)} cannot be opened: {_reason(error)}") from error
     if storage.engine.dialect.name == "sqlite":
         sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
         storage.engine.dispose()
@@ -68,6 +122,11 @@ def close_storage(storage: optuna.storages.RDBStorage) -> None:
     """Gives its connections back."""
     storage.remove_session()
     storage.engine.dispose()
+
+
+def stored_names(storage: optuna.storages.RDBStorage) -> list[str]:
+    """Returns the names of all studies that a storage holds."""
+    return [study.study_name for study in storage.get_all_studies()]
 
 
 def find_whole(storage: optuna.storages.RDBStorage, name: str) -> int | None:
@@ -81,6 +140,12 @@ def delete_unfinished(storage: optuna.storages.RDBStorage, name: str) -> None:
     identifier = _find(storage, name)
     if identifier is not None and _is_unfinished(storage, identifier):
         storage.delete_study(identifier)
+
+
+def _reason(error: BaseException | None) -> str:
+    """Returns the first line of what a database says, without passwords."""
+    told = str((error and error.__cause__) or error).strip().splitlines()
+    return without_password(told[0]) if told else type(error).__name__
 
 
 def _find(storage: optuna.storages.RDBStorage, name: str) -> int | None:
@@ -98,5 +163,6 @@ def _is_unfinished(storage: optuna.storages.RDBStorage, identifier: int) -> bool
 
 def _without_waiting(connection: Any, _: Any) -> None:
     """Lets SQLite append to a log instead of waiting for the disk twice a write; a killed process loses nothing."""
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")

@@ -21,7 +21,7 @@ from tuner.distributions import distributions
 from tuner.errors import StudyError, did_you_mean
 from tuner.interrupts import held_interrupt
 from tuner.records import Record
-from tuner.storage import close_storage, delete_unfinished, find_whole, open_storage, storage_url
+from tuner.storage import close_storage, delete_unfinished, find_whole, open_storage, storage_url, stored_names
 
 __all__ = ["Study", "changed_names", "find_study"]
 
@@ -107,7 +107,13 @@ class Study:
         storage = open_storage(url)
         identifier = find_whole(storage, name)
         if identifier is None:
+            others = [other for other in stored_names(storage) if other != name]
             close_storage(storage)
+            if others and url.endswith(f"/{name}/study.db"):  # the folder's own, which another name has
+                raise StudyError(
+                    f"The folder of the study {name} holds the study {others[0]}: give it that name again, or choose "
+                    "another --study."
+                )
             return None
         return cls(storage, identifier, name)
 
