@@ -136,6 +136,23 @@ class TestLocalCrew:
         _until(lambda: crew.free() == ["0", "1"], crew)
         assert _process_of(crew, "1") != before
 
+    @pytest.mark.parametrize("error", [distributed.CommClosedError("closing"), ValueError("no such worker")])
+    def test_replacement_that_comes_too_late_says_nothing(self, error, crew, monkeypatch):
+        def restart(addresses, *, raise_for_error):
+            raise error
+
+        monkeypatch.setattr(crew._client, "restart_workers", restart)
+        assert crew._restart("tls://127.0.0.1:1") is None
+
+    def test_without_workers_it_ends_with_where_they_should_be(self, crew, monkeypatch):
+        monkeypatch.setattr(crew, "_last_seen", time.monotonic() - 121)
+        monkeypatch.setattr(crew, "_members", {})
+        with pytest.raises(TunerError, match=r"no worker at tls://127\.0\.0\.1:\d+ for 120 s"):
+            crew._check_alive()
+        monkeypatch.setattr(crew._client, "status", "connecting")
+        with pytest.raises(TunerError, match=r"no answer from the Dask scheduler at tls://127"):
+            crew._check_alive()
+
     def test_listens_on_this_machine_only_over_tls_and_serves_no_page(self, crew):
         scheduler = crew._client.cluster.scheduler
         workers = crew._client.scheduler_info(n_workers=-1)["workers"]

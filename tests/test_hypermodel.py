@@ -111,9 +111,22 @@ def test_averaged_weights_are_validated_saved_and_left_in_the_model(stripes):
     assert np.abs(plain_kernels[0] - kernels[0]).max() > 1e-4
 
 
-@pytest.mark.parametrize("values", [{"averaged_epochs": -1}, {"optimizer": "lamb"}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"averaged_epochs": -1},
+        {"averaged_epochs": "one"},
+        {"optimizer": "lamb"},
+        {"learning_rate": "fast"},
+        {"weight_decay": -1e-4},
+        {"weight_decay": float("nan")},
+        {"label_smoothing": 1.0},
+        {"label_smoothing": None},
+    ],
+)
 def test_values_that_make_no_training_blame_the_space(values):
-    with pytest.raises(SpaceError, match=r"asks for a training that there is not: (averaged|optimizer)"):
+    (name,) = values
+    with pytest.raises(SpaceError, match=f"asks for a training that there is not: {name} is .*; allowed is"):
         SEResNetHyperModel(_declare, **SHAPE).recipe(values)
 
 

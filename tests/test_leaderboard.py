@@ -2,15 +2,18 @@
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tuner import leaderboard
 from tuner.config import SearchConfig
+from tuner.errors import TunerError
 from tuner.leaderboard import FORMATS, rows_of, to_table, write_files
 from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
 from tuner.study import Study
@@ -195,6 +198,22 @@ def test_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(KeyboardInterrupt):
         write_files(rows[:1], tmp_path)
+    assert (tmp_path / "leaderboard.csv").read_text() == FORMATS["csv"](rows)
+
+
+@pytest.mark.parametrize("method", ["write_text", "replace"])
+def test_full_disk_is_one_sentence_and_leaves_no_part_of_a_file(method, tmp_path, monkeypatch):
+    rows = rows_of(RECORDS, ACCURACY)
+    write_files(rows, tmp_path)
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, method, fail)
+    message = r"leaderboard\.csv cannot be written: No space left on device\. Once that is mended, the same command"
+    with pytest.raises(TunerError, match=message):
+        write_files(rows[:1], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"leaderboard.csv", "leaderboard.json", "leaderboard.md"}
     assert (tmp_path / "leaderboard.csv").read_text() == FORMATS["csv"](rows)
 
 

@@ -187,6 +187,12 @@ def test_wrong_flag_exits_with_2(line, capsys):
     assert line.split()[0] in capsys.readouterr().err
 
 
+def test_empty_address_is_no_cluster(capsys):
+    with pytest.raises(SystemExit):
+        _flags("--cluster=")
+    assert "--cluster: '' is no address; write that of a Dask scheduler" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [("--algorithm bayes", UsageError), ("--objective loss", UsageError), ("--space smal", SpaceError)],

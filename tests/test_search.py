@@ -328,6 +328,13 @@ class TestWholeLine:
         # Chance is 0.1; the worst default-like run of 3 epochs seen was 0.60 (2 cores, TensorFlow 2.21, n = 5).
         assert through[0]["score"] > 0.4
 
+    def test_search_without_the_time_for_a_trial_has_nothing_to_select(self, results):
+        status, out, err = _run(*TINY, "--study", "short", "--time-limit", "1s", "--results-dir", results)
+        assert (status, err) == (0, "")
+        assert out.splitlines()[-2].startswith("Nothing   was trained yet")
+        assert out.splitlines()[-1].startswith("Stopped   ")
+        assert "Next" not in out
+
     def test_same_seed_gives_the_same_trials_and_scores(self, through, results):
         assert _run(*TINY, "--study", "again", "--seed", "0", "--quiet", "--results-dir", results)[0] == 0
         assert _rows(results, "again") == through

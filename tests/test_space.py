@@ -127,12 +127,19 @@ def test_far_name_lists_what_there_is():
         ("declare = 3\n", r"has no function declare\(hp\)"),
         ("MAX_EPOCHS = 0\ndef declare(hp): pass\n", "MAX_EPOCHS of the search space is 0"),
         ("BATCH_SIZE = '64'\ndef declare(hp): pass\n", "BATCH_SIZE of the search space is '64'"),
+        ("raise SystemExit(3)\n", "does not run: SystemExit: 3"),
         ("BATCH_SIZE = True\ndef declare(hp): pass\n", "BATCH_SIZE of the search space is True"),
     ],
 )
 def test_broken_file_says_why(text, message, write):
     with pytest.raises(SpaceError, match=message):
         load_space(write(text))
+
+
+@pytest.mark.parametrize("text", ["", '""""""\n', '"""  \n """\n'])
+def test_file_without_a_title_has_its_name(text, write):
+    name = write(f"{text}def declare(hp):\n    hp.Int('width', 4, 8)\n")
+    assert load_space(name).title == name
 
 
 def test_absent_file_is_named(tmp_path):
@@ -148,6 +155,14 @@ def test_absent_file_is_named(tmp_path):
         ("hp.Int('blocks_0', 1, 2)", "declares 'blocks_0'"),
         ("hp.Choice('width', [])", r"declare\(hp\) in .*own\.py fails: "),
         ("\n    ".join(TWICE), "declares 'width' twice; give each conditional scope its own name"),
+        ("exit(3)", r"declare\(hp\) in .*own\.py fails: SystemExit: 3"),
+        ("hp.Float('learning_rate', 0.01, 0.1, default=5.0)", "learning_rate has the default 5.0; .* from 0.01 to 0.1"),
+        ("hp.Float('learning_rate', 0.1, 1.0, default=float('nan'))", "learning_rate has the default nan; allowed is"),
+        (
+            "hp.Float('learning_rate', 0.1, float('inf'))",
+            "learning_rate is from 0.1 to inf; allowed are",
+        ),
+        ("hp.Int('width', 8, 64, step=8, default=20)", "width has the default 20; .* from 8 to 64 in steps of 8"),
         ("hp.Wrong('width')", r"declare\(hp\) in .*own\.py fails: AttributeError"),
     ],
 )

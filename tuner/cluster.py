@@ -8,6 +8,7 @@ processes comes from the scheduler's own log of events.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import queue
 import threading
@@ -72,6 +73,7 @@ class DaskCrew:
         self._facts: Facts | None = None
         self._last_seen = time.monotonic()
         self._deaths_at_start = 0
+        self._address = client.scheduler_info()["address"]
         client.subscribe_topic("all", self._hear)
         for address in list(self._scheduler_workers()):
             self._add(address)
@@ -141,7 +143,11 @@ class DaskCrew:
         """Puts a new process in the place of a worker; of a trial that it has, no event comes any more."""
         for address in [a for a, member in self._members.items() if member.name == worker]:
             del self._members[address]
-            _in_background(lambda address=address: self._client.restart_workers([address], raise_for_error=False))
+            _in_background(lambda address=address: self._restart(address))
+
+    def _restart(self, address: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it has gone, or the search has ended meanwhile
+            self._client.restart_workers([address], raise_for_error=False)
 
     def next(self, seconds: float | None = None) -> Event | None:
         """Waits for what comes next."""
@@ -289,9 +295,10 @@ class DaskCrew:
         if self._members and self._client.status == "running":
             self._last_seen = time.monotonic()
         elif time.monotonic() - self._last_seen > SECONDS_WITHOUT_WORKERS:
+            missing = "worker" if self._client.status == "running" else "answer from the Dask scheduler"
             raise TunerError(
-                f"There has been no worker for {SECONDS_WITHOUT_WORKERS:.0f} s. What was searched is in the study; the "
-                "same command goes on once there are workers."
+                f"There has been no {missing} at {self._address} for {SECONDS_WITHOUT_WORKERS:.0f} s. What was "
+                "searched is in the study; the same command goes on once there are workers."
             )
 
     def _scheduler_workers(self) -> Mapping[str, Any]:

@@ -130,7 +130,7 @@ def terminal_width() -> int | None:
     """Returns the characters of a line of the terminal that stdout is; None where it is none, or does not say."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None
-    except (OSError, ValueError):  # ValueError: closed, or no file
+    except (OSError, ValueError, AttributeError):  # no terminal; closed; closed before the process began
         return None
 
 

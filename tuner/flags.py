@@ -78,7 +78,7 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N|auto",
         help="processes; 0: train in this one (default: auto, measured)",
     )
-    group.add_argument("--cluster", metavar="ADDRESS", help="use the workers of a running Dask cluster")
+    group.add_argument("--cluster", type=_address, metavar="ADDRESS", help="use the workers of a running Dask cluster")
     group.add_argument(
         "--gpus-per-trial", type=gpus, metavar="F|N", help="share of a GPU for a trial, or several (default: 1)"
     )
@@ -148,6 +148,12 @@ def _steps_per_execution(text: str) -> int:
             "checked"
         )
     return int(text)
+
+
+def _address(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("'' is no address; write that of a Dask scheduler, such as tcp://host:8786")
+    return text
 
 
 def _study_name(text: str) -> str:

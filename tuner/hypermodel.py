@@ -229,12 +229,13 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     """Returns the hyperparameters that a space declares, set to their defaults.
 
     Raises:
-        SpaceError: If `declare` fails, declares nothing, or declares a name that its networks do not know.
+        SpaceError: If `declare` fails, declares nothing, a name that its networks do not know, or a range without the
+            default or without an end.
     """
     hp = keras_tuner.HyperParameters()
     try:
         space.declare(hp)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = inspect.getsourcefile(space.declare) or space.name
         raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {error}.") from error
     names = [entry.name for entry in hp.space]
@@ -246,7 +247,21 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
             f"The search space {space.name} declares {twice[0]!r} twice; give each conditional scope its own name, "
             "such as sgd_learning_rate and adam_learning_rate."
         )
+    for entry in hp.space:
+        if hasattr(entry, "min_value"):
+            _check_range(entry)
     return hp
+
+
+def _check_range(entry: Any) -> None:
+    """Refuses a range without an end, and a default that is not in it, which Keras Tuner takes."""
+    least, most, default = entry.min_value, entry.max_value, entry.default
+    if not (math.isfinite(least) and math.isfinite(most)):
+        raise SpaceError(f"{entry.name} is from {least} to {most}; allowed are finite numbers.")
+    steps = (default - least) / entry.step if entry.step is not None and entry.sampling == "linear" else 0.0
+    if not least <= default <= most or abs(steps - round(steps)) > 1e-6:
+        spaced = f" in steps of {entry.step}" if steps else ""
+        raise SpaceError(f"{entry.name} has the default {default}; allowed is a number from {least} to {most}{spaced}.")
 
 
 def _check_names(names: Sequence[str], space: Space) -> None:

@@ -6,6 +6,7 @@ python -m tuner.leaderboard [STUDY]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 import io
@@ -199,12 +200,24 @@ FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {
 
 
 def write_files(rows: Sequence[Row], folder: Path) -> None:
-    """Writes `leaderboard.csv`, `.json` and `.md`, each under a temporary name that is then renamed."""
+    """Writes `leaderboard.csv`, `.json` and `.md`, each under a temporary name that is then renamed.
+
+    Raises:
+        TunerError: If a file cannot be written.
+    """
     for name, text in (("csv", to_csv(rows)), ("json", to_json(rows)), ("md", to_markdown(rows))):
         name = f"leaderboard.{name}"
         temporary = folder / f".{name}.{os.getpid()}.tmp"
-        temporary.write_text(text)
-        temporary.replace(folder / name)
+        try:
+            temporary.write_text(text)
+            temporary.replace(folder / name)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise TunerError(
+                f"{folder / name} cannot be written: {error.strerror or error}. Once that is mended, the same command "
+                "goes on where the study stands."
+            ) from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 __all__ = [
@@ -57,7 +58,7 @@ class Recipe:
             it is the weights themselves.
 
     Raises:
-        ValueError: If the optimizer is unknown, or the average's share is out of range.
+        ValueError: If the optimizer is unknown, or another is no number in its range.
     """
 
     optimizer: str
@@ -69,8 +70,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZER_SLOTS:
             raise ValueError(f"optimizer is {self.optimizer!r}; allowed is one of {', '.join(OPTIMIZER_SLOTS)}.")
-        if not 0 <= self.average_momentum < 1:
-            raise ValueError(f"average_momentum is {self.average_momentum}; allowed is 0 and more, below 1.")
+        if not isinstance(self.learning_rate, int | float | np.number):
+            raise ValueError(f"learning_rate is {self.learning_rate!r}; allowed is a number.")
+        _check_number("weight_decay", self.weight_decay, 0, math.inf, "0 and more")
+        _check_number("label_smoothing", self.label_smoothing, 0, 1, "0 and more, below 1")
+        _check_number("average_momentum", self.average_momentum, 0, 1, "0 and more, below 1")
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], *, batch_size: int, steps_per_epoch: int) -> Recipe:
@@ -167,9 +171,14 @@ def average_momentum(epochs: float, steps_per_epoch: int) -> float:
     Reference: Polyak and Juditsky, 1992, https://doi.org/10.1137/0330046; as a moving average Tarvainen and Valpola,
     2017, https://arxiv.org/abs/1703.01780, section 2.
     """
-    if not 0 <= epochs < math.inf:
-        raise ValueError(f"averaged_epochs is {epochs}; allowed is 0 (no average) and more.")
+    _check_number("averaged_epochs", epochs, 0, math.inf, "0 (no average) and more")
     return max(0.0, 1.0 - 1.0 / (epochs * steps_per_epoch)) if epochs else 0.0
+
+
+def _check_number(name: str, value: Any, least: float, end: float, allowed: str) -> None:
+    """Refuses what is no number from `least` to below `end`."""
+    if not isinstance(value, int | float | np.number) or not least <= value < end:
+        raise ValueError(f"{name} is {value!r}; allowed is {allowed}.")
 
 
 def compile_model(model: keras.Model, recipe: Recipe, *, total_steps: int) -> keras.Model:

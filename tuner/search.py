@@ -293,6 +293,9 @@ def _print_results(study: Study, arguments: argparse.Namespace) -> int:
     folder = results / study.name
     rows = leaderboard.rows_of(study.records(), study.config.objectives, reference=study.reference)
     print()
+    if not rows:
+        print("Nothing   was trained yet: there is nothing to rank, nor to select.")
+        return 0
     print(leaderboard.to_table(rows[:ROWS_SHOWN], width=command.terminal_width()), end="")
     if len(rows) > ROWS_SHOWN:
         print(f"... and {len(rows) - ROWS_SHOWN} more runs")

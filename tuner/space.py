@@ -73,7 +73,7 @@ def load_space(name: str, *, backbone: str | None = None) -> Space:
         raise SpaceError(f"The search space {name} has no function declare(hp); search_spaces/small.py shows the form.")
     return Space(
         name=name,
-        title=(module.__doc__ or name).strip().splitlines()[0],
+        title=((module.__doc__ or "").strip() or name).splitlines()[0],
         declare=declare if backbone is None else _with_backbone(declare, backbone),
         max_epochs=_positive(module, "MAX_EPOCHS", DEFAULT_MAX_EPOCHS),
         batch_size=_positive(module, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
@@ -128,7 +128,7 @@ def _load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpaceError(f"The search space {path} does not run: {type(error).__name__}: {error}.") from error
     return module
 
