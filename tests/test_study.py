@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tuner.config import SearchConfig
 from tuner.distributions import active_entries, distributions
 from tuner.errors import StudyError, UsageError
+from tuner.messages import Facts
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
 from tuner.storage import check_place, locked, open_storage, storage_url, told_in_words
 from tuner.study import Study, find_study
@@ -418,6 +419,32 @@ def test_changed_space_is_refused_by_name(declare, name, study):
         StudyError, match=f"tiny has changed since the study mine was made: {name} is declared otherwise"
     ):
         study.check_space(_space(declare))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"classes": 3}, "classes was 2 and is 3"),
+        ({"train": 25}, "train was 24 and is 25"),
+        ({"input_shape": (8, 9, 3)}, "input shape was 8x9x1 and is 8x9x3"),
+        ({"mean": (101.0,)}, "mean was 100.5 and is 101"),
+    ],
+)
+def test_changed_data_is_refused(change, told, url):
+    facts = Facts(train=24, validation=6, input_shape=(8, 9, 1), classes=2, mean=(100.5,), variance=(7.25,))
+    options = {"config": CONFIG, "space": _space(_plain), "versions": {}}
+    Study.create(url, "mine", **options, data=facts).check_data(facts)
+    study = Study.open(url, "mine")
+    study.check_data(dataclasses.replace(facts, mean=(100.501,)))  # rounded otherwise
+    with pytest.raises(
+        StudyError, match=f"data digits has changed since the study mine was made: {told}\\. Put it back"
+    ):
+        study.check_data(dataclasses.replace(facts, **change))
+
+
+def test_study_of_before_goes_on_with_any_data(study):
+    assert study.data == {}
+    study.check_data(Facts(train=1, validation=1, input_shape=(8, 9, 1), classes=2, mean=(1.0,), variance=(1.0,)))
 
 
 def test_second_search_is_kept_away_until_the_first_ends(tmp_path):

@@ -97,6 +97,7 @@ def ablate(arguments: argparse.Namespace) -> None:
     read_trainings(folder / "ablation-trainings.csv")  # what is wrong with it shows before anything starts
     session = Session.of(study.config, arguments.data_dir)
     with locked(folder), open_crew(staffing, session) as crew:
+        study.check_data(crew.facts)
         hypermodel = SEResNetHyperModel.of(session, crew.facts)
         plan = _plan(arguments, study, run, hypermodel=hypermodel)
         _print_plan(study, run, plan)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuner.config import SearchConfig
 from tuner.data import Dataset, DataSpec
 
 __all__ = ["Facts", "Measurement", "Progress", "Session", "Task"]
+
+# By which the mean of 256 levels, and the variance, of the same images may be apart: machines round resized ones in
+# their own ways.
+SAME_LEVELS = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,6 +98,16 @@ class Facts:
             variance=variance,
         )
 
+    def differences(self, then: Mapping[str, Any]) -> list[str]:
+        """Returns what is different from facts that were stored as plain data, for a person to read."""
+        told = []
+        for name in ("classes", "train", "validation", "input_shape", "mean", "variance"):
+            before, after = _several(then[name]), _several(getattr(self, name))
+            if len(before) != len(after) or any(abs(a - b) > SAME_LEVELS for a, b in zip(before, after, strict=True)):
+                shown = ("x".join(f"{each:.6g}" for each in values) for values in (before, after))
+                told.append(f"{name.replace('_', ' ')} was {' and is '.join(shown)}")
+        return told
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
@@ -157,3 +171,7 @@ class Measurement:
     start_seconds: float
     epoch_seconds: float
     images_per_second: float = 0.0
+
+
+def _several(fact: Any) -> Sequence[float]:
+    return fact if isinstance(fact, list | tuple) else [fact]

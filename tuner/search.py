@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tuner.budget import Budget
     from tuner.crew import Crew
     from tuner.hypermodel import SEResNetHyperModel
-    from tuner.messages import Measurement, Session
+    from tuner.messages import Facts, Measurement, Session
     from tuner.oracles import StudyOracle
     from tuner.oracles.drawing import Predicate
     from tuner.plan import Plan
@@ -107,7 +107,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         if arguments.dry_run:
             return 0
         with locked(results / name), told_in_words(url):
-            study = study or _new_study(url, name, config, prepared)
+            study = study or _new_study(url, name, config, prepared, crew.facts)
             study.extend(config)
             on_study(name)
             reason = _run(arguments, prepared, study, crew=crew)
@@ -150,6 +150,7 @@ def _prepare(
     check_objective(config.objective, hp)
     if study:
         study.check_space(declared)
+        study.check_data(crew.facts)
     seen = study.seen if study else seen_in(source, declared) if source else []
     hypermodel = SEResNetHyperModel.of(session, crew.facts)
     largest = largest_state(hypermodel, hp)  # what cannot be built shows before anything is measured
@@ -169,7 +170,7 @@ def _prepare(
     return _Prepared(oracle, budget, hypermodel, plan, declared, seen, reference)
 
 
-def _new_study(url: str, name: str, config: SearchConfig, prepared: _Prepared) -> Study:
+def _new_study(url: str, name: str, config: SearchConfig, prepared: _Prepared, data: Facts) -> Study:
     from tuner.study import Study
 
     return Study.create(
@@ -180,6 +181,7 @@ def _new_study(url: str, name: str, config: SearchConfig, prepared: _Prepared) -
         versions=library_versions(),
         seen=prepared.seen,
         reference=prepared.reference,
+        data=data,
     )
 
 

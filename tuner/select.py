@@ -62,6 +62,7 @@ def select(arguments: argparse.Namespace) -> None:
     cost = arguments.cost or next(iter(study.config.costs), "params")
     winners = _picked(study, rule=arguments.rule, cost=cost)
     worker = Worker(Session.of(study.config, arguments.data_dir))
+    study.check_data(worker.facts)
     if arguments.rule == "one-standard-error":
         winners = [_retested(study, winners, worker, cost=cost)]
     test = load_test(worker.session.data)  # not before the winners are fixed

@@ -6,10 +6,11 @@ was killed is still running in the study and is trained again. Optuna's own tool
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.study import StudyDirection
@@ -22,6 +23,9 @@ from tuner.errors import StudyError, did_you_mean
 from tuner.interrupts import held_interrupt
 from tuner.records import Record
 from tuner.storage import close_storage, delete_unfinished, find_whole, open_storage, storage_url, stored_names
+
+if TYPE_CHECKING:
+    from tuner.messages import Facts
 
 __all__ = ["Study", "changed_names", "find_study"]
 
@@ -49,6 +53,7 @@ class Study:
         self.versions: dict[str, str] = facts["versions"]
         self.seen: list[dict[str, Any]] = facts.get("seen", [])
         self.reference: dict[str, float] = facts.get("reference", {})
+        self.data: dict[str, Any] = facts.get("data", {})  # studies of before have none
 
     @classmethod
     def create(
@@ -61,6 +66,7 @@ class Study:
         versions: Mapping[str, str],
         seen: Sequence[dict[str, Any]] = (),
         reference: Mapping[str, float] | None = None,
+        data: Facts | None = None,
     ) -> Study:
         """Makes a new study.
 
@@ -72,6 +78,7 @@ class Study:
             versions: Versions of the libraries.
             seen: What the search knows from another study, as `tuner.warm_start.seen_in` gives it.
             reference: Of several objectives, the worst value of each by name, from which hypervolumes are measured.
+            data: What its networks are trained on.
 
         Raises:
             StudyError: If the storage cannot be opened, or has got such a study meanwhile.
@@ -82,6 +89,7 @@ class Study:
             "versions": dict(versions),
             "seen": list(seen),
             "reference": dict(reference or {}),
+            "data": dataclasses.asdict(data) if data else {},
         }
         with held_interrupt():
             delete_unfinished(storage, name)
@@ -128,6 +136,19 @@ class Study:
             raise StudyError(
                 f"The search space {self.config.space} has changed since the study {self.name} was made: "
                 f"{changed[0]} is declared otherwise. Undo the change, or start another study with --study NAME."
+            )
+
+    def check_data(self, data: Facts) -> None:
+        """Refuses to go on with other images than those that the study's scores are of.
+
+        Raises:
+            StudyError: Naming what is different.
+        """
+        changed = data.differences(self.data) if self.data else []
+        if changed:
+            raise StudyError(
+                f"The data {self.config.dataset} has changed since the study {self.name} was made: {changed[0]}. Put "
+                "it back, or start another study with --study NAME."
             )
 
     def check_totals(self, config: SearchConfig) -> None:
