@@ -153,6 +153,12 @@ def test_markdown_tables_survive_any_label():
     assert [line.replace("\\|", "").count("|") for line in lines[start : start + 5]] == [5] * 5
 
 
+def test_label_is_no_markup():
+    labels = ["<b>x", "*star*", "`code`", "[a](b)", "back\\slash"]
+    markdown = to_markdown(_card(test=None, data=DataSummary("x", (8, 8, 3), {"train": 1}, labels)))
+    assert r"5 classes: \<b\>x, \*star\*, \`code\`, \[a\](b), back\slash." in markdown
+
+
 def test_many_classes_list_the_worst_confusions_instead():
     labels = [f"class {i}" for i in range(30)]
     probabilities = [[float(i == 29) for i in range(30)]] * 3

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -198,3 +199,29 @@ def test_width_of_a_terminal_is_that_of_stdout(monkeypatch):
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+@pytest.mark.parametrize("closed", ["", ">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_do_not_end_a_command(closed, tmp_path):
+    """As a service or a `cron` job may start one."""
+    code = "import os\nfrom tuner import command\n"
+    code += "def work():\n    print('told')\n    os.dup(2)\n    open('done', 'w').write('x')\n"
+    (tmp_path / "closed.py").write_text(code + "command.leave(command.run(work, debug=False))")
+    line = f"{shlex.quote(sys.executable)} closed.py {closed}"
+    done = subprocess.run(line, shell=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "done").read_text() == "x"
+
+
+def test_letters_that_a_terminal_does_not_know_are_shown_by_their_codes(tmp_path):
+    (tmp_path / "odd.py").write_text(
+        "from tuner import command\ncommand.leave(command.run(lambda: print('\u00e9'), debug=False))"
+    )
+    done = subprocess.run(
+        [sys.executable, "odd.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\\xe9\n", b"")

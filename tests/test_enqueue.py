@@ -126,6 +126,7 @@ def test_file_gives_its_configurations(tmp_path):
     [
         ("[{'width': 16}]", "is no JSON"),
         ("", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
         (json.dumps({"width": 16}), "which holds an object; allowed is a list of objects"),
         ("3", "which holds a number; allowed is a list of objects"),
         ("null", "which holds null; allowed is a list of objects"),

@@ -5,11 +5,13 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.cells import cell_len
 
 from tuner import predict
 from tuner.errors import DataError
@@ -83,6 +85,15 @@ def test_json_has_the_classes_by_probability(export, photos, capsys):
     probabilities = [item["probability"] for item in image["classes"]]
     assert len(probabilities) == 3
     assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_table_has_a_line_for_each_class_whatever_its_name(monkeypatch):
+    classes = [("new\nline", 0.5), ("\u732b", 0.25), ("cat", 0.25)]
+    text = predict._table([predict.ImagePrediction(Path("a\tb.png"), classes)])
+    lines = text.splitlines()
+    assert [line.rstrip()[-6:] for line in lines[1:]] == ["0.5000", "0.2500", "0.2500"]
+    assert "a\\tb.png  new\\nline  0.5000" in lines[1]
+    assert len({cell_len(line) for line in lines[1:]}) == 1
 
 
 def test_image_of_another_size_is_resized(export, tmp_path, capsys):

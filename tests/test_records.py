@@ -165,7 +165,19 @@ def test_curve_without_a_finite_value_has_no_best(curve):
 
 
 @pytest.mark.parametrize(
-    ("message", "cause"), [("", ""), ("one", "one"), ("Traceback:\n  line\nValueError: x", "ValueError: x")]
+    ("message", "cause"),
+    [
+        ("", ""),
+        ("one", "one"),
+        ("Traceback:\n  line\nValueError: x", "ValueError: x"),
+        ("Traceback:\n  line\nValueError: x\n\nb | c", "ValueError: x"),
+        (
+            "Traceback:\nKeyError: 'y'\n\nDuring that:\n  line\na.OpError: {{node}}\n\t[[{{x}}]] [Op:f]",
+            "a.OpError: {{node}}",
+        ),
+        ("Traceback:\n  line\nSystemExit", "SystemExit"),
+        ("Traceback:\n  line\nMine: x", "Mine: x"),
+    ],
 )
 def test_cause_is_the_last_line(message, cause):
     assert record(0, status=FAILED, message=message).cause == cause

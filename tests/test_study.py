@@ -536,6 +536,16 @@ def test_newest_study_is_found(tmp_path):
     assert find_study(tmp_path, "older").name == "older"
 
 
+def test_study_that_was_only_read_is_not_the_newest(tmp_path):
+    for age, name in enumerate(["newer", "older"]):
+        _make(tmp_path, name).close()
+        for file in (tmp_path / name).iterdir():
+            os.utime(file, (10**9 - age, 10**9 - age))
+    find_study(tmp_path, "older").records()
+    assert {file.name for file in (tmp_path / "older").iterdir()} > {"study.db"}  # what SQLite keeps while it reads
+    assert find_study(tmp_path, None).name == "newer"
+
+
 def test_study_that_is_not_there_lists_what_is(tmp_path):
     with pytest.raises(StudyError, match=r"There is no study in .*tuner\.search"):
         find_study(tmp_path, None)

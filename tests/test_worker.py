@@ -423,6 +423,19 @@ def test_callback_that_fails_ends_the_trial_only(event, worker, through, monkeyp
     assert worker.train(TASK).curve == through[0].curve
 
 
+def test_callback_that_leaves_the_program_ends_the_trial_only(worker, through, monkeypatch):
+    def leave(self, *arguments, **options):
+        sys.exit(5)
+
+    monkeypatch.setattr(
+        worker, "space", _with(worker, type("Leaving", (keras.callbacks.Callback,), {"on_epoch_end": leave})())
+    )
+    result = worker.train(TASK)
+    assert (result.status, result.message.splitlines()[-1]) == (FAILED, "SystemExit: 5")
+    monkeypatch.undo()
+    assert worker.train(TASK).curve == through[0].curve
+
+
 def test_callback_that_fails_at_the_end_ends_the_trial_only(worker, through, monkeypatch):
     def fail(self, *arguments, **options):
         raise ValueError("my callback")

@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -137,7 +138,7 @@ def to_markdown(card: Card) -> str:
     sections = [
         f"# Model card: {_cell(card.study)}\n\nMade on {card.created} by\n\n```bash\n{card.command}\n```\n",
         _results(card),
-        *([] if card.test is None else [_classes(card.test, card.data.labels)]),
+        *([] if card.test is None else [_classes(card.test, _unmarked(card.data.labels))]),
         _data(card.data),
         _training(card),
         "## Hyperparameters\n\n" + _table(["Name", "Value"], card.hyperparameters.items()),
@@ -199,7 +200,7 @@ def _confusions(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> st
 
 def _data(data: DataSummary) -> str:
     shape = " × ".join(map(str, data.image_shape))
-    names = ", ".join(_cell(label) for label in data.labels)
+    names = ", ".join(_cell(label) for label in _unmarked(data.labels))
     table = _table(["Split", "Images"], data.num_images.items())
     return f"## Data\n\n{_cell(data.name)}: images {shape}, {len(data.labels)} classes: {names}.\n\n{table}"
 
@@ -226,6 +227,11 @@ def _differences(differences: Mapping[str, float]) -> str:
 def _table(heads: Sequence[object], rows: Iterable[Iterable[object]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join("| " + " | ".join(map(_cell, line)) + " |\n" for line in lines)
+
+
+def _unmarked(labels: Iterable[str]) -> list[str]:
+    """Returns labels in which Markdown finds no emphasis, code, link or HTML."""
+    return [re.sub(r"([<>`*\[\]])", r"\\\1", label) for label in labels]
 
 
 def _cell(value: object) -> str:

@@ -14,8 +14,10 @@ import _thread
 import argparse
 import contextlib
 import gc
+import io
 import os
 import platform
+import re
 import signal
 import sys
 import tempfile
@@ -48,6 +50,9 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 INTERRUPTED_AGAIN_SECONDS = 0.05
 
+# Of anything that is counted; TensorFlow counts in 32 bits.
+LARGEST_NUMBER = 1_000_000_000
+
 X86 = ("x86_64", "AMD64")
 
 
@@ -65,6 +70,7 @@ def run(
         The exit status. `SystemExit` alone passes through.
     """
     sys.unraisablehook = _interrupt_again
+    _open_streams()
     try:
         status = function() or 0
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's shutdown
@@ -85,6 +91,22 @@ def run(
     finally:
         sys.unraisablehook = sys.__unraisablehook__
     return status
+
+
+def _open_streams() -> None:
+    """Puts nothing in the place of streams that were closed before the process began: what follows writes to them.
+
+    A terminal that knows few letters shows the code of another one, such as that of a class.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def leave(status: int) -> NoReturn:
@@ -205,12 +227,9 @@ def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
 
 
 def _whole_number(text: str, *, lowest: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = lowest - 1
-    if number < lowest:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {lowest}")
+    number = int(text) if re.fullmatch("[0-9]{1,12}", text) else -1
+    if not lowest <= number <= LARGEST_NUMBER:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {lowest} to {LARGEST_NUMBER:,}")
     return number
 
 

@@ -33,7 +33,7 @@ def read_queue(path: str) -> tuple[dict[str, Any], ...]:
         queue = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--enqueue cannot read {path}: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--enqueue is {path}, which is no JSON: {error}.") from error
     if not isinstance(queue, list):
         raise UsageError(f"--enqueue is {path}, which holds {_kind(queue)}; {_FORM}")

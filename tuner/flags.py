@@ -163,7 +163,7 @@ def _study_name(text: str) -> str:
 
 
 def _image_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    match = re.fullmatch("([0-9]{1,4})(?:x([0-9]{1,4}))?", text)
     if not match or not all(int(side) for side in match.groups(default="1")):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 32 or HEIGHTxWIDTH, such as 28x32")
+        raise argparse.ArgumentTypeError(f"{text!r} is no size up to 9999; write 32 or HEIGHTxWIDTH, such as 28x32")
     return int(match[1]), int(match[2] or match[1])

@@ -239,13 +239,21 @@ def _likeliest(probabilities: np.ndarray, labels: Sequence[str] | None, *, top: 
 
 
 def _table(predictions: Sequence[ImagePrediction]) -> str:
-    """Returns aligned columns; the image is named in its first line only."""
+    """Returns aligned columns, some letters taking two places; the image is named in its first line only."""
+    from rich.cells import cell_len, set_cell_size
+
     rows = [("image", "class", "probability")]
     for prediction in predictions:
         for rank, (name, probability) in enumerate(prediction.classes):
-            rows.append(("" if rank else str(prediction.image), name, f"{probability:.4f}"))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "".join(f"{image:<{widths[0]}}  {name:<{widths[1]}}  {number}\n" for image, name, number in rows)
+            image = "" if rank else str(prediction.image)
+            rows.append((_in_one_line(image), _in_one_line(name), f"{probability:.4f}"))
+    widths = [max(cell_len(row[column]) for row in rows) for column in (0, 1)]
+    lines = [(*(set_cell_size(*pair) for pair in zip(row[:2], widths, strict=True)), row[2]) for row in rows]
+    return "".join(f"{'  '.join(line)}\n" for line in lines)
+
+
+def _in_one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _json(predictions: Sequence[ImagePrediction]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ __all__ = [
     "rank",
     "runs_of",
 ]
+
+_ERROR = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)(: |$)")
 
 RUNNING, COMPLETED = "running", "completed"
 DIVERGED, FAILED = "diverged", "failed"
@@ -92,8 +95,10 @@ class Record:
 
     @property
     def cause(self) -> str:
-        """The last line of the message: of a traceback, the one that names the error."""
-        return self.message.splitlines()[-1] if self.message else ""
+        """The line of the message that names the error, where it is a traceback, else the last one."""
+        lines = self.message.splitlines()
+        named = [line for line in lines if _ERROR.match(line)]
+        return (named or lines or [""])[-1]
 
 
 @dataclasses.dataclass(frozen=True)

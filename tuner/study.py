@@ -277,10 +277,8 @@ def find_study(results: Path, name: str | None, storage: str | None = None) -> S
     Raises:
         StudyError: If there is none.
     """
-    folders = [
-        path for path in results.glob("*") if (path / "leaderboard.csv").exists() or (path / "study.db").exists()
-    ]
-    folders.sort(key=lambda path: max(file.stat().st_mtime for file in path.iterdir()))
+    written = {path: _written(path) for path in results.glob("*")}
+    folders = sorted((path for path, when in written.items() if when), key=lambda path: written[path])
     if name is None:
         if not folders:
             raise StudyError(f"There is no study in {results}; `python -m tuner.search` makes one.")
@@ -291,6 +289,13 @@ def find_study(results: Path, name: str | None, storage: str | None = None) -> S
         there = f"the newest are {', '.join(names[-5:])}" if names else "it holds none yet"
         raise StudyError(f"There is no study {name!r} in {results}; {there}.{did_you_mean(name, names)}")
     return study
+
+
+def _written(folder: Path) -> float:
+    """Returns when a search has last written into its folder; 0 where none has. To read it leaves files, too."""
+    files = [folder / name for name in ("leaderboard.csv", "study.db", "study.db-wal")]
+    there = [file.stat() for file in files if file.exists()]
+    return max((file.st_mtime for file in there if file.st_size), default=0.0)
 
 
 def changed_names(then: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[str]:

@@ -106,7 +106,7 @@ class Worker:
             callbacks = Callbacks(self.space.callbacks, network)
             self._trial = _Trial(task, network, callbacks, curve, began, began)
             callbacks.train_begin()
-        except Exception as error:  # noqa: BLE001  (whatever goes wrong in one trial must not end the others)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (what goes wrong in one trial must not end the others)
             return self._ended(*_kind_of(error))
         if not curve:
             return self.advance()
@@ -122,7 +122,7 @@ class Worker:
         began = time.monotonic()
         try:
             metrics = self._epoch(trial)
-        except Exception as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             return self._ended(*_kind_of(error))
         new = _append({}, trial.network.epoch, metrics)
         _append(trial.curve, trial.network.epoch, metrics)
@@ -233,7 +233,7 @@ class Worker:
         try:
             if self._trial is not None:
                 self._trial.callbacks.train_end()
-        except Exception as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             if status == records.COMPLETED:
                 status, message = _kind_of(error)
         told = self._told(curve or {}, status=status, message=message, rate=rate)
@@ -262,7 +262,7 @@ class Worker:
         )
 
 
-def _kind_of(error: Exception) -> tuple[str, str]:
+def _kind_of(error: BaseException) -> tuple[str, str]:
     """Returns the status and the message of a trial that an exception ended; what a person has to mend is raised."""
     if isinstance(error, TunerError):
         raise error

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tuner.data import DataSpec, load, load_test
+from tuner.data.images import decode_image
 from tuner.data.layout import find_images, find_left_out
 from tuner.errors import DataError
 
@@ -202,6 +203,17 @@ def test_mistakes_are_refused_in_one_sentence_with_the_place(break_folder, messa
         load(_spec(root))
     assert "\n" not in str(caught.value)
     assert str(root) in str(caught.value)
+
+
+def test_image_for_print_among_grey_ones_is_refused_before_the_search(folder, draw):
+    root = folder(splits=("train", "test"), channels=1)
+    path = root / "test" / "cat" / "0.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xc0\x00\x14\x08\x00\x06\x00\x05\x04")
+    for refused in (lambda: load(_spec(root)), lambda: decode_image(path, channels=1)):
+        with pytest.raises(DataError, match=r"cat/0\.jpg is a JPEG with four colours for print \(CMYK\).*convert it"):
+            refused()
+    draw(root / "train" / "cat" / "0.png", channels=3)
+    assert load(_spec(root)).input_shape == (6, 5, 3)  # it can become RGB
 
 
 def test_folder_that_may_not_be_read_is_named(folder, monkeypatch):

@@ -44,6 +44,12 @@ def test_other_content_is_refused_by_file_name(content, message, tmp_path):
         read_header(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("components", [1, 3, 4])
+def test_jpeg_of_four_colours_is_for_print(components, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xc0\x00\x14\x08\x00\x05\x00\x09" + bytes([components]))
+    assert read_header(tmp_path / "a.jpg") == ImageHeader(5, 9, min(components, 3), is_cmyk=components == 4)
+
+
 def test_missing_file_and_folder_are_refused_by_name(tmp_path):
     for path in (tmp_path / "none.png", tmp_path):
         with pytest.raises(DataError, match=f"{path} cannot be read"):

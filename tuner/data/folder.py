@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from tuner.data.headers import read_header
+from tuner.data.headers import read_header, refused_print
 from tuner.data.images import find_broken
 from tuner.data.layout import Layout, find_images
 from tuner.data.source import Source, describe
@@ -47,13 +47,16 @@ def open_folder(path: str, image_size: tuple[int, int] | None) -> Source:
 
 def _common_shape(layout: Layout, image_size: tuple[int, int] | None) -> tuple[int | None, int | None, int]:
     """Returns `(height, width, channels)` of the images; height and width None where they differ."""
-    channels, sizes = 1, dict[tuple[int, int], Path]()
+    channels, sizes, prints = 1, dict[tuple[int, int], Path](), list[Path]()
     for split, classes in layout.items():
         for file in (file for files in classes.values() for file in files):
             header = read_header(file)
             sizes.setdefault((header.height, header.width), file)
+            prints += [file] if header.is_cmyk else []
             if split == "train":
                 channels = max(channels, header.channels)
+    if prints and channels == 1:
+        raise refused_print(prints[0])
     if len(sizes) == 1:
         height, width = next(iter(sizes))
         return height, width, channels

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from tuner.errors import DataError
 
-__all__ = ["ImageHeader", "read_header"]
+__all__ = ["ImageHeader", "read_header", "refused_print"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
@@ -26,11 +26,13 @@ class ImageHeader:
         height: Pixels.
         width: Pixels.
         channels: 1 for grey and 3 for colour; an alpha channel does not count.
+        is_cmyk: Whether it has four colours for print, which TensorFlow turns into three, but not into grey.
     """
 
     height: int
     width: int
     channels: int
+    is_cmyk: bool = False
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -58,6 +60,11 @@ def read_header(path: Path) -> ImageHeader:
     raise DataError(f"{path} is neither a PNG nor a JPEG image; convert or remove it.")
 
 
+def refused_print(path: Path) -> DataError:
+    """Returns the error for a CMYK image where grey ones are asked for."""
+    return DataError(f"{path} is a JPEG with four colours for print (CMYK) among grey images; convert it.")
+
+
 def _read_png(file: BinaryIO) -> ImageHeader:
     """Reads the IHDR chunk, which always comes first."""
     _, name, width, height, _, colour_type = struct.unpack(">I4sIIBB", file.read(18))
@@ -79,5 +86,5 @@ def _read_jpeg(file: BinaryIO) -> ImageHeader:
             _, height, width, components = struct.unpack(">BHHB", file.read(6))
             if not width or not height:
                 raise ValueError("an empty frame")
-            return ImageHeader(height, width, 1 if components == 1 else 3)
+            return ImageHeader(height, width, 1 if components == 1 else 3, is_cmyk=components == 4)
         file.seek(length - 2, 1)

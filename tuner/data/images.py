@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tuner.data.headers import read_header
+from tuner.data.headers import read_header, refused_print
 from tuner.errors import DataError
 
 __all__ = ["decode_image", "find_broken", "resize_images", "resize_tensor"]
@@ -31,10 +31,12 @@ def decode_image(path: str | Path, *, channels: int, image_size: tuple[int, int]
         uint8, `(height, width, channels)`.
 
     Raises:
-        DataError: If the file is missing, empty, broken or of another format; it names the file.
+        DataError: If the file is missing, empty, broken, of another format, or CMYK while grey is asked for; it names
+            the file.
     """
     path = Path(path)
-    read_header(path)
+    if read_header(path).is_cmyk and channels == 1:
+        raise refused_print(path)
     try:
         image = tf.image.decode_image(path.read_bytes(), channels=channels, expand_animations=False).numpy()
     except OSError as error:
