@@ -61,3 +61,10 @@ def test_brackets_that_are_repeated_for_long_are_shown_once():
     plan = dataclasses.replace(PLAN, rungs=[*PLAN.rungs] * 100)
     assert plan.lines()[1] == "Rungs     300 x 0->1, 100 x 1->3, 200 x 0->3 (trials x epochs)"
     assert plan.trials == 600
+
+
+@pytest.mark.parametrize(("limit", "told"), [(None, ""), (1000.0, ""), (2.0, ", but it stops after 2 s")])
+def test_plan_says_that_its_time_is_cut(limit, told):
+    plan = Plan([Rung(6, 0, 1), Rung(2, 1, 3)], PLAN.measurement, time_limit=limit)
+    (line,) = [line for line in plan.lines() if line.startswith("Time ")]
+    assert line.endswith(f"s an epoch){told}")

@@ -28,6 +28,7 @@ class Plan:
         is_fixed: Whether the trials are those of `rungs` whatever they score; else these say about how many.
         keeps_checkpoints: Whether those of runs that can go on stay when the search is done.
         disk_limit: Bytes that checkpoints may take, or None; those of trials that run stay, whatever it is.
+        time_limit: Seconds after which the search stops, or None.
     """
 
     rungs: Sequence[Rung]
@@ -37,6 +38,7 @@ class Plan:
     is_fixed: bool = True
     keeps_checkpoints: bool = False
     disk_limit: int | None = None
+    time_limit: float | None = None
 
     @property
     def trials(self) -> int:
@@ -61,6 +63,10 @@ class Plan:
         return max((self.configurations * start + self.epochs * epoch) / self.workers, start + longest * epoch)
 
     @property
+    def _is_cut(self) -> bool:
+        return self.time_limit is not None and self.time_limit < self.seconds
+
+    @property
     def disk_bytes(self) -> int:
         """Most that checkpoints can take: each trial that may be continued, and each that runs."""
         full = max((rung.epochs for rung in self.rungs), default=0)
@@ -75,6 +81,7 @@ class Plan:
         shown = self.rungs if len(self.rungs) <= MOST_SHOWN else _merged(self.rungs)
         rungs = ", ".join(f"{rung.trials} x {rung.initial_epoch}->{rung.epochs}" for rung in shown)
         about = "" if self.is_fixed else "about "
+        stops = f", but it stops after {describe_seconds(self.time_limit)}" if self._is_cut else ""
         after = "those of runs that can go on stay" if self.keeps_checkpoints else "nothing"
         return [
             f"Trials    {about}{self.trials} trials of {self.configurations} configurations, "
@@ -82,7 +89,7 @@ class Plan:
             f"Rungs     {about}{rungs} (trials x epochs)",
             f"Time      about {describe_seconds(self.seconds)} on this machine (measured with the default "
             f"configuration: {self.measurement.start_seconds:.1f} s to start, "
-            f"{self.measurement.epoch_seconds:.2f} s an epoch)",
+            f"{self.measurement.epoch_seconds:.2f} s an epoch){stops}",
             f"Disk      checkpoints take {describe_bytes(self.disk_bytes)} at most, and {after} when it is done",
         ]
 

@@ -205,6 +205,7 @@ def _planned(
         is_fixed=oracle.is_fixed,
         keeps_checkpoints=config.total_epochs is not None,
         disk_limit=budget.limits.disk_bytes,
+        time_limit=budget.limits.seconds,
     )
 
 

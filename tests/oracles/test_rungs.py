@@ -1,3 +1,5 @@
+import collections
+
 import keras_tuner
 import numpy as np
 import pytest
@@ -28,6 +30,44 @@ def test_space_of_three_is_trained_to_the_end(algorithm, in_flight):
     drive = Drive(oracle, 100, Situation(in_flight=in_flight))
     assert (drive.status, oracle.reason) == ("STOPPED", "the space is exhausted, 3 of 3 tried")
     assert [run.epochs for run in oracle.history] == [9, 9, 9]
+
+
+def _made(oracle):
+    """Drives an oracle to its end; returns its trials by the epochs between which they were trained."""
+    drive = Drive(oracle, 1000)
+    assert drive.status == "STOPPED"
+    return collections.Counter((v.get("tuner/initial_epoch", 0), v["tuner/epochs"]) for v in drive.proposals)
+
+
+def _planned(oracle):
+    planned = collections.Counter()
+    for rung in oracle.schedule():
+        planned[rung.initial_epoch, rung.epochs] += rung.trials
+    return planned
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_trials": 5}, {"max_trials": 11}, {"max_total_epochs": 7}, {"max_total_epochs": 40}]
+)
+@pytest.mark.parametrize("kind", [Asha, OneEpoch])
+def test_plan_is_what_happens(kind, limits):
+    assert _made(_oracle(kind, max_epochs=3, **limits)) == _planned(_oracle(kind, max_epochs=3, **limits))
+
+
+@pytest.mark.parametrize("algorithm", ["asha", "bohb", "priorband", "one-epoch", "mobster", "freeze-thaw"])
+@pytest.mark.parametrize("limits", [{"max_total_epochs": 100}, {"max_trials": 4}])
+def test_plan_of_a_space_that_is_exhausted_goes_on_to_the_end(algorithm, limits):
+    oracle, again = (_oracle(ORACLES[algorithm], _three_values(), **limits) for _ in range(2))
+    made, planned = _made(oracle), _planned(again)
+    assert made.total() == planned.total()
+    if "max_total_epochs" in limits:
+        assert oracle.history.spent == 27 == sum(n * (epochs - before) for (before, epochs), n in planned.items())
+
+
+def test_plan_without_an_end_is_made_at_once():
+    (first, *rest) = _oracle(Asha, max_trials=10**9).schedule()
+    assert first.trials == pytest.approx(10**9 * 9 / 13, abs=10)
+    assert first.trials + sum(rung.trials for rung in rest) == 10**9 - 1
 
 
 def test_half_of_the_epochs_of_one_epoch_are_beginnings():

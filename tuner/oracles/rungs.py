@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,47 @@ class RungOracle(HistoryOracle):
         self.rungs = rung_epochs(self.max_epochs, eta=eta, min_epochs=min_epochs)
 
     def schedule(self, most_epochs: int | None = None) -> list[Rung]:
-        """Returns the most trials of each rung that the limits allow, where 1/eta of each rung are promoted."""
-        trials, most = 0, min(MOST_PLANNED, self._size() or MOST_PLANNED)
-        while trials < most and self._fits(self._planned_rungs(trials + 1), most_epochs):
-            trials += 1
-        return self._planned_rungs(trials)
+        """Returns the most trials of each rung that the limits allow, where 1/eta of each rung are promoted.
+
+        One more may begin than can all be promoted; where there are no more values, what began goes on.
+        """
+        begun, size = self._most_begun(most_epochs), self._size()
+        planned = self._planned_rungs(begun)
+        more = _with_one_more(planned, 0, self._first_rung)
+        if begun != size and self._fits(more, most_epochs):
+            planned, begun = more, begun + 1
+        while begun == size:
+            following = self._next_farthest(planned)
+            if following is None or not self._fits(_with_one_more(planned, *following), most_epochs):
+                break
+            planned = _with_one_more(planned, *following)
+        return planned
+
+    @property
+    def _first_rung(self) -> int:
+        """Epochs of a beginning in the plan."""
+        return self.rungs[0]
+
+    def _most_begun(self, most_epochs: int | None) -> int:
+        """Returns how many runs can begin with all the promotions that they bring."""
+        size = self._size() or MOST_PLANNED
+        begun, beyond = 0, 1
+        while beyond <= size and self._fits(self._planned_rungs(beyond), most_epochs):
+            begun, beyond = beyond, 2 * beyond
+        beyond = min(beyond, size + 1)
+        while beyond - begun > 1:
+            middle = (begun + beyond) // 2
+            fits = self._fits(self._planned_rungs(middle), most_epochs)
+            begun, beyond = (middle, beyond) if fits else (begun, middle)
+        return begun
+
+    def _next_farthest(self, planned: list[Rung]) -> tuple[int, int] | None:
+        """Returns the epochs between which the next one goes that has got farthest; None where all are through."""
+        for epochs in reversed(self.rungs[:-1]):
+            reached = sum(rung.trials for rung in planned if rung.epochs == epochs)
+            if reached > sum(rung.trials for rung in planned if rung.initial_epoch == epochs):
+                return epochs, self._next_rung(epochs)
+        return None
 
     def _planned_rungs(self, trials: int) -> list[Rung]:
         return self._ladder(trials, self.rungs)
@@ -102,8 +139,18 @@ class RungOracle(HistoryOracle):
         """Returns values for a new run; None, with the `reason`, where there are none."""
 
 
-# Enough for any plan that a person reads; the limits of trials and epochs hold as they are.
-MOST_PLANNED = 10_000
+def _with_one_more(planned: list[Rung], initial_epoch: int, epochs: int) -> list[Rung]:
+    """Returns rungs with one trial more between two epochs."""
+    wanted = Rung(1, initial_epoch, epochs)
+    more = [
+        dataclasses.replace(rung, trials=rung.trials + 1) if dataclasses.replace(rung, trials=1) == wanted else rung
+        for rung in planned
+    ]
+    return more if more != planned else [*planned, wanted]
+
+
+# More than anybody trains; the limits of trials and epochs hold as they are.
+MOST_PLANNED = 10**12
 
 
 def rung_epochs(max_epochs: int, *, eta: int, min_epochs: int) -> list[int]:
