@@ -136,7 +136,7 @@ class TestLocalCrew:
         _until(lambda: crew.free() == ["0", "1"], crew)
         assert _process_of(crew, "1") != before
 
-    @pytest.mark.parametrize("error", [distributed.CommClosedError("closing"), ValueError("no such worker")])
+    @pytest.mark.parametrize("error", [distributed.comm.CommClosedError("closing"), ValueError("no such worker")])
     def test_replacement_that_comes_too_late_says_nothing(self, error, crew, monkeypatch):
         def restart(addresses, *, raise_for_error):
             raise error

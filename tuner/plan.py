@@ -63,10 +63,6 @@ class Plan:
         return max((self.configurations * start + self.epochs * epoch) / self.workers, start + longest * epoch)
 
     @property
-    def _is_cut(self) -> bool:
-        return self.time_limit is not None and self.time_limit < self.seconds
-
-    @property
     def disk_bytes(self) -> int:
         """Most that checkpoints can take: each trial that may be continued, and each that runs."""
         full = max((rung.epochs for rung in self.rungs), default=0)
@@ -81,7 +77,8 @@ class Plan:
         shown = self.rungs if len(self.rungs) <= MOST_SHOWN else _merged(self.rungs)
         rungs = ", ".join(f"{rung.trials} x {rung.initial_epoch}->{rung.epochs}" for rung in shown)
         about = "" if self.is_fixed else "about "
-        stops = f", but it stops after {describe_seconds(self.time_limit)}" if self._is_cut else ""
+        limit = self.time_limit
+        stops = f", but it stops after {describe_seconds(limit)}" if limit is not None and limit < self.seconds else ""
         after = "those of runs that can go on stay" if self.keeps_checkpoints else "nothing"
         return [
             f"Trials    {about}{self.trials} trials of {self.configurations} configurations, "
