@@ -130,6 +130,16 @@ class TestOpenCrew:
             _open(Staffing(gpus_per_trial=0.5))
         assert started == {}
 
+    def test_far_more_workers_than_cores_are_one_sentence(self, machine):
+        started = machine(cores=2)
+        with pytest.raises(
+            UsageError, match=r"^--workers is 33, and this machine has 2 cores; give 2, or leave it out\.$"
+        ):
+            _open(Staffing(workers=33))
+        assert started == {}
+        _open(Staffing(workers=32))
+        assert started["workers"] == 32
+
     def test_more_gpus_than_there_are_is_one_sentence(self, machine):
         machine(gpus=2)
         for workers in (None, 0):

@@ -424,10 +424,10 @@ def test_changed_space_is_refused_by_name(declare, name, study):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"classes": 3}, "classes was 2 and is 3"),
-        ({"train": 25}, "train was 24 and is 25"),
-        ({"input_shape": (8, 9, 3)}, "input shape was 8x9x1 and is 8x9x3"),
-        ({"mean": (101.0,)}, "mean was 100.5 and is 101"),
+        ({"classes": 3}, "the number of classes was 2 and is 3"),
+        ({"train": 25}, "the number of training images was 24 and is 25"),
+        ({"input_shape": (8, 9, 3)}, "the size of the images was 8x9x1 and is 8x9x3"),
+        ({"mean": (101.0,)}, "the mean of the pixels was 100.5 and is 101"),
     ],
 )
 def test_changed_data_is_refused(change, told, url):

@@ -15,6 +15,15 @@ __all__ = ["Facts", "Measurement", "Progress", "Session", "Task"]
 # their own ways.
 SAME_LEVELS = 0.01
 
+_TITLES = {
+    "classes": "the number of classes",
+    "train": "the number of training images",
+    "validation": "the number of validation images",
+    "input_shape": "the size of the images",
+    "mean": "the mean of the pixels",
+    "variance": "the variance of the pixels",
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Session:
@@ -101,11 +110,11 @@ class Facts:
     def differences(self, then: Mapping[str, Any]) -> list[str]:
         """Returns what is different from facts that were stored as plain data, for a person to read."""
         told = []
-        for name in ("classes", "train", "validation", "input_shape", "mean", "variance"):
+        for name, title in _TITLES.items():
             before, after = _several(then[name]), _several(getattr(self, name))
             if len(before) != len(after) or any(abs(a - b) > SAME_LEVELS for a, b in zip(before, after, strict=True)):
                 shown = ("x".join(f"{each:.6g}" for each in values) for values in (before, after))
-                told.append(f"{name.replace('_', ' ')} was {' and is '.join(shown)}")
+                told.append(f"{title} was {' and is '.join(shown)}")
         return told
 
 

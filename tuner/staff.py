@@ -22,6 +22,9 @@ __all__ = ["Staffing", "open_crew", "prepare", "settle"]
 WORKER_BYTES = 1_200_000_000
 MEMORY_SHARE = 0.8
 
+# More processes for each core would only wait for one another, and take all memory.
+MOST_PER_CORE = 16
+
 # More workers must train so much more than half as many to be worth their memory.
 WORTHWHILE = 1.15
 
@@ -57,7 +60,7 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
     """Starts the workers, and ends them on leaving; with `workers` None as many as could be of use.
 
     Raises:
-        UsageError: If more GPUs are asked for than there are.
+        UsageError: If more GPUs are asked for than there are, or far more workers than cores.
         TunerError: If a cluster does not answer.
     """
     gpus, share = num_gpus(), staffing.gpus_per_trial
@@ -86,6 +89,8 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
     if gpus and not share:  # a study may ask for several: with fewer, their parts are trained one after the other
         share = float(min(session.replicas, gpus))
     workers = staffing.workers or _most_workers(cores, gpus=gpus, share=share)
+    if workers > MOST_PER_CORE * cores:
+        raise UsageError(f"--workers is {workers}, and this machine has {cores} cores; give {cores}, or leave it out.")
     memory = staffing.worker_memory or int(MEMORY_SHARE * available_memory() / workers) or None
     session = dataclasses.replace(session, cores=max(1, cores // workers), memory=memory)
     with local_crew(session, workers=workers, gpus_per_trial=share) as crew:

@@ -67,7 +67,10 @@ def find_left_out(layout: Layout) -> list[Path]:
 
 
 def _is_left_out(file: Path) -> bool:
-    return file.name.lower().endswith(_OTHER_ENDINGS) or (file.is_dir() and not file.name.startswith("."))
+    name = file.name.lower()
+    if name.endswith(_ENDINGS) or name.startswith("."):  # no look at each of a million files
+        return False
+    return name.endswith(_OTHER_ENDINGS) or file.is_dir()
 
 
 def _listed(folder: Path) -> list[Path]:
