@@ -87,10 +87,9 @@ def told_in_words(url: str) -> Iterator[None]:
     try:
         yield
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
-        reason = _reason(error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error)
         raise StudyError(
-            f"The storage {without_password(url)} cannot be read or written: {reason}. The study is as it was before; "
-            "once that is mended, the same command goes on."
+            f"The storage {without_password(url)} cannot be read or written: {_reason(error)}. The study is as it was "
+            "before; once that is mended, the same command goes on."
         ) from error
 
 
@@ -142,9 +141,11 @@ def delete_unfinished(storage: optuna.storages.RDBStorage, name: str) -> None:
         storage.delete_study(identifier)
 
 
-def _reason(error: BaseException | None) -> str:
-    """Returns the first line of what a database says, without passwords."""
-    told = str((error and error.__cause__) or error).strip().splitlines()
+def _reason(error: BaseException) -> str:
+    """Returns the first line of what a database says, behind all that was made of it, without passwords."""
+    while error.__cause__:
+        error = error.__cause__
+    told = str(error).strip().splitlines()
     return without_password(told[0]) if told else type(error).__name__
 
 

@@ -97,10 +97,6 @@ class LearningOracle(WholeFirst, RungOracle):
     def _first_epochs(self) -> int:
         return self.max_epochs if self.begins_whole and not len(self.history) else self.start_epochs
 
-    @property
-    def _first_rung(self) -> int:
-        return self.start_epochs
-
     def _planned_rungs(self, trials: int) -> list[Rung]:
         rungs = [epochs for epochs in self.rungs if epochs >= self.start_epochs]
         if not trials or not self.begins_whole:

@@ -44,19 +44,19 @@ class RungOracle(HistoryOracle):
         """
         begun, size = self._most_begun(most_epochs), self._size()
         planned = self._planned_rungs(begun)
-        more = _with_one_more(planned, 0, self._first_rung)
+        more = _with_one_more(planned, (0, self.start_epochs))
         if begun != size and self._fits(more, most_epochs):
             planned, begun = more, begun + 1
-        while begun == size:
-            following = self._next_farthest(planned)
-            if following is None or not self._fits(_with_one_more(planned, *following), most_epochs):
+        while begun == size and (following := self._next_farthest(planned)):
+            more = _with_one_more(planned, following)
+            if not self._fits(more, most_epochs):
                 break
-            planned = _with_one_more(planned, *following)
+            planned = more
         return planned
 
     @property
-    def _first_rung(self) -> int:
-        """Epochs of a beginning in the plan."""
+    def start_epochs(self) -> int:
+        """Epochs of a new run's first trial."""
         return self.rungs[0]
 
     def _most_begun(self, most_epochs: int | None) -> int:
@@ -98,7 +98,7 @@ class RungOracle(HistoryOracle):
         return within and all(epochs <= limit for limit in limits)
 
     def _first_epochs(self) -> int:
-        return self.rungs[0]
+        return self.start_epochs
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         run = self._promoted()
@@ -139,14 +139,14 @@ class RungOracle(HistoryOracle):
         """Returns values for a new run; None, with the `reason`, where there are none."""
 
 
-def _with_one_more(planned: list[Rung], initial_epoch: int, epochs: int) -> list[Rung]:
+def _with_one_more(planned: list[Rung], between: tuple[int, int]) -> list[Rung]:
     """Returns rungs with one trial more between two epochs."""
-    wanted = Rung(1, initial_epoch, epochs)
-    more = [
-        dataclasses.replace(rung, trials=rung.trials + 1) if dataclasses.replace(rung, trials=1) == wanted else rung
-        for rung in planned
-    ]
-    return more if more != planned else [*planned, wanted]
+    places = [(rung.initial_epoch, rung.epochs) for rung in planned]
+    if between not in places:
+        return [*planned, Rung(1, *between)]
+    place = places.index(between)
+    more = dataclasses.replace(planned[place], trials=planned[place].trials + 1)
+    return [*planned[:place], more, *planned[place + 1 :]]
 
 
 # More than anybody trains; the limits of trials and epochs hold as they are.
