@@ -206,7 +206,7 @@ def test_full_disk_is_one_sentence_and_leaves_no_part_of_a_file(method, tmp_path
     rows = rows_of(RECORDS, ACCURACY)
     write_files(rows, tmp_path)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, method, fail)

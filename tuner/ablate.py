@@ -24,10 +24,10 @@ from tuner.ablation import (
     read_trainings,
     to_csv,
     to_markdown,
-    write,
     write_trainings,
 )
 from tuner.errors import UsageError
+from tuner.files import write_whole
 from tuner.leaderboard import number
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def ablate(arguments: argparse.Namespace) -> None:
         trainings = _train(crew, plan, folder / "ablation-trainings.csv", hypermodel=hypermodel, arguments=arguments)
     rows = compare(plan.variants, filter(plan.covers, trainings), found=plan.found.network)
     text = to_markdown(rows, title=f"Ablation of run {run.number} of {study.name}")
-    write(folder / "ablation.csv", to_csv(rows))
-    write(folder / "ablation.md", text)
+    write_whole(folder / "ablation.csv", to_csv(rows))
+    write_whole(folder / "ablation.md", text)
     print(f"\n{text}")
     _print_verdict(rows)
     print(f"Files     {folder / 'ablation.md'}, {folder / 'ablation.csv'}")

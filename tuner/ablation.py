@@ -6,13 +6,13 @@ import csv
 import dataclasses
 import io
 import math
-import os
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import StudyError
+from tuner.files import write_whole
 from tuner.records import COMPLETED
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ __all__ = [
     "read_trainings",
     "to_csv",
     "to_markdown",
-    "write",
     "write_trainings",
 ]
 
@@ -178,8 +177,8 @@ def read_trainings(path: Path) -> list[Training]:
 
 
 def write_trainings(trainings: Sequence[Training], path: Path) -> None:
-    """Writes the trainings, one a line, under a temporary name that is then renamed."""
-    write(path, _csv(Training, trainings))
+    """Writes the trainings, one a line, whole or not at all."""
+    write_whole(path, _csv(Training, trainings))
 
 
 def to_csv(rows: Sequence[Comparison]) -> str:
@@ -194,13 +193,6 @@ def to_markdown(rows: Sequence[Comparison], *, title: str) -> str:
         text.append(f"\n## {TITLES[table]}\n\n| {' | '.join(_HEADER)} |\n|{' ---: |' * len(_HEADER)}\n")
         text += [f"| {' | '.join(_cells(row))} |\n" for row in rows if row.table == table]
     return "".join([*text, f"\n{_NOTE}"])
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file under a temporary name that is then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 _HEADER = ("variant", "val_accuracy", "difference", "95 % interval", "seeds", "failed", "params", "macs")

@@ -6,19 +6,18 @@ python -m tuner.leaderboard [STUDY]
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import dataclasses
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tuner import command
 from tuner.errors import TunerError
+from tuner.files import write_whole
 from tuner.quantities import describe_cost, describe_count
 from tuner.records import COMPLETED, Record, Run, rank, runs_of
 
@@ -200,24 +199,13 @@ FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {
 
 
 def write_files(rows: Sequence[Row], folder: Path) -> None:
-    """Writes `leaderboard.csv`, `.json` and `.md`, each under a temporary name that is then renamed.
+    """Writes `leaderboard.csv`, `.json` and `.md`, each whole or not at all.
 
     Raises:
         TunerError: If a file cannot be written.
     """
-    for name, text in (("csv", to_csv(rows)), ("json", to_json(rows)), ("md", to_markdown(rows))):
-        name = f"leaderboard.{name}"
-        temporary = folder / f".{name}.{os.getpid()}.tmp"
-        try:
-            temporary.write_text(text)
-            temporary.replace(folder / name)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise TunerError(
-                f"{folder / name} cannot be written: {error.strerror or error}. Once that is mended, the same command "
-                "goes on where the study stands."
-            ) from error
+    for ending, text in (("csv", to_csv(rows)), ("json", to_json(rows)), ("md", to_markdown(rows))):
+        write_whole(folder / f"leaderboard.{ending}", text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
