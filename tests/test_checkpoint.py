@@ -142,6 +142,24 @@ def test_writer_writes_in_order(writer, path):
     assert load_state(path).epoch == 4
 
 
+def test_state_takes_the_place_of_the_one_that_it_continues(writer, path):
+    parent = path.with_name("trial00000.npz")
+    save_state(parent, STATE)
+    writer.save(str(path), lambda: STATE, {}, instead_of=str(parent))
+    writer.save(str(path), lambda: STATE, {}, instead_of=str(parent))  # it is gone by then
+    writer.flush()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_state_stays_where_the_next_cannot_be_written(writer, path, tmp_path):
+    save_state(path, STATE)
+    (tmp_path / "file").touch()
+    writer.save(str(tmp_path / "file" / "state.npz"), lambda: STATE, {}, instead_of=str(path))
+    with pytest.raises(TunerError, match="cannot be written"):
+        writer.flush()
+    assert load_state(path).epoch == 3
+
+
 @pytest.mark.parametrize("next_call", ["flush", "save"])
 def test_state_that_cannot_be_written_is_told_at_the_next_call_and_once(next_call, writer, tmp_path):
     (tmp_path / "file").touch()
@@ -218,3 +236,44 @@ def test_states_in_use_stay_although_there_is_no_room(folder):
     held = _held(0.1, 0.2, 0.3, 0.4, None, 0.6)
     held[4] = dataclasses.replace(held[4], status=RUNNING, parent=0)
     assert _after(folder, held[5], held, limit=1) == [0, 4]
+
+
+def test_room_is_kept_for_what_running_trials_are_going_to_write(folder):
+    """One as large as the largest that was seen, for each that has no file yet and whose state will be kept."""
+    (folder / "trial00000.npz").write_bytes(b"x" * 200)
+    held = _held(0.9, 0.1, 0.8, 0.2, 0.7, 0.6)
+    running = [dataclasses.replace(RECORD, trial=trial, status=RUNNING) for trial in (6, 7)]
+    whole = dataclasses.replace(RECORD, trial=8, status=RUNNING, epochs=9)
+    assert _after(folder, held[5], [*held, whole], limit=700) == [0, 1, 2, 3, 4, 5]
+    assert _after(folder, held[5], [*held, whole, *running], limit=700) == [0, 2]
+
+
+def test_room_is_kept_for_the_state_of_a_trial_that_ended_until_it_is_there(folder):
+    (folder / "trial00005.npz").unlink()
+    held = _held(0.9, 0.1, 0.8, 0.2, 0.7, 0.6)
+    checkpoints = CheckpointFolder(folder, 500)
+    checkpoints.after(dataclasses.replace(held[5], worker="0"), held, max_epochs=9, direction="max")
+    assert _left(folder) == [0, 2, 3, 4]
+    checkpoints.after(dataclasses.replace(held[4], worker="1"), held, max_epochs=9, direction="max")
+    assert _left(folder) == [0, 2, 3, 4]
+    (folder / "trial00005.npz").write_bytes(b"x" * 100)
+    checkpoints.after(dataclasses.replace(held[4], worker="1"), held, max_epochs=9, direction="max")
+    assert _left(folder) == [0, 2, 3, 4, 5]
+
+
+def test_no_room_is_kept_for_ever_for_a_state_that_never_comes(folder):
+    (folder / "trial00005.npz").unlink()
+    held = _held(0.9, 0.1, 0.8, 0.2, 0.7, 0.6)
+    checkpoints = CheckpointFolder(folder, 500)
+    checkpoints.after(dataclasses.replace(held[5], worker="0"), held, max_epochs=9, direction="max")
+    (folder / "trial00001.npz").write_bytes(b"x" * 100)
+    checkpoints.after(dataclasses.replace(held[4], worker="0"), held, max_epochs=9, direction="max")
+    assert _left(folder) == [0, 1, 2, 3, 4]
+
+
+def test_file_that_a_worker_removes_meanwhile_is_no_error(folder, monkeypatch):
+    held = _held(0.1, 0.9, 0.3, 0.8, 0.2, 0.7)
+    (folder / "trial00002.npz").unlink()
+    monkeypatch.setattr(type(folder), "glob", lambda self, pattern: [self / f"trial{n:05d}.npz" for n in range(6)])
+    CheckpointFolder(folder, 300).after(held[5], held, max_epochs=9, direction="max")
+    assert _left(folder) == [1, 3, 5]

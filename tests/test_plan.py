@@ -24,8 +24,8 @@ def test_plan_is_four_lines():
     assert len(lines) == 4
 
 
-@pytest.mark.parametrize(("limit", "most"), [(1, 400), (250, 450), (500, 700), (10_000, 800)])
-def test_disk_budget_bounds_what_does_not_run(limit, most):
+@pytest.mark.parametrize(("limit", "most"), [(1, 400), (250, 400), (500, 500), (700, 700), (10_000, 800)])
+def test_disk_budget_bounds_all_but_what_running_trials_need(limit, most):
     # Six trials may be continued; two run, each beside the state that it continues, whatever the budget.
     plan = Plan([Rung(6, 0, 1), Rung(2, 1, 3)], PLAN.measurement, workers=2, state_bytes=100, disk_limit=limit)
     assert plan.disk_bytes == most

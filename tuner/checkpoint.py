@@ -6,6 +6,7 @@ counter, so nothing else is needed to go on exactly.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -67,21 +68,34 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[tuple[str, Future[None]]] = []
 
-    def save(self, path: str, state: Callable[[], TrainingState], curve: Mapping[str, list[float]]) -> None:
+    def save(
+        self,
+        path: str,
+        state: Callable[[], TrainingState],
+        curve: Mapping[str, list[float]],
+        *,
+        instead_of: str | None = None,
+    ) -> None:
         """Writes a state soon.
 
         Args:
             path: Where to.
             state: Returns the state; called in the writing thread, so it must not change meanwhile.
             curve: Curve of the trial.
+            instead_of: The state that this one continues: nothing needs it any more once this one is there.
 
         Raises:
             TunerError: If an earlier state could not be written.
         """
         self._check(done_only=True)
         curve = {name: list(values) for name, values in curve.items()}
-        write = self._thread.submit(lambda: save_state(Path(path), dataclasses.replace(state(), curve=curve)))
-        self._pending.append((path, write))
+
+        def write() -> None:
+            save_state(Path(path), dataclasses.replace(state(), curve=curve))
+            if instead_of is not None:
+                Path(instead_of).unlink(missing_ok=True)
+
+        self._pending.append((path, self._thread.submit(write)))
 
     def flush(self) -> None:
         """Waits until everything is written.
@@ -109,17 +123,20 @@ class CheckpointWriter:
 class CheckpointFolder:
     """Knows which states may still be needed, and removes the others.
 
-    A state is needed as long as a promotion may continue from it. Where the files take more than allowed, those of the
-    worst trials go first: a promotion without its file is trained again from the beginning, with the same result.
+    A state is needed as long as a promotion may continue from it. Where the files take more than allowed, together with
+    those that running trials are going to write, those of the worst trials go first: a promotion without its file is
+    trained again from the beginning, with the same result.
 
     Args:
         folder: Where the files are.
-        limit: Bytes that they may take, or None.
+        limit: Bytes that they may take, or None; what running trials write and continue stays, whatever it is.
     """
 
     def __init__(self, folder: Path, limit: int | None = None) -> None:
         self._folder = folder
         self._limit = limit
+        self._largest = 0  # of the files that were seen; one to come is taken to be as large
+        self._late: dict[str, int] = {}  # worker -> its last trial, where that has ended before its file was there
 
     def path(self, trial: int) -> Path:
         """Returns the file of a trial."""
@@ -139,18 +156,33 @@ class CheckpointFolder:
         if record.epochs >= max_epochs or record.status != COMPLETED:
             self.path(record.trial).unlink(missing_ok=True)
         if self._limit is not None:
-            self._shrink(held, direction)
+            self._late.pop(record.worker, None)  # a worker writes in order
+            if record.status == COMPLETED and record.epochs < max_epochs:
+                self._late[record.worker] = record.trial
+            self._shrink(held, max_epochs=max_epochs, direction=direction)
 
-    def _shrink(self, held: Sequence[Record], direction: str) -> None:
-        used = sum(path.stat().st_size for path in self._folder.glob("*.npz"))
-        busy = {parent for r in held if r.status == RUNNING for parent in (r.trial, r.parent)}
+    def _shrink(self, held: Sequence[Record], *, max_epochs: int, direction: str) -> None:
+        sizes = self._sizes()
+        self._largest = max([self._largest, *sizes.values()])
+        running = [r for r in held if r.status == RUNNING]
+        to_come = {r.trial for r in running if r.epochs < max_epochs} | set(self._late.values())
+        used = sum(sizes.values()) + self._largest * sum(self.path(trial) not in sizes for trial in to_come)
+        busy = {trial for r in running for trial in (r.trial, r.parent)}
         sign = 1 if direction == "max" else -1
-        candidates = [r for r in held if r.score is not None and r.trial not in busy and self.path(r.trial).exists()]
+        candidates = [r for r in held if r.score is not None and r.trial not in busy and self.path(r.trial) in sizes]
         for record in sorted(candidates, key=lambda r: sign * (r.score or 0.0)):
             if used <= (self._limit or 0):
                 return
-            used -= self.path(record.trial).stat().st_size
-            self.path(record.trial).unlink()
+            used -= sizes[self.path(record.trial)]
+            self.path(record.trial).unlink(missing_ok=True)
+
+    def _sizes(self) -> dict[Path, int]:
+        """Returns the bytes of each file; a worker may be removing one at this moment."""
+        sizes = {}
+        for path in self._folder.glob("*.npz"):
+            with contextlib.suppress(FileNotFoundError):
+                sizes[path] = path.stat().st_size
+        return sizes
 
 
 def load_state(path: str | Path, *, patience: float = 0.0) -> TrainingState | None:

@@ -62,7 +62,7 @@ class Continuations:
     def save(self, task: Task, network: Network, curve: Curve) -> None:
         """Writes the state of a network and the curve so far to the checkpoint of its trial, where that has one."""
         if task.checkpoint:
-            self._writer.save(task.checkpoint, network.frozen(), dict(curve))
+            self._writer.save(task.checkpoint, network.frozen(), dict(curve), instead_of=task.parent)
 
     def keep(self, task: Task, network: Network) -> None:
         """Keeps the network of an ended trial, which its checkpoint names, and lets the oldest of too many go."""

@@ -27,7 +27,7 @@ class Plan:
         state_bytes: Size of the largest training state that the space has.
         is_fixed: Whether the trials are those of `rungs` whatever they score; else these say about how many.
         keeps_checkpoints: Whether those of runs that can go on stay when the search is done.
-        disk_limit: Bytes that checkpoints may take, or None; those of trials that run stay, whatever it is.
+        disk_limit: Bytes that checkpoints may take, or None; those that running trials write and continue stay.
         time_limit: Seconds after which the search stops, or None.
     """
 
@@ -68,9 +68,9 @@ class Plan:
         full = max((rung.epochs for rung in self.rungs), default=0)
         waiting = sum(rung.trials for rung in self.rungs if rung.epochs < full) * self.state_bytes
         running = self.workers * self.state_bytes
-        if self.disk_limit is not None:  # a running trial needs the state that it continues
-            waiting = min(waiting, max(self.disk_limit, running))
-        return waiting + running
+        if self.disk_limit is None:
+            return waiting + running
+        return min(waiting + running, max(self.disk_limit, 2 * running))  # each needs the state that it continues
 
     def lines(self) -> list[str]:
         """Returns the plan for a person to read."""
