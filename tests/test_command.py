@@ -71,16 +71,23 @@ def test_interrupt_prints_how_to_resume(capsys):
     assert capsys.readouterr().err == "Resume with: x\n"
 
 
-@pytest.mark.parametrize("interrupted", ["raise KeyboardInterrupt", "exec('raise KeyboardInterrupt')"])
-def test_interrupted_process_ends_with_its_status(interrupted, tmp_path):
-    code = f"from tuner import command\ndef work():\n    {interrupted}\n"
+@pytest.mark.parametrize(
+    ("interrupted", "status"),
+    [
+        ("raise KeyboardInterrupt", 130),
+        ("exec('raise KeyboardInterrupt')", 130),
+        ("signal.raise_signal(signal.SIGTERM)", 143),
+    ],
+)
+def test_interrupted_process_ends_with_its_status(interrupted, status, tmp_path):
+    code = f"import signal\nfrom tuner import command\ndef work():\n    {interrupted}\n"
     (tmp_path / "interrupted.py").write_text(
         code + "command.leave(command.run(work, debug=False, interrupted='Resume'))"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": ""}
     command_line = [sys.executable, "-m", "interrupted"]
     ended = subprocess.run(command_line, capture_output=True, check=False, env=environment)
-    assert (ended.returncode, ended.stderr) == (130, b"Resume\n")
+    assert (ended.returncode, ended.stderr) == (status, b"Resume\n")
 
 
 def test_ctrl_c_at_the_end_shows_no_traceback():

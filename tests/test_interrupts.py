@@ -1,11 +1,11 @@
-"""Ctrl-C that waits for the end of a step, and only there."""
+"""Ctrl-C that waits for the end of a step, and only there; SIGTERM that counts as one."""
 
 import signal
 import threading
 
 import pytest
 
-from tuner.interrupts import held_interrupt
+from tuner.interrupts import held_interrupt, terminations
 
 
 def _press():
@@ -66,3 +66,30 @@ class TestHeldInterrupt:
         thread.start()
         thread.join()
         assert seen == [before]
+
+
+def _terminate():
+    signal.raise_signal(signal.SIGTERM)
+
+
+class TestTerminations:
+    def test_are_interrupts_and_known(self):
+        before = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt), terminations() as came:
+            _terminate()
+        assert came == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_wait_where_interrupts_do(self):
+        done = []
+        with pytest.raises(KeyboardInterrupt), terminations():
+            _hold(_terminate, lambda: done.append(True))
+        assert done
+
+    def test_stay_what_they_are_where_interrupts_are_ignored(self):
+        before, interrupt = signal.getsignal(signal.SIGTERM), signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with terminations():
+                assert signal.getsignal(signal.SIGTERM) is before
+        finally:
+            signal.signal(signal.SIGINT, interrupt)

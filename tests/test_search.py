@@ -353,16 +353,18 @@ class TestWholeLine:
         assert status == 0, err
         assert _rows(results, f"killed{trials}") == through
 
-    def test_interrupted_search_says_how_to_go_on(self, through, results):
-        status, _, err = _stop_after(1, signal.SIGINT, *TINY, "--study", "stopped", "--results-dir", results)
-        assert status == 130
+    @pytest.mark.parametrize(("sign", "ends"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_interrupted_search_says_how_to_go_on(self, sign, ends, through, results):
+        study = f"stopped{ends}"
+        status, _, err = _stop_after(1, sign, *TINY, "--study", study, "--results-dir", results)
+        assert status == ends
         last = err.splitlines()[-1]
-        flags = f"--study stopped --results-dir {results} {' '.join(ALONE)}"
+        flags = f"--study {study} --results-dir {results} {' '.join(ALONE)}"
         assert last == f"Interrupted. To go on: python -m tuner.search {flags}"
         assert "Traceback" not in err
         resume = last.partition("python -m tuner.search ")[2].split()
         assert _run(*resume)[0] == 0
-        assert _rows(results, "stopped") == through
+        assert _rows(results, study) == through
 
     def test_finished_study_says_so_at_once(self, through, results):
         status, out, err = _run("--study", "through", "--results-dir", results)

@@ -3,7 +3,7 @@
     0    done
     1    the run failed
     2    wrong usage (argparse exits with 2 by itself)
-    130  interrupted
+    130  interrupted; 143 by SIGTERM
 
 What several commands share besides: flags, and an import of TensorFlow that stays silent. Standard library only.
 """
@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from tuner.errors import TunerError
+from tuner.interrupts import terminations
 
 __all__ = [
     "FAILED",
@@ -46,7 +47,8 @@ __all__ = [
 ]
 
 FAILED = 1
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+SIGNALLED = 128  # and the number of the signal, as shells report it
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 INTERRUPTED_AGAIN_SECONDS = 0.05
 
@@ -64,13 +66,23 @@ def run(
     Args:
         function: The work; returns an exit status, or None for 0.
         debug: Whether a failure shows its traceback above the message.
-        interrupted: What Ctrl-C prints, such as the command that resumes, or a function that returns it.
+        interrupted: What Ctrl-C and SIGTERM print, such as the command that resumes, or a function that returns it.
 
     Returns:
         The exit status. `SystemExit` alone passes through.
     """
     sys.unraisablehook = _interrupt_again
     _open_streams()
+    try:
+        with terminations() as came:
+            return _finished(function, debug=debug, interrupted=interrupted, came=came)
+    finally:
+        sys.unraisablehook = sys.__unraisablehook__
+
+
+def _finished(
+    function: Callable[[], int | None], *, debug: bool, interrupted: str | Callable[[], str], came: list[int]
+) -> int:
     try:
         status = function() or 0
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's shutdown
@@ -79,7 +91,7 @@ def run(
         # the signal, not with the exit status. Other code made from text makes it forget.
         exec("")  # noqa: S102
         _write(interrupted if isinstance(interrupted, str) else interrupted())
-        return INTERRUPTED
+        return SIGNALLED + came[0] if came else INTERRUPTED
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -88,8 +100,6 @@ def run(
             traceback.print_exc()
         print_error(_describe(error))
         return error.exit_status if isinstance(error, TunerError) else FAILED
-    finally:
-        sys.unraisablehook = sys.__unraisablehook__
     return status
 
 

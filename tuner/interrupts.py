@@ -1,4 +1,4 @@
-"""Ctrl-C where it can do no harm. Standard library only."""
+"""Ctrl-C, and what counts as it, where it can do no harm. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-__all__ = ["held_interrupt"]
+__all__ = ["held_interrupt", "terminations"]
 
 
 @contextlib.contextmanager
@@ -43,3 +43,29 @@ def held_interrupt(*, always: bool = False) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
         if noted:
             previous(signal.SIGINT, None)
+
+
+@contextlib.contextmanager
+def terminations() -> Iterator[list[int]]:
+    """Makes of SIGTERM, with which schedulers of clusters and `kill` end a process, a Ctrl-C for the block.
+
+    Where Ctrl-C is ignored, as in the background of a shell script, and in another thread than the main one it stays
+    what it is.
+
+    Yields:
+        The signals that came, by number.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
+        yield came
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    previous = signal.signal(signal.SIGTERM, note)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, previous)
