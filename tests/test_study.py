@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import sqlite3
+from pathlib import Path
 
 import keras_tuner
 import optuna
@@ -484,6 +485,16 @@ def test_storage_that_fails_says_why(study, url):
     message = r"cannot be read or written: no such table.*the same command goes on"
     with pytest.raises(StudyError, match=message), told_in_words(url):
         study.begin(BEGUN, proposal={})
+
+
+def test_file_that_is_removed_meanwhile_is_told(study, url):
+    file = Path(url.removeprefix("sqlite:///"))
+    file.rename(file.with_name("elsewhere"))
+    with pytest.raises(StudyError, match=rf"The file {file} was removed while it was in use"), told_in_words(url):
+        study.begin(BEGUN, proposal={})
+    assert not file.exists()
+    file.with_name("elsewhere").rename(file)
+    study.begin(BEGUN, proposal={})
 
 
 def test_folder_that_was_renamed_says_which_study_it_holds(tmp_path):

@@ -114,6 +114,8 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     if storage.engine.dialect.name == "sqlite":
         sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
         storage.engine.dispose()
+        if storage.engine.url.database:
+            _watch(storage.engine, Path(storage.engine.url.database))
     return storage
 
 
@@ -160,6 +162,15 @@ def _is_unfinished(storage: optuna.storages.RDBStorage, identifier: int) -> bool
     """Whether this program has begun to make a study, without coming to its configuration; others' have no space."""
     facts = storage.get_study_user_attrs(identifier)
     return "space" in facts and "config" not in facts and not storage.get_n_trials(identifier)
+
+
+def _watch(engine: sqlalchemy.Engine, file: Path) -> None:
+    """Refuses to go on where the file of a database is gone: what is written would go with it, without an error."""
+
+    @sqlalchemy.event.listens_for(engine, "begin")
+    def check(_: sqlalchemy.Connection) -> None:
+        if not file.exists():
+            raise StudyError(f"The file {file} was removed while it was in use; put it back, or search anew.")
 
 
 def _without_waiting(connection: Any, _: Any) -> None:
