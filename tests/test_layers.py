@@ -55,7 +55,7 @@ LAYERS = {
         *("executor", "ledger", "dialogue", "order", "scoring", "budget"),
         *("crew", "cluster", "launch", "staff", "plan", "flags", "request", "constraints", "rounds", "observer"),
     ],
-    4: ["exporter", "reopen", "selector", "retest", "leaderboard", "display", "variants", "ablation"],
+    4: ["exporter", "reopen", "selector", "retest", "leaderboard", "display", "outcome", "variants", "ablation"],
     5: ["search", "select", "ablate", "predict", "data.__main__", "models.__main__", "__main__"],
 }
 LAYER = {module: number for number, modules in LAYERS.items() for module in modules}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
-import shlex
 import shutil
 import sys
 import time
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import command, leaderboard
 from tuner.config import SearchConfig, library_versions
-from tuner.errors import without_password
-from tuner.flags import add_running_flags, add_search_flags, running_flags, with_joined_objectives
+from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
+from tuner.outcome import command_to_go_on, result_lines
 from tuner.request import described, limits_of, resolve, staffing_of, study_name
 from tuner.space import Space, load_space
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from tuner.study import Study
 
 __all__ = ["main", "search"]
-
-ROWS_SHOWN = 10
 
 _MORE = "More: a larger --total-epochs N or --trials N, or another --study with another --seed."
 
@@ -92,7 +89,8 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         study.check_totals(config)
     if study and study.is_concluded(config):
         print(f"The study {name} is finished: its {len(study.records())} trials are all that it asked for. {_MORE}")
-        return _print_results(study, arguments)
+        print(*result_lines(study, arguments), sep="\n")
+        return 0
 
     if not arguments.dry_run:
         check_place(results / name, arguments.storage)
@@ -111,8 +109,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
             study.extend(config)
             on_study(name)
             reason = _run(arguments, prepared, study, crew=crew)
-    _print_results(study, arguments)
-    print(f"Stopped   {reason}")
+    print(*result_lines(study, arguments), f"Stopped   {reason}", sep="\n")
     return 0
 
 
@@ -267,54 +264,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = with_joined_objectives(sys.argv[1:] if argv is None else argv)
     arguments = _parser().parse_args(given)
     kept: list[str] = []  # studies that hold what was asked for
-
-    def interrupted() -> str:
-        flags = _resuming_flags(arguments) if kept else _without_place(given)
-        parts = ["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments), *flags]
-        return f"Interrupted. To go on: {shlex.join(parts)}"
-
-    return command.run(lambda: search(arguments, on_study=kept.append), debug=arguments.debug, interrupted=interrupted)
-
-
-def _resuming_flags(arguments: argparse.Namespace) -> list[str]:
-    """Returns the flags, besides those of the study, with which another search goes on as this one would have."""
-    return running_flags(arguments) + (["--data-dir", arguments.data_dir] if arguments.data_dir else [])
-
-
-def _without_place(given: Sequence[str]) -> list[str]:
-    """Returns command-line arguments without those that say where the study is."""
-    parser = argparse.ArgumentParser(add_help=False)
-    for flag in ("--study", "--results-dir", "--storage"):
-        parser.add_argument(flag)
-    return parser.parse_known_args(given)[1]
-
-
-def _print_results(study: Study, arguments: argparse.Namespace) -> int:
-    from tuner.storage import storage_url
-
-    results = Path(arguments.results_dir)
-    folder = results / study.name
-    rows = leaderboard.rows_of(study.records(), study.config.objectives, reference=study.reference)
-    print()
-    if not rows:
-        print("Nothing   was trained yet: there is nothing to rank, nor to select.")
-        return 0
-    print(leaderboard.to_table(rows[:ROWS_SHOWN], width=command.terminal_width()), end="")
-    if len(rows) > ROWS_SHOWN:
-        print(f"... and {len(rows) - ROWS_SHOWN} more runs")
-    print()
-    if study.config.costs:
-        print(f"Front     {leaderboard.describe_front(rows)}")
-    print(f"Files     {', '.join(str(folder / f'leaderboard.{ending}') for ending in ('csv', 'json', 'md'))}")
-    print(f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}")
-    print(f"Next      {shlex.join(['python', '-m', 'tuner.select', study.name, *_where(arguments)])}")
-    return 0
-
-
-def _where(arguments: argparse.Namespace) -> list[str]:
-    """Returns the flags with which another command finds the study."""
-    folder = [] if arguments.results_dir == "results" else ["--results-dir", arguments.results_dir]
-    return folder + (["--storage", without_password(arguments.storage)] if arguments.storage else [])
+    return command.run(
+        lambda: search(arguments, on_study=kept.append),
+        debug=arguments.debug,
+        interrupted=lambda: f"Interrupted. To go on: {command_to_go_on(arguments, given, has_study=bool(kept))}",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,77 @@
+"""What a search leaves a person with: the best runs, where everything is, and the command to type next."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuner import command, leaderboard
+from tuner.errors import without_password
+from tuner.flags import running_flags
+from tuner.request import study_name
+
+if TYPE_CHECKING:
+    from tuner.study import Study
+
+__all__ = ["command_to_go_on", "result_lines"]
+
+ROWS_SHOWN = 10
+
+
+def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
+    """Returns the best runs of a study, its files, and how to select the winner, for a person to read.
+
+    Args:
+        study: The study.
+        arguments: Parsed flags of the search.
+    """
+    from tuner.storage import storage_url
+
+    results = Path(arguments.results_dir)
+    folder = results / study.name
+    rows = leaderboard.rows_of(study.records(), study.config.objectives, reference=study.reference)
+    if not rows:
+        return ["", "Nothing   was trained yet: there is nothing to rank, nor to select."]
+    table = leaderboard.to_table(rows[:ROWS_SHOWN], width=command.terminal_width()).removesuffix("\n")
+    more = [f"... and {len(rows) - ROWS_SHOWN} more runs"] if len(rows) > ROWS_SHOWN else []
+    front = [f"Front     {leaderboard.describe_front(rows)}"] if study.config.costs else []
+    return [
+        *("", table, *more, "", *front),
+        f"Files     {', '.join(str(folder / f'leaderboard.{ending}') for ending in ('csv', 'json', 'md'))}",
+        f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}",
+        f"Next      {shlex.join(['python', '-m', 'tuner.select', study.name, *_where(arguments)])}",
+    ]
+
+
+def command_to_go_on(arguments: argparse.Namespace, given: Sequence[str], *, has_study: bool) -> str:
+    """Returns the command with which an interrupted search goes on.
+
+    Args:
+        arguments: Parsed flags of the search.
+        given: The same flags as they were typed.
+        has_study: Whether a study keeps what was asked for; else all that was asked is asked again.
+    """
+    flags = _resuming_flags(arguments) if has_study else _without_place(given)
+    return shlex.join(["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments), *flags])
+
+
+def _resuming_flags(arguments: argparse.Namespace) -> list[str]:
+    """Returns the flags, besides those of the study, with which another search goes on as this one would have."""
+    return running_flags(arguments) + (["--data-dir", arguments.data_dir] if arguments.data_dir else [])
+
+
+def _without_place(given: Sequence[str]) -> list[str]:
+    """Returns command-line arguments without those that say where the study is."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for flag in ("--study", "--results-dir", "--storage"):
+        parser.add_argument(flag)
+    return parser.parse_known_args(given)[1]
+
+
+def _where(arguments: argparse.Namespace) -> list[str]:
+    """Returns the flags with which another command finds the study."""
+    folder = [] if arguments.results_dir == "results" else ["--results-dir", arguments.results_dir]
+    return folder + (["--storage", without_password(arguments.storage)] if arguments.storage else [])
