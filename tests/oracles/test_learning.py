@@ -123,6 +123,14 @@ def test_without_a_chosen_default_the_first_at_the_end_is_one_of_many():
     assert spent >= 26 / SHARE_ALONE
 
 
+@pytest.mark.parametrize(("epochs", "planned"), [(108, 28), (216, 65)])
+def test_plan_is_about_what_happens(epochs, planned):
+    options = {"objective": OBJECTIVE, "hyperparameters": flat(), "max_epochs": 27, "max_total_epochs": epochs}
+    assert sum(rung.trials for rung in FreezeThaw(**options).schedule()) == planned
+    made = len(Drive(FreezeThaw(**options), 1000, score=score_of).proposals)
+    assert planned / 1.5 < made < planned * 1.5
+
+
 class TestLowestRung:
     """Freeze-thaw begins where scores tell configurations apart."""
 

@@ -24,6 +24,10 @@ RANDOM_SHARE = 0.1  # of the other moves, so that the model learns of its errors
 START_EPOCHS = 0.3  # what the beginning of a trial costs, in epochs
 NARROWED = 60  # candidates whose knowledge gradient is computed
 
+# Of the runs at a rung one in so many goes on, for the plan: in 24 searches on eight problems, of 4, 8 and 16 R, it was
+# 0.52 of them (median of the rungs; quartiles 0.40 and 0.71).
+GOING_ON = 2
+
 # A rung tells configurations apart where the middle half of its scores spans this part of what training on adds.
 APART = 0.1
 FEWEST_SEEN = 4  # scores that say so
@@ -82,6 +86,11 @@ class FreezeThaw(LearningOracle):
             if high - low >= APART * (best - middle):
                 return rung
         return self.rungs[-2:][0]
+
+    @property
+    def planned_eta(self) -> int:
+        """One run in so many goes on from each rung, whatever `eta` is: a guess, because the model decides."""
+        return GOING_ON
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         if not self.encoding.dimensions or self._num_scored() < FIRST_RUNS:

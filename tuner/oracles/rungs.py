@@ -38,7 +38,7 @@ class RungOracle(HistoryOracle):
         self.rungs = rung_epochs(self.max_epochs, eta=eta, min_epochs=min_epochs)
 
     def schedule(self, most_epochs: int | None = None) -> list[Rung]:
-        """Returns the most trials of each rung that the limits allow, where 1/eta of each rung are promoted.
+        """Returns the most trials of each rung that the limits allow, where one in `planned_eta` goes on.
 
         One more may begin than can all be promoted; where there are no more values, what began goes on.
         """
@@ -58,6 +58,11 @@ class RungOracle(HistoryOracle):
     def start_epochs(self) -> int:
         """Epochs of a new run's first trial."""
         return self.rungs[0]
+
+    @property
+    def planned_eta(self) -> int:
+        """One run in so many goes on from each rung, as far as that is known beforehand."""
+        return self.eta
 
     def _most_begun(self, most_epochs: int | None) -> int:
         """Returns how many runs can begin with all the promotions that they bring."""
@@ -84,9 +89,9 @@ class RungOracle(HistoryOracle):
         return self._ladder(trials, self.rungs)
 
     def _ladder(self, trials: int, rungs: list[int]) -> list[Rung]:
-        """Returns the rungs that so many runs get to, of which 1/eta go on from each."""
+        """Returns the rungs that so many runs get to, of which one in `planned_eta` goes on from each."""
         before = [0, *rungs[:-1]]
-        planned = [Rung(trials // self.eta**k, a, b) for k, (a, b) in enumerate(zip(before, rungs, strict=True))]
+        planned = [Rung(trials // self.planned_eta**k, a, b) for k, (a, b) in enumerate(zip(before, rungs, strict=True))]
         return [rung for rung in planned if rung.trials]
 
     def _fits(self, planned: list[Rung], most_epochs: int | None) -> bool:
