@@ -24,6 +24,7 @@ LAYERS = {
         "distributions",
         "storage",
         "study",
+        "trials",
         "checkpoint",
         "recipe",
         "card",
@@ -88,6 +89,7 @@ KERAS_COLUMN = [
 OPTUNA_COLUMN = [
     "oracles",
     "study",
+    "trials",
     "distributions",
     "storage",
     "space",

@@ -239,6 +239,29 @@ def test_inactive_hyperparameters_are_not_stored(url):
     assert [record.hyperparameters["learning_rate"] for record in study.records()] == [0.5, 0.0002]
 
 
+def test_trial_of_another_program_is_told(study, url):
+    optuna.load_study(study_name="mine", storage=url).ask()
+    for read in (study.records, study.proposals):
+        with pytest.raises(StudyError, match="In the study mine there is what another program"):
+            read()
+
+
+@pytest.mark.parametrize("changes", [{"spacing": 2}, {"image_size": 8}])
+def test_study_of_another_version_is_told(changes, study, url):
+    storage = optuna.storages.RDBStorage(url)
+    storage.set_study_user_attr(1, "config", CONFIG.to_dict() | changes)
+    with pytest.raises(StudyError, match=r"another version of this one, wrote \(.*\); use that version"):
+        Study.open(url, "mine")
+
+
+def test_damaged_storage_is_told(study, url, capsys):
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("DROP TABLE trials")
+    with pytest.raises(StudyError, match=r"cannot be read or written: no such table"):
+        study.records()
+    assert capsys.readouterr().err == ""
+
+
 def test_study_of_another_program_is_refused(url):
     optuna.create_study(study_name="mine", storage=url)
     with pytest.raises(StudyError, match="mine was not made by this program"):

@@ -99,7 +99,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     Raises:
         StudyError: If it cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it warns of comes as an error too, told in words
     # SQLAlchemy logs a traceback where Ctrl-C comes while a connection is given back, and raises it besides.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:

@@ -7,7 +7,6 @@ was killed is still running in the study and is trained again. Optuna's own tool
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,21 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner import records
+from tuner import records, trials
 from tuner.config import SearchConfig
 from tuner.distributions import distributions
 from tuner.errors import StudyError, did_you_mean
 from tuner.interrupts import held_interrupt
 from tuner.records import Record
-from tuner.storage import close_storage, delete_unfinished, find_whole, open_storage, storage_url, stored_names
+from tuner.storage import (
+    close_storage,
+    delete_unfinished,
+    find_whole,
+    open_storage,
+    storage_url,
+    stored_names,
+    told_in_words,
+)
 
 if TYPE_CHECKING:
     from tuner.messages import Facts
@@ -47,10 +54,11 @@ class Study:
         self.name = name
         facts = storage.get_study_user_attrs(identifier)
         if "config" not in facts:
-            raise StudyError(f"The study {name} was not made by this program; choose another name with --study.")
-        self.config = SearchConfig.from_dict(facts["config"])
-        self.space: list[dict[str, Any]] = facts["space"]
-        self.versions: dict[str, str] = facts["versions"]
+            raise StudyError(f"The study {name} was not made by this program; choose another study.")
+        with trials.understood(f"the study {name}"):
+            self.config = SearchConfig.from_dict(facts["config"])
+            self.space: list[dict[str, Any]] = facts["space"]
+            self.versions: dict[str, str] = facts["versions"]
         self.seen: list[dict[str, Any]] = facts.get("seen", [])
         self.reference: dict[str, float] = facts.get("reference", {})
         self.data: dict[str, Any] = facts.get("data", {})  # studies of before have none
@@ -112,18 +120,19 @@ class Study:
         """
         if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
             return None
-        storage = open_storage(url)
-        identifier = find_whole(storage, name)
-        if identifier is None:
+        with told_in_words(url):
+            storage = open_storage(url)
+            identifier = find_whole(storage, name)
+            if identifier is not None:
+                return cls(storage, identifier, name)
             others = [other for other in stored_names(storage) if other != name]
             close_storage(storage)
-            if others and url.endswith(f"/{name}/study.db"):  # the folder's own, which another name has
-                raise StudyError(
-                    f"The folder of the study {name} holds the study {others[0]}: give it that name again, or choose "
-                    "another --study."
-                )
-            return None
-        return cls(storage, identifier, name)
+        if others and url.endswith(f"/{name}/study.db"):  # the folder's own, which another name has
+            raise StudyError(
+                f"The folder of the study {name} holds the study {others[0]}: give it that name again, or choose "
+                "another --study."
+            )
+        return None
 
     def check_space(self, space: Sequence[dict[str, Any]]) -> None:
         """Refuses to go on with hyperparameters that were declared otherwise when the study was made.
@@ -201,22 +210,8 @@ class Study:
             record: The trial; its number is that of the next trial of the study.
             proposal: All values that the oracle gave, the `tuner/` entries included.
         """
-        # In one attribute: each takes a millisecond or two, in which the worker waits.
-        begun = {
-            "parent": record.parent,
-            "initial_epoch": record.initial_epoch,
-            "epochs": record.epochs,
-            "seed": record.seed,
-            "params": record.params,
-            "macs": record.macs,
-            "latency_ms": record.latency_ms,
-            "after": record.after,
-        }
-        template = optuna.trial.create_trial(
-            state=TrialState.RUNNING,
-            params=dict(record.hyperparameters),
-            distributions=distributions(self.space, record.hyperparameters),
-            user_attrs={"proposal": dict(proposal), "begun": begun},
+        template = trials.begun(
+            record, proposal=proposal, distributions=distributions(self.space, record.hyperparameters)
         )
         identifier = self._storage.create_new_trial(self._id, template)
         number = self._storage.get_trial_number_from_id(identifier)
@@ -232,20 +227,7 @@ class Study:
     def finish(self, record: Record) -> None:
         """Writes how a trial ended."""
         identifier = self._trial_id(record.trial)
-        result = {
-            "status": record.status,
-            "epochs": record.epochs,
-            "score": record.score,
-            "best_score": record.best_score,
-            "best_epoch": record.best_epoch,
-            "curve": {name: [_finite(value) for value in values] for name, values in record.curve.items()},
-            "seconds": round(record.seconds, 3),
-            "worker": record.worker,
-            "wait_seconds": record.wait_seconds,
-            "message": record.message,
-            "order": record.order,
-        }
-        self._storage.set_trial_user_attr(identifier, "result", result)
+        self._storage.set_trial_user_attr(identifier, trials.RESULT, trials.result_of(record))
         if record.status == records.COMPLETED and record.score is not None:
             values = [record.score, *(record.cost(name) for name in self.config.costs)]
             self._storage.set_trial_state_values(identifier, TrialState.COMPLETE, values)
@@ -254,18 +236,21 @@ class Study:
 
     def records(self) -> list[Record]:
         """Returns all trials in the order in which they began."""
-        return [_record(trial) for trial in self._trials()]
+        with trials.understood(f"the study {self.name}"):
+            return [trials.record_of(trial) for trial in self._trials()]
 
     def proposals(self) -> list[dict[str, Any]]:
         """Returns what the oracle proposed for each trial, in the order in which they began."""
-        return [trial.user_attrs["proposal"] for trial in self._trials()]
+        with trials.understood(f"the study {self.name}"):
+            return [trials.proposal_of(trial) for trial in self._trials()]
 
     def close(self) -> None:
         """Gives the storage's connections back."""
         close_storage(self._storage)
 
     def _trials(self) -> list[FrozenTrial]:
-        return sorted(self._storage.get_all_trials(self._id), key=lambda trial: trial.number)
+        with told_in_words(getattr(self._storage, "url", "in memory")):
+            return sorted(self._storage.get_all_trials(self._id), key=lambda trial: trial.number)
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
@@ -302,31 +287,3 @@ def changed_names(then: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]])
     """Returns the names of the hyperparameters that two spaces declare otherwise."""
     before, after = ({entry["config"]["name"]: entry for entry in entries} for entries in (then, now))
     return sorted(name for name in before | after if before.get(name) != after.get(name))
-
-
-def _record(trial: FrozenTrial) -> Record:
-    attributes = trial.user_attrs
-    facts, result = attributes.get("begun", attributes), attributes.get("result", {})  # older studies had one for each
-    ending: dict[str, Any] = {"status": records.RUNNING, "epochs": facts["epochs"]}
-    if trial.state.is_finished():
-        ending = {**result, "curve": _unfinite(result["curve"])}
-    return Record(
-        trial=trial.number,
-        parent=facts["parent"],
-        hyperparameters=dict(trial.params),
-        initial_epoch=facts["initial_epoch"],
-        seed=facts["seed"],
-        params=facts["params"],
-        macs=facts["macs"],
-        latency_ms=facts.get("latency_ms"),
-        after=facts["after"],
-        **ending,
-    )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _unfinite(curve: Mapping[str, Sequence[float | None]]) -> dict[str, list[float]]:
-    return {name: [math.nan if value is None else value for value in values] for name, values in curve.items()}

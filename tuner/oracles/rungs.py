@@ -91,7 +91,9 @@ class RungOracle(HistoryOracle):
     def _ladder(self, trials: int, rungs: list[int]) -> list[Rung]:
         """Returns the rungs that so many runs get to, of which one in `planned_eta` goes on from each."""
         before = [0, *rungs[:-1]]
-        planned = [Rung(trials // self.planned_eta**k, a, b) for k, (a, b) in enumerate(zip(before, rungs, strict=True))]
+        planned = [
+            Rung(trials // self.planned_eta**k, a, b) for k, (a, b) in enumerate(zip(before, rungs, strict=True))
+        ]
         return [rung for rung in planned if rung.trials]
 
     def _fits(self, planned: list[Rung], most_epochs: int | None) -> bool:
