@@ -64,6 +64,11 @@ def _tables(results):
         return {(row["table"], row["variant"]): row for row in csv.DictReader(file)}
 
 
+def test_two_studies_are_refused(capsys):
+    assert ablate.main(["one", "--study", "two"]) == 2
+    assert capsys.readouterr().err == "Error: STUDY is one and --study is two; leave one of the two out.\n"
+
+
 @pytest.mark.slow
 def test_tables_of_a_study_and_more_seeds_later(call, results):
     trainings = results / "gated" / "ablation-trainings.csv"

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow
 
 from tuner import exporter
 from tuner.card import Card, DataSummary, ValidationScore
@@ -247,6 +248,37 @@ def test_interrupted_replacement_brings_the_earlier_export_back(error, tmp_path,
     _only_earlier_is_left(earlier)
 
 
+def test_killed_exports_are_cleared_away_and_the_earlier_one_is_put_back(earlier):
+    aside, dead, running = (earlier.with_name(f".model-{name}") for name in ("a-previous", "a", "b"))
+    earlier.rename(aside)
+    dead.mkdir()
+    os.utime(dead, (0, 0))
+    running.mkdir()
+    exporter._clear(earlier)
+    assert sorted(earlier.parent.iterdir()) == sorted([earlier, running])
+    running.rmdir()
+    _only_earlier_is_left(earlier)
+
+
+def test_link_stays_one(model, card, tmp_path, reopened):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "model").symlink_to(tmp_path / "elsewhere")
+    assert _export(model, tmp_path / "model", card).directory == tmp_path / "model"
+    assert (tmp_path / "model").is_symlink()
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == FILES
+    assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", "model"}
+
+
+def test_full_disk_of_tensorflow_is_an_export_error(model, card, earlier, monkeypatch):
+    def fail(model, directory):
+        raise tensorflow.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(exporter, "_write_models", fail)
+    with pytest.raises(ExportError, match="could not be written: No space left"):
+        _export(model, earlier, card)
+    _only_earlier_is_left(earlier)
+
+
 def test_unwritable_place_is_an_export_error(model, card, tmp_path, reopened):
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match="could not be written"):
@@ -280,6 +312,16 @@ def test_directory_with_other_files_is_not_replaced(model, card, tmp_path):
     with pytest.raises(ExportError, match="something else"):
         _export(model, tmp_path, card)
     assert (tmp_path / "thesis.tex").exists()
+
+
+def test_litter_of_programs_that_show_folders_is_no_other_file(model, card, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / ".DS_Store").touch()
+    _export(model, tmp_path / "model", card)
+    assert (tmp_path / "model" / "model.keras").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(ExportError, match="file holds something else than an export, file; move it away"):
+        exporter.check_directory(tmp_path / "file")
 
 
 def test_model_that_predicts_nan_is_refused(card, tmp_path):

@@ -176,6 +176,13 @@ def test_unreadable_model_fails_in_one_line(photos, tmp_path, capsys):
     assert err.count("\n") == 1
 
 
+def test_model_that_is_cut_short_is_told(export, photos, tmp_path, capsys):
+    cut = tmp_path / "cut.keras"
+    cut.write_bytes((export / "model.keras").read_bytes()[:-100])
+    assert predict.main([str(cut), str(photos)]) == 1
+    assert "cut.keras cannot be opened as a model: it is cut short, or no file of Keras" in capsys.readouterr().err
+
+
 def test_directory_without_images_fails_before_the_model_is_opened(export, tmp_path, capsys):
     status, out, err = _predict(capsys, export, tmp_path)
     assert (status, out) == (1, "")

@@ -6,21 +6,22 @@ import pytest
 
 from tuner.errors import TunerError
 from tuner.messages import Progress
-from tuner.records import COMPLETED, DIVERGED, Record, runs_of
+from tuner.records import COMPLETED, DIVERGED, FAILED, Record, runs_of
 from tuner.retest import retested
 
 
 class FakeWorker:
     """Ends a training with an accuracy that follows from its seed."""
 
-    def __init__(self, status=COMPLETED):
+    def __init__(self, *statuses):
         self.tasks = []
-        self._status = status
+        self._statuses = statuses or (COMPLETED,)
 
     def train(self, task):
         self.tasks.append(task)
         curve = {"epoch": [1, task.epochs], "val_accuracy": [0.0, task.seed % 100 / 100]}
-        return Progress(status=self._status, curve=curve, seconds=1.0, message="The loss is not finite in epoch 1.")
+        status = self._statuses[(len(self.tasks) - 1) % len(self._statuses)]
+        return Progress(status=status, curve=curve, seconds=1.0, message="The loss is not finite in epoch 1.")
 
 
 def _runs():
@@ -67,3 +68,19 @@ def test_seeds_follow_from_that_of_the_search():
 def test_training_that_does_not_end_is_told():
     with pytest.raises(TunerError, match="Run 0 diverged when it was trained again: The loss is not finite"):
         retested(_runs(), FakeWorker(DIVERGED), seed=0, times=1)
+
+
+def test_training_that_diverges_counts_as_no_accuracy_and_the_others_go_on():
+    worker = FakeWorker(COMPLETED, DIVERGED, COMPLETED)
+    found = retested(_runs(), worker, seed=0, times=3)
+    assert len(worker.tasks) == 6
+    assert [retest.failed for retest in found] == [1, 1]
+    assert [retest.accuracies[1] for retest in found] == [0.0, 0.0]
+    assert found[0].accuracies[2] == worker.tasks[2].seed % 100 / 100
+
+
+def test_error_in_a_training_ends_all():
+    worker = FakeWorker(COMPLETED, FAILED)
+    with pytest.raises(TunerError, match="Run 0 failed when it was trained again"):
+        retested(_runs(), worker, seed=0, times=3)
+    assert len(worker.tasks) == 2

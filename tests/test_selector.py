@@ -6,7 +6,7 @@ import pytest
 
 from tuner.errors import StudyError
 from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
-from tuner.selector import Retest, best_run, front_runs, knee_run, within_one_standard_error
+from tuner.selector import Retest, best_run, front_runs, knee_run, run_of, within_one_standard_error
 
 
 def _record(trial, *, epochs=3, score=None, status=COMPLETED, parent=None, initial_epoch=0):
@@ -39,6 +39,32 @@ def test_study_without_a_score_has_no_winner(status):
     score = 0.0 if status == DIVERGED else None
     with pytest.raises(StudyError, match="No run of the study has a score yet"):
         best_run([_record(0, status=status, score=score)], "max")
+
+
+def test_how_runs_without_a_score_ended_is_told():
+    records = [_record(0, status=DIVERGED, score=0.0), _record(1, status=FAILED), _record(2, status=RUNNING)]
+    with pytest.raises(StudyError, match=r"a score yet \(1 diverged, 1 failed\); search first, or continue"):
+        best_run(records, "max")
+
+
+def test_run_of_a_number_wins_whatever_its_score():
+    records = [_record(0, score=0.9), _record(1, score=0.1), _record(2, parent=1, initial_epoch=3, epochs=9, score=0.2)]
+    assert [record.trial for record in run_of(records, 1).trials] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(2, "is 2, but the study has no such run"), (1, "is 1, which is diverged"), (3, "is 3, which is running")],
+)
+def test_run_without_a_network_cannot_win(number, reason):
+    records = [
+        _record(0, score=0.9),
+        _record(1, status=DIVERGED, score=0.0),
+        _record(2, parent=0, initial_epoch=3, epochs=9, status=RUNNING),
+        _record(3, status=RUNNING),
+    ]
+    with pytest.raises(StudyError, match=f"--run {reason}"):
+        run_of(records, number)
 
 
 def test_study_without_trials_has_no_winner():

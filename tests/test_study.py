@@ -559,6 +559,15 @@ def _make(results, name):
     return Study.create(storage_url(results, name, None), name, config=CONFIG, space=_space(_plain), versions={})
 
 
+def test_study_that_is_kept_elsewhere_is_told(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "leaderboard.csv").write_text("rank")
+    with pytest.raises(StudyError, match="'mine' is not kept in its folder; give the --storage that its search had"):
+        find_study(tmp_path, None)
+    with pytest.raises(StudyError, match=r"'mine' is not kept in sqlite:///.*other.db; give the --storage"):
+        find_study(tmp_path, "mine", f"sqlite:///{tmp_path}/other.db")
+
+
 def test_newest_study_is_found(tmp_path):
     for age, name in enumerate(["newer", "older"]):
         _make(tmp_path, name)

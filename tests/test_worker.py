@@ -18,7 +18,7 @@ from tuner.checkpoint import load_state, save_state
 from tuner.config import SearchConfig
 from tuner.continuations import RESIDENT_NETWORKS
 from tuner.data import DataSpec
-from tuner.errors import TunerError
+from tuner.errors import DivergedError, TunerError
 from tuner.messages import Facts, Measurement, Session, Task
 from tuner.networks import MEASURED_STEPS
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT
@@ -151,6 +151,11 @@ def test_loss_that_is_not_finite_ends_the_trial_at_once(rate, worker, tmp_path):
     worker.flush()
     assert not path.exists()
     assert worker.train(TASK).status == COMPLETED
+
+
+def test_retraining_that_diverges_ends_at_once(worker):
+    with pytest.raises(DivergedError, match="not finite in epoch 1"):
+        worker.retrain(VALUES | {"learning_rate": 1e30}, epochs=2, seed=3)
 
 
 def test_retraining_uses_the_validation_images_too(worker, stripes):

@@ -78,6 +78,8 @@ def ablate(arguments: argparse.Namespace) -> None:
     """Study -> best run with SE -> variants -> trainings on the training split -> tables of validation accuracy."""
     if arguments.quick and arguments.tables:
         raise UsageError("--quick has the table se only; leave it out, or leave --tables out.")
+    if arguments.named and arguments.study not in (None, arguments.named):
+        raise UsageError(f"STUDY is {arguments.study} and --study is {arguments.named}; leave one of the two out.")
     # Here and not above, because --help must not wait for TensorFlow and Optuna.
     from tuner.staff import Staffing, open_crew, prepare, settle
     from tuner.study import find_study
@@ -203,7 +205,8 @@ def _print_verdict(rows: Sequence[Comparison]) -> None:
     for row in rows:
         if row.variant == WITHOUT and row.difference is not None:
             interval = "" if row.low is None or row.high is None else f" (95 %: {-row.high:+.4f} to {-row.low:+.4f})"
-            print(f"SE        brings {-row.difference:+.4f} validation accuracy{interval}, {row.seeds} seeds")
+            failed = f"; {row.failed} trainings without it gave no score" if row.failed else ""
+            print(f"SE        brings {-row.difference:+.4f} validation accuracy{interval}, {row.seeds} seeds{failed}")
 
 
 def _parser() -> argparse.ArgumentParser:

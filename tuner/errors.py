@@ -52,6 +52,10 @@ class StudyError(TunerError):
     """The study on disk and the request do not fit together."""
 
 
+class DivergedError(TunerError):
+    """The loss of a training is not finite."""
+
+
 class ExportError(TunerError):
     """An exported model does not predict what the trained one does."""
 

@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
@@ -31,7 +32,7 @@ from tuner.errors import ExportError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["REOPEN_TIMEOUT_SECONDS", "TOLERANCE", "ExportReport", "export"]
+__all__ = ["REOPEN_TIMEOUT_SECONDS", "TOLERANCE", "ExportReport", "check_directory", "export"]
 
 # Largest |difference| of a probability. The spacing of float32 just below 1 is 6e-8, and another graph may add up the
 # same sums in another order; 1e-5 leaves room for some 170 of these. A lost statistic or another scaling of the images
@@ -44,6 +45,8 @@ REOPEN_TIMEOUT_SECONDS = 600
 
 _REOPEN_SCRIPT = Path(__file__).with_name("reopen.py")
 _EXPORT_FILES = {"model.keras", "saved_model", "labels.json", "card.json", "card.md"}
+_PREVIOUS = "-previous"  # ends the name of an export that stands aside while another takes its place
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # of programs that show folders
 _TAIL_LINES = 5
 _TAIL_CHARACTERS = 1000
 
@@ -82,28 +85,56 @@ def export(
         ExportError: If the request is contradictory, the files cannot be written, they cannot be opened without this
             package, or they predict something else. What was in `directory` before is then still there.
     """
+    from tensorflow.errors import OpError  # what TensorFlow raises for a full disk
+
     directory = Path(directory)
     _check_request(model, directory, labels=labels, probe_images=probe_images)
     expected = _predict(model, probe_images)
+    place = directory.resolve()  # a link stays one
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _clear(place)
         with tempfile.TemporaryDirectory(
-            prefix=f".{directory.name}-", dir=directory.parent, ignore_cleanup_errors=True
+            prefix=f".{place.name}-", dir=place.parent, ignore_cleanup_errors=True
         ) as staging:
             fresh = Path(staging) / "fresh"
             _write_models(model, fresh)
             differences = _compare(expected, _reopen(fresh, probe_images, scratch=Path(staging)))
             _write_texts(fresh, labels=labels, card=dataclasses.replace(card, export_differences=differences))
-            _put_in_place(fresh, directory, previous=Path(f"{staging}-previous"))
-    except OSError as error:
+            _put_in_place(fresh, place, previous=Path(f"{staging}{_PREVIOUS}"))
+    except (OSError, OpError) as error:
         raise ExportError(f"The export to {directory} could not be written: {error}.") from error
     return ExportReport(directory=directory, differences=differences)
 
 
+def _clear(place: Path) -> None:
+    """Takes away what exports to a place have left that were killed, and puts an earlier one back that stood aside."""
+    left = [path for path in place.parent.glob(f".{place.name}-*") if path.is_dir()]
+    previous = [path for path in left if path.name.endswith(_PREVIOUS)]
+    if previous and not place.exists():
+        max(previous, key=lambda path: path.stat().st_mtime).rename(place)
+    for path in left:
+        if path.exists() and time.time() - path.stat().st_mtime > 2 * REOPEN_TIMEOUT_SECONDS:
+            rmtree(path, ignore_errors=True)
+
+
+def check_directory(directory: Path) -> None:
+    """Makes sure that nothing but an earlier export would be lost by an export to a directory.
+
+    Raises:
+        ExportError: If something else is there.
+    """
+    if not directory.exists():
+        return
+    names = {path.name for path in directory.iterdir()} if directory.is_dir() else {directory.name}
+    others = sorted(names - _EXPORT_FILES - _LITTER)
+    if others:
+        raise ExportError(f"{directory} holds something else than an export, {others[0]}; move it away.")
+
+
 def _check_request(model: Any, directory: Path, *, labels: Sequence[str], probe_images: np.ndarray) -> None:
     """Raises ExportError for what would fail later or destroy something."""
-    if directory.exists() and not _is_export(directory):
-        raise ExportError(f"{directory} holds something else than an export; move it or name another directory.")
+    check_directory(directory)
     num_classes = model.output_shape[-1]
     if len(labels) != num_classes:
         raise ExportError(f"The model has {num_classes} classes, but {len(labels)} label names were given.")
@@ -115,11 +146,6 @@ def _check_request(model: Any, directory: Path, *, labels: Sequence[str], probe_
         )
     if len(probe_images) == 0:
         raise ExportError("Without a probe image nothing can be compared; give at least one.")
-
-
-def _is_export(directory: Path) -> bool:
-    """Whether nothing but an export would be lost by replacing `directory`."""
-    return directory.is_dir() and {path.name for path in directory.iterdir()} <= _EXPORT_FILES
 
 
 def _predict(model: Any, images: np.ndarray) -> np.ndarray:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from tuner import command, leaderboard
 from tuner.errors import without_password
 from tuner.flags import running_flags
+from tuner.records import COMPLETED, runs_of
 from tuner.request import study_name
 
 if TYPE_CHECKING:
     from tuner.study import Study
 
-__all__ = ["command_to_go_on", "result_lines"]
+__all__ = ["command_to_go_on", "place_flags", "result_lines"]
 
 ROWS_SHOWN = 10
 
@@ -32,17 +33,21 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
 
     results = Path(arguments.results_dir)
     folder = results / study.name
-    rows = leaderboard.rows_of(study.records(), study.config.objectives, reference=study.reference)
+    records = study.records()
+    rows = leaderboard.rows_of(records, study.config.objectives, reference=study.reference)
     if not rows:
         return ["", "Nothing   was trained yet: there is nothing to rank, nor to select."]
     table = leaderboard.to_table(rows[:ROWS_SHOWN], width=command.terminal_width()).removesuffix("\n")
     more = [f"... and {len(rows) - ROWS_SHOWN} more runs"] if len(rows) > ROWS_SHOWN else []
     front = [f"Front     {leaderboard.describe_front(rows)}"] if study.config.costs else []
+    selecting = shlex.join(["python", "-m", "tuner.select", study.name, *place_flags(arguments)])
+    if not any(run.last.status == COMPLETED for run in runs_of(records)):
+        selecting = "another space: no run has completed, so there is none to select"
     return [
         *("", table, *more, "", *front),
         f"Files     {', '.join(str(folder / f'leaderboard.{ending}') for ending in ('csv', 'json', 'md'))}",
         f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}",
-        f"Next      {shlex.join(['python', '-m', 'tuner.select', study.name, *_where(arguments)])}",
+        f"Next      {selecting}",
     ]
 
 
@@ -55,7 +60,9 @@ def command_to_go_on(arguments: argparse.Namespace, given: Sequence[str], *, has
         has_study: Whether a study keeps what was asked for; else all that was asked is asked again.
     """
     flags = _resuming_flags(arguments) if has_study else _without_place(given)
-    return shlex.join(["python", "-m", "tuner.search", "--study", study_name(arguments), *_where(arguments), *flags])
+    return shlex.join(
+        ["python", "-m", "tuner.search", "--study", study_name(arguments), *place_flags(arguments), *flags]
+    )
 
 
 def _resuming_flags(arguments: argparse.Namespace) -> list[str]:
@@ -71,7 +78,7 @@ def _without_place(given: Sequence[str]) -> list[str]:
     return parser.parse_known_args(given)[1]
 
 
-def _where(arguments: argparse.Namespace) -> list[str]:
+def place_flags(arguments: argparse.Namespace) -> list[str]:
     """Returns the flags with which another command finds the study."""
     folder = [] if arguments.results_dir == "results" else ["--results-dir", arguments.results_dir]
     return folder + (["--storage", without_password(arguments.storage)] if arguments.storage else [])

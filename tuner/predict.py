@@ -11,6 +11,7 @@ import dataclasses
 import io
 import json
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,6 +195,8 @@ def _model_file(path: Path) -> Path:
 def _open_keras(file: Path) -> tuple[tuple[int, int, int], int, Callable[[np.ndarray], np.ndarray]]:
     import keras
 
+    if not zipfile.is_zipfile(file):  # Keras would say that there is no such file
+        raise ValueError("it is cut short, or no file of Keras; export it again with `python -m tuner.select`.")
     model = keras.models.load_model(file, compile=False)
     return model.input_shape[1:], model.output_shape[-1], lambda images: model.predict(images, verbose=0)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tuner.errors import TunerError
 from tuner.messages import Task
-from tuner.records import COMPLETED, Run
+from tuner.records import COMPLETED, FAILED, Run
 from tuner.seeds import derived_seed
 from tuner.selector import Retest
 from tuner.worker import Worker
@@ -33,13 +33,14 @@ def retested(
         report: Called after each run, or None.
 
     Raises:
-        TunerError: If a training does not end.
+        TunerError: If a training fails through an error of the program or the space, or none ends well.
     """
-    found = []
+    found: list[Retest] = []
+    wrong = ""
     for run in runs:
         values = run.last.hyperparameters
         identity = json.dumps(dict(values), sort_keys=True)
-        accuracies = []
+        accuracies, failed = [], 0
         for number in range(times):
             task = Task(
                 hyperparameters=values,
@@ -50,9 +51,14 @@ def retested(
             )
             progress = worker.train(task)
             if progress.status != COMPLETED:
-                raise TunerError(f"Run {run.number} {progress.status} when it was trained again: {progress.message}")
-            accuracies.append(progress.curve["val_accuracy"][-1])
-        found.append(Retest(run, accuracies))
+                wrong = wrong or f"Run {run.number} {progress.status} when it was trained again: {progress.message}"
+                failed += 1
+                if progress.status == FAILED:
+                    raise TunerError(wrong)
+            accuracies.append(progress.curve["val_accuracy"][-1] if progress.status == COMPLETED else 0.0)
+        found.append(Retest(run, accuracies, failed))
         if report:
             report(found[-1])
+    if all(retest.failed == times for retest in found):
+        raise TunerError(wrong)
     return found

@@ -10,14 +10,17 @@ import datetime
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner import command, leaderboard
 from tuner.config import COSTS, library_versions
+from tuner.errors import DivergedError
+from tuner.outcome import place_flags
 from tuner.quantities import describe_cost
-from tuner.selector import RULES, best_run, front_runs, knee_run, within_one_standard_error
+from tuner.seeds import derived_seed
+from tuner.selector import RULES, best_run, front_runs, knee_run, run_of, within_one_standard_error
 
 if TYPE_CHECKING:
     from tuner.card import Card
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from tuner.records import Run
     from tuner.selector import Retest
     from tuner.study import Study
+    from tuner.training import Network
     from tuner.worker import Worker
 
 __all__ = ["main", "select"]
@@ -38,11 +42,14 @@ CHUNK_IMAGES = 1024  # test images in memory at a time
 # Runs that one-standard-error trains again, and how often each: a guess, 15 trainings in all.
 MOST_RETESTED, RETESTS = 5, 3
 
+TRAININGS = 3  # of a winner, at most: one that diverges is begun again with another seed
+
 _EXAMPLES = """examples:
   python -m tuner.select                 the newest study in results/
   python -m tuner.select my-study
   python -m tuner.select --rule one-standard-error   the cheapest that is as good as the best
   python -m tuner.select --rule pareto               all that no other beats in score and size
+  python -m tuner.select --run 17                    that one of the leaderboard
 
 writes results/<study>/model/: model.keras, saved_model/, labels.json, card.json, card.md;
 with --rule pareto results/<study>/front/run-N/ for each
@@ -54,13 +61,20 @@ def select(arguments: argparse.Namespace) -> None:
     # Here and not above, because --help must not wait for TensorFlow and Optuna.
     command.import_tensorflow()
     from tuner.data import load_test
+    from tuner.exporter import check_directory
     from tuner.messages import Session
     from tuner.study import find_study
     from tuner.worker import Worker
 
     study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)
     cost = arguments.cost or next(iter(study.config.costs), "params")
-    winners = _picked(study, rule=arguments.rule, cost=cost)
+    winners = _picked(study, arguments.run, rule=arguments.rule, cost=cost)
+    results = Path(arguments.results_dir) / study.name
+    folders = {run.number: results / "front" / f"run-{run.number}" for run in winners}
+    if arguments.rule != "pareto":
+        folders = {run.number: results / "model" for run in winners}
+    for folder in folders.values():
+        check_directory(folder)  # before anything is trained
     worker = Worker(Session.of(study.config, arguments.data_dir))
     study.check_data(worker.facts)
     if arguments.rule == "one-standard-error":
@@ -68,14 +82,16 @@ def select(arguments: argparse.Namespace) -> None:
     test = load_test(worker.session.data)  # not before the winners are fixed
     for winner in winners:
         _print_winner(study, winner)
-        folder = Path(arguments.results_dir) / study.name
-        folder = folder / "front" / f"run-{winner.number}" if arguments.rule == "pareto" else folder / "model"
-        _make(study, winner, worker, test=test, folder=folder, arguments=arguments)
+        _make(study, winner, worker, test=test, folder=folders[winner.number], arguments=arguments)
+    if arguments.rule == "pareto":
+        _print_older(results / "front", folders.values())
 
 
-def _picked(study: Study, *, rule: str, cost: str) -> list[Run]:
-    """Returns the runs that a rule picks by their scores; one-standard-error those that are to be trained again."""
+def _picked(study: Study, number: int | None, *, rule: str, cost: str) -> list[Run]:
+    """Returns the run of a number, or those that a rule picks: for one-standard-error, those to be trained again."""
     records, direction = study.records(), study.config.direction
+    if number is not None:
+        return [run_of(records, number)]
     if rule == "best":
         return [best_run(records, direction)]
     front = front_runs(records, direction, cost=cost)
@@ -115,12 +131,7 @@ def _make(
     from tuner.figures import test_figures
 
     began = time.perf_counter()
-    network = worker.retrain(
-        winner.last.hyperparameters,
-        epochs=winner.epochs,
-        seed=winner.last.seed,
-        report=None if arguments.quiet else lambda epoch, metrics: _show_epoch(epoch, winner.epochs, metrics),
-    )
+    network = _trained(winner, worker, quiet=arguments.quiet)
     seconds = time.perf_counter() - began
 
     labels, figures = worker.dataset.labels, None
@@ -132,9 +143,27 @@ def _make(
         folder,
         labels=labels,
         probe_images=next(worker.dataset.validation.chunks(PROBE_IMAGES)),
-        card=_card(study, winner, worker, test=figures, seconds=seconds, flags=_flags(arguments)),
+        card=_card(study, winner, network, worker, test=figures, seconds=seconds, flags=_flags(arguments)),
     )
     _print_outcome(figures, report)
+
+
+def _trained(winner: Run, worker: Worker, *, quiet: bool) -> Network:
+    """Trains a winner on all images; again with another seed where it diverges, as with more images it may."""
+    for attempt in range(TRAININGS):
+        try:
+            return worker.retrain(
+                winner.last.hyperparameters,
+                epochs=winner.epochs,
+                seed=derived_seed(winner.last.seed, "retraining", attempt) if attempt else winner.last.seed,
+                report=None if quiet else lambda epoch, metrics: _show_epoch(epoch, winner.epochs, metrics),
+            )
+        except DivergedError as error:
+            print(f"Diverged  training {attempt + 1} of at most {TRAININGS}: {error}", flush=True)
+    raise DivergedError(
+        f"Run {winner.number} diverged in {TRAININGS} trainings on the training and the validation images; choose "
+        "another one of the leaderboard with --run N."
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -143,7 +172,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(lambda: select(arguments), debug=arguments.debug)
 
 
-def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, seconds: float, flags: list[str]) -> Card:
+def _card(
+    study: Study,
+    winner: Run,
+    network: Network,
+    worker: Worker,
+    *,
+    test: Figures | None,
+    seconds: float,
+    flags: list[str],
+) -> Card:
     from tuner.card import Card, DataSummary, ValidationScore
 
     data, config = worker.dataset, study.config
@@ -160,7 +198,7 @@ def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, se
         hyperparameters=winner.last.hyperparameters,
         epochs=winner.epochs,
         search_seed=config.seed,
-        training_seed=winner.last.seed,
+        training_seed=network.seed,
         validation=ValidationScore(config.objective, winner.score, best_epoch, best_score),
         test=test,
         parameters=winner.last.params,
@@ -172,9 +210,19 @@ def _card(study: Study, winner: Run, worker: Worker, *, test: Figures | None, se
 
 
 def _flags(arguments: argparse.Namespace) -> list[str]:
-    """Returns the flags that decide who wins."""
-    rule = [] if arguments.rule == "best" else ["--rule", arguments.rule]
-    return rule + (["--cost", arguments.cost] if arguments.cost else [])
+    """Returns the flags that decide who wins, and those that say where study and data are."""
+    given = {"--run": arguments.run, "--cost": arguments.cost, "--data-dir": arguments.data_dir}
+    flags = [] if arguments.rule == "best" else ["--rule", arguments.rule]
+    for flag, value in given.items():
+        flags += [] if value is None else [flag, str(value)]
+    return flags + place_flags(arguments)
+
+
+def _print_older(front: Path, exports: Iterable[Path]) -> None:
+    """Names exports beside those of a front that an earlier search or selection has left."""
+    older = sorted(path.name for path in front.glob("run-*") if path not in exports)
+    if older:
+        print(f"Older     {', '.join(older)} in {front} are no longer of the front")
 
 
 def _print_winner(study: Study, winner: Run) -> None:
@@ -185,9 +233,10 @@ def _print_winner(study: Study, winner: Run) -> None:
 
 def _print_retest(retest: Retest, *, cost: str, images: int) -> None:
     error = retest.standard_error(images)
+    failed = f", {retest.failed} of them failed" if retest.failed else ""
     print(
         f"Retested  run {retest.run.number}: val_accuracy {retest.accuracy:.4f} in {len(retest.accuracies)} new "
-        f"trainings (standard error {error:.4f}), {describe_cost(retest.run.last.cost(cost), cost)}",
+        f"trainings{failed} (standard error {error:.4f}), {describe_cost(retest.run.last.cost(cost), cost)}",
         flush=True,
     )
 
@@ -218,7 +267,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_study_argument(parser)
-    parser.add_argument("--rule", choices=RULES, default="best", help="which run wins (default: %(default)s)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--rule", choices=RULES, default="best", help="which run wins (default: %(default)s)")
+    which.add_argument("--run", type=command.nonnegative, metavar="N", help="this one wins, by its number")
     parser.add_argument(
         "--cost",
         choices=COSTS,

@@ -10,15 +10,16 @@ A cost is what a network has, such as its weights. Nothing here trains.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 import statistics
 from collections.abc import Iterable, Sequence
 
 from tuner.errors import StudyError
-from tuner.records import COMPLETED, Record, Run, rank, runs_of
+from tuner.records import COMPLETED, RUNNING, Record, Run, rank, runs_of
 
-__all__ = ["RULES", "Retest", "best_run", "front_runs", "knee_run", "within_one_standard_error"]
+__all__ = ["RULES", "Retest", "best_run", "front_runs", "knee_run", "run_of", "within_one_standard_error"]
 
 RULES = ("best", "one-standard-error", "knee", "pareto")
 
@@ -29,11 +30,13 @@ class Retest:
 
     Args:
         run: The run.
-        accuracies: Validation accuracy of each new training at its last epoch, at least one.
+        accuracies: Validation accuracy of each new training at its last epoch, at least one; 0 of one that failed.
+        failed: How many of them failed.
     """
 
     run: Run
     accuracies: Sequence[float]
+    failed: int = 0
 
     @property
     def accuracy(self) -> float:
@@ -61,9 +64,27 @@ def best_run(records: Iterable[Record], direction: str) -> Run:
         StudyError: If no run has a score.
     """
     ranked = rank(runs_of(records), direction)
-    if not ranked or ranked[0].last.status != COMPLETED:
-        raise StudyError("No run of the study has a score yet; search first, or continue the search.")
-    return ranked[0]
+    if ranked and ranked[0].last.status == COMPLETED:
+        return ranked[0]
+    ended = collections.Counter(run.status for run in ranked if run.status != RUNNING)
+    counts = f" ({', '.join(f'{count} {status}' for status, count in ended.items())})" if ended else ""
+    raise StudyError(f"No run of the study has a score yet{counts}; search first, or continue the search.")
+
+
+def run_of(records: Iterable[Record], number: int) -> Run:
+    """Returns the run of a number.
+
+    Raises:
+        StudyError: If there is none, or it has no network.
+    """
+    runs = {run.number: run for run in runs_of(records)}
+    if number not in runs:
+        raise StudyError(f"--run is {number}, but the study has no such run; the leaderboard has their numbers.")
+    if runs[number].last.status != COMPLETED:
+        raise StudyError(
+            f"--run is {number}, which is {runs[number].last.status}; only a completed run can be trained."
+        )
+    return runs[number]
 
 
 def front_runs(records: Iterable[Record], direction: str, *, cost: str) -> list[Run]:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner import records, trials
 from tuner.config import SearchConfig
 from tuner.distributions import distributions
-from tuner.errors import StudyError, did_you_mean
+from tuner.errors import StudyError, did_you_mean, without_password
 from tuner.interrupts import held_interrupt
 from tuner.records import Record
 from tuner.storage import (
@@ -271,9 +271,17 @@ def find_study(results: Path, name: str | None, storage: str | None = None) -> S
     study = Study.open(storage_url(results, name, storage), name)
     if study is None:
         names = [path.name for path in folders]
+        if name in names:
+            raise StudyError(
+                f"The study {name!r} is not kept {_where(storage)}; give the --storage that its search had."
+            )
         there = f"the newest are {', '.join(names[-5:])}" if names else "it holds none yet"
         raise StudyError(f"There is no study {name!r} in {results}; {there}.{did_you_mean(name, names)}")
     return study
+
+
+def _where(storage: str | None) -> str:
+    return f"in {without_password(storage)}" if storage else "in its folder"
 
 
 def _written(folder: Path) -> float:

@@ -20,7 +20,7 @@ from tuner.batches import images_of
 from tuner.callbacks import Callbacks
 from tuner.continuations import Continuations
 from tuner.data import Dataset, load
-from tuner.errors import TunerError
+from tuner.errors import DivergedError, TunerError
 from tuner.hardware import resident_memory
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Measurement, Progress, Session, Task
@@ -185,6 +185,9 @@ class Worker:
 
         Returns:
             The trained network.
+
+        Raises:
+            DivergedError: If the loss is not finite after an epoch.
         """
         data = images_of(self.dataset.train, self.dataset.validation)
         facts = dataclasses.replace(self.facts, train=len(data))
@@ -193,6 +196,8 @@ class Worker:
         network.reset(hypermodel.recipe(hyperparameters), seed=seed)
         while network.epoch < epochs:
             metrics = network.train_epoch(data)
+            if not math.isfinite(metrics["loss"]):
+                raise DivergedError(f"The loss is not finite in epoch {network.epoch}.")
             if report is not None and report(network.epoch, metrics):
                 break
         return network
