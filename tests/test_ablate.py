@@ -1,6 +1,8 @@
 """The ablation of a tiny study: trained, killed, continued, and refused where there is nothing to compare."""
 
 import csv
+import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tuner import ablate, search
-from tuner.ablation import read_trainings
+from tuner.ablation import Training, read_trainings
+from tuner.variants import Variant
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_SECONDS = 240
@@ -62,6 +65,38 @@ def call(results, capsys):
 def _tables(results):
     with (results / "gated" / "ablation.csv").open(newline="") as file:
         return {(row["table"], row["variant"]): row for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "covered"),
+    [
+        ({}, True),
+        ({"seed": 4}, False),
+        ({"epochs": 3}, False),
+        ({"network": "other"}, False),
+        ({"hyperparameters": '{"width": 8, "learning_rate": 0.1, "se_ratio": 0}'}, True),
+        ({"hyperparameters": '{"width": 8, "learning_rate": 0.2, "se_ratio": 4}'}, False),
+        ({"hyperparameters": '{"width": 8, "learning_rate": 0.1, "se_ratio": 4, "weight_decay": 0.001}'}, False),
+    ],
+)
+def test_trainings_of_another_run_are_none_of_the_comparison(changes, covered):
+    """A study that goes on may find another run, whose network is the same and whose training is not."""
+    values = {"width": 8, "learning_rate": 0.1, "se_ratio": 4}
+    found = Variant("se", "with", values, "net")
+    plan = ablate._Plan(found=found, variants=[found], seeds=[1, 2], epochs=9)
+    training = Training(
+        network="net",
+        seed=2,
+        epochs=9,
+        status="completed",
+        val_accuracy=0.5,
+        val_loss=1.0,
+        seconds=1.0,
+        params=1,
+        macs=1,
+        hyperparameters=json.dumps(values),
+    )
+    assert plan.covers(dataclasses.replace(training, **changes)) == covered
 
 
 def test_two_studies_are_refused(capsys):

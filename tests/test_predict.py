@@ -176,6 +176,18 @@ def test_unreadable_model_fails_in_one_line(photos, tmp_path, capsys):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("shape", "told"), [((8,), "(8)"), ((None, None, 3), "(None, None, 3)"), ((8, 8, 2), "(8, 8, 2)")]
+)
+def test_model_of_something_else_than_images_is_told(shape, told, photos, tmp_path, capsys):
+    inputs = keras.Input(shape)
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs) if len(shape) == 3 else inputs
+    keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(pooled)).save(tmp_path / "other.keras")
+    status, _, err = _predict(capsys, tmp_path / "other.keras", photos)
+    assert status == 1
+    assert f"takes {told}, not images (height, width, channels) with 1 or 3 channels" in err
+
+
 def test_model_that_is_cut_short_is_told(export, photos, tmp_path, capsys):
     cut = tmp_path / "cut.keras"
     cut.write_bytes((export / "model.keras").read_bytes()[:-100])

@@ -11,9 +11,9 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuner import command
 from tuner.ablation import (
@@ -71,7 +71,15 @@ class _Plan:
     def covers(self, training: Training) -> bool:
         """Whether a training belongs to the comparison."""
         networks = {self.found.network, *(variant.network for variant in self.variants)}
-        return training.network in networks and training.seed in self.seeds and training.epochs == self.epochs
+        same = training.network in networks and training.seed in self.seeds and training.epochs == self.epochs
+        return same and _recipe(json.loads(training.hyperparameters)) == _recipe(self.found.hyperparameters)
+
+
+def _recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values that decide how a network is trained; a study may find another run with the same network."""
+    from tuner.hypermodel import RECIPE_NAMES
+
+    return {name: value for name, value in values.items() if name in RECIPE_NAMES}
 
 
 def ablate(arguments: argparse.Namespace) -> None:

@@ -136,6 +136,9 @@ def load_classifier(path: Path) -> Classifier:
         image_shape, num_classes, probabilities = (_open_saved_model if file.is_dir() else _open_keras)(file)
     except Exception as error:
         raise TunerError(f"{file} cannot be opened as a model: {error}") from error
+    if len(image_shape) != 3 or None in image_shape or image_shape[-1] not in (1, 3):
+        shape = ", ".join(str(size) for size in image_shape)
+        raise TunerError(f"{file} takes ({shape}), not images (height, width, channels) with 1 or 3 channels.")
     labels = _read_labels(file.with_name("labels.json"), num_classes=num_classes)
     return Classifier(image_shape=image_shape, labels=labels, probabilities=probabilities)
 

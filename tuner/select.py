@@ -169,7 +169,10 @@ def _trained(winner: Run, worker: Worker, *, quiet: bool) -> Network:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = _parser().parse_args(argv)
-    return command.run(lambda: select(arguments), debug=arguments.debug)
+    again = shlex.join(["python", "-m", "tuner.select", *(sys.argv[1:] if argv is None else argv)])
+    return command.run(
+        lambda: select(arguments), debug=arguments.debug, interrupted=f"Interrupted. To begin again: {again}"
+    )
 
 
 def _card(
