@@ -52,6 +52,14 @@ def test_figures_of_a_small_table():
     assert result.recall == [1.0, pytest.approx(2 / 3), None]
 
 
+def test_settings_of_the_search_are_rows_of_the_training():
+    card = _card(settings={"batch_size": 32, "space": "my|space.py"})
+    rows = _rows(to_markdown(card))
+    assert ["Batch size", "32"] in rows
+    assert ["Space", "my\\|space.py"] in rows
+    assert json.loads(to_json(card))["settings"] == {"batch_size": 32, "space": "my|space.py"}
+
+
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
     [  # Newcombe, 1998, https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, table I

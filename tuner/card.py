@@ -101,6 +101,7 @@ class Card:
         training_seconds: Duration of the final training.
         created: Date or date and time in ISO 8601.
         export_differences: File -> largest |difference| of a probability from the trained model's.
+        settings: Name -> value of what the search was asked for besides, such as its space and batch size.
     """
 
     study: str
@@ -119,6 +120,7 @@ class Card:
     training_seconds: float
     created: str
     export_differences: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         datetime.datetime.fromisoformat(self.created)
@@ -212,6 +214,7 @@ def _training(card: Card) -> str:
         ("Training seed", str(card.training_seed)),
         ("Epochs", card.epochs),
         ("Training time", _duration(card.training_seconds)),
+        *((name.replace("_", " ").capitalize(), value) for name, value in card.settings.items()),
     ]
     return "## Training\n\n" + _table(["Setting", "Value"], rows)
 

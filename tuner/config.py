@@ -176,6 +176,11 @@ class SearchConfig:
         return ", ".join([self.objective, *(f"-{name}" for name in self.costs)])
 
     @property
+    def precision(self) -> str:
+        """What feature maps are made of while training, in words."""
+        return "bfloat16 feature maps" if self.mixed_precision else "float32"
+
+    @property
     def limits(self) -> dict[str, float]:
         """The most that a network may cost, by the names of `COSTS`; what has no limit is left out."""
         limits = {name: getattr(self, setting) for name, setting in COSTS.items()}

@@ -125,7 +125,7 @@ def described(config: SearchConfig, space: Space, data: Facts, folder: Path) -> 
     """Returns the lines that tell a person what was asked for, and where the study goes."""
     size = "x".join(str(side) for side in data.input_shape)
     counts = f"{data.train:,} training and {data.validation:,} validation images"
-    precision = "bfloat16 feature maps" if config.mixed_precision else "float32"
+    precision = config.precision
     precision += ", XLA" if config.jit else ""
     precision += f", in {config.gpus_per_trial} parts" if config.gpus_per_trial > 1 else ""
     sought = f"objective{'s' if config.costs else ''} {config.sought}"

@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuner import command, leaderboard
-from tuner.config import COSTS, library_versions
+from tuner.config import COSTS, SearchConfig, library_versions
 from tuner.errors import DivergedError
 from tuner.outcome import place_flags
 from tuner.quantities import describe_cost
@@ -208,8 +208,22 @@ def _card(
         multiply_accumulates=winner.last.macs,
         versions=library_versions(),
         training_seconds=seconds,
+        settings=_settings(config),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def _settings(config: SearchConfig) -> dict[str, Any]:
+    """Returns what else decides how the winner was found and trained."""
+    limits = {f"most_{name}": limit for name, limit in config.limits.items()}
+    settings = {
+        "space": config.space,
+        "batch_size": config.batch_size,
+        "full_budget": f"{config.max_epochs} epochs",
+        "objectives": config.sought,
+        "precision": config.precision,
+    }
+    return settings | limits
 
 
 def _flags(arguments: argparse.Namespace) -> list[str]:
