@@ -148,6 +148,10 @@ class TestInThisProcess:
         queue.write_text('[{"learning_rate": 0.3}]')
         assert call("--trials", "1", "--enqueue", str(queue), "--quiet") == 0
         assert "Enqueued  1 configurations, to be tried after the default one" in capsys.readouterr().out
+        queue.write_text('[{"learning_rate": 0.3}, {}, {"learning_rate": 0.30}]')
+        assert call("--study", "more", "--dry-run", "--enqueue", str(queue)) == 0
+        told = "Enqueued  1 configurations, to be tried after the default one (3 are given; the others are the same, or"
+        assert told in capsys.readouterr().out
         queue.unlink()
         assert call("--trials", "2", "--quiet") == 0
         rates = {row["run"]: row["hyperparameters"]["learning_rate"] for row in _rows(tmp_path, "mine")}

@@ -121,8 +121,16 @@ def study_name(arguments: argparse.Namespace) -> str:
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
 
 
-def described(config: SearchConfig, space: Space, data: Facts, folder: Path) -> list[str]:
-    """Returns the lines that tell a person what was asked for, and where the study goes."""
+def described(config: SearchConfig, space: Space, data: Facts, folder: Path, *, enqueued: int) -> list[str]:
+    """Returns the lines that tell a person what was asked for, and where the study goes.
+
+    Args:
+        config: The search.
+        space: Its space.
+        data: Facts of its data.
+        folder: Where the study goes.
+        enqueued: How many of the configurations of `--enqueue` are neither the default nor the same as another.
+    """
     size = "x".join(str(side) for side in data.input_shape)
     counts = f"{data.train:,} training and {data.validation:,} validation images"
     precision = config.precision
@@ -136,7 +144,9 @@ def described(config: SearchConfig, space: Space, data: Facts, folder: Path) -> 
     lines.append(f"Search    {config.algorithm}, {sought}, seed {config.seed}, batch {config.batch_size}, {precision}")
     lines.append(f"Study     {folder}")
     if config.enqueue:
-        lines.append(f"Enqueued  {len(config.enqueue)} configurations, to be tried after the default one")
+        given = len(config.enqueue)
+        same = f" ({given} are given; the others are the same, or the default)" if enqueued < given else ""
+        lines.append(f"Enqueued  {enqueued} configurations, to be tried after the default one{same}")
     return lines
 
 

@@ -154,7 +154,8 @@ def _prepare(
     constraints = Constraints(config.limits, Sizes(hypermodel))
     oracle = _oracle(config, hp, study, seen=seen, is_allowed=constraints.predicate)
     folder = Path(arguments.results_dir) / study_name(arguments)
-    print(*described(config, space, crew.facts, folder), *constraints.settle(hp, oracle.enqueue), sep="\n", flush=True)
+    asked = described(config, space, crew.facts, folder, enqueued=oracle.num_enqueued)
+    print(*asked, *constraints.settle(hp, oracle.enqueue), sep="\n", flush=True)
     if config.warm_start:
         print(f"Knows     {len(seen)} trials of the study {config.warm_start}")
     measurement, workers = settle(staffing_of(arguments), crew, hp.values)

@@ -155,6 +155,12 @@ class StudyOracle(keras_tuner.Oracle):
     def _has_directory(self) -> bool:
         return getattr(self, "_directory", None) is not None
 
+    @property
+    def num_enqueued(self) -> int:
+        """How many different configurations are enqueued, besides the default."""
+        queue = [default_values(self.hyperparameters, given) for given in (None, *self.enqueue)]
+        return len({values_key(values) for values in queue}) - 1
+
     def _planned(self) -> dict[str, Any] | None:
         """Returns the next planned configuration that was not tried: the default one, then what was enqueued."""
         tried = self._tried()
