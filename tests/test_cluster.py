@@ -193,7 +193,8 @@ def test_worker_that_grew_too_large_is_replaced_between_trials():
         assert _next(crew).progress.status == RUNNING
         assert _process_of(crew, "0") == before  # never in the middle of one
         crew.advance(1)
-        assert _next(crew).progress.status == COMPLETED
+        event = _next(crew)
+        assert (event.progress.status, event.replaced) == (COMPLETED, True)
         _until(lambda: crew.free() == ["0"], crew)
         assert _process_of(crew, "0") != before
 

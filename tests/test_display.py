@@ -141,6 +141,16 @@ def test_worker_that_died_leaves_the_screen_with_a_line():
     assert not _last_lines(watch, 1)[0].startswith("worker")
 
 
+def test_worker_that_is_replaced_is_told_of_once():
+    def watch(display):
+        with display:
+            display.worker_replaced("0", 1_500_000_000)
+            display.worker_replaced("1", 1_600_000_000)
+
+    (line,) = _shown(watch).splitlines()
+    assert line.startswith("worker 0 held 1.5 GB, above its limit (--worker-memory), and was replaced; the new one")
+
+
 def test_rest_of_the_budget_stands_beside_the_best(monkeypatch):
     monkeypatch.setattr("tuner.budget.time", types.SimpleNamespace(monotonic=lambda: 1030.0))
     budget = Budget(Limits(seconds=90.0, total_epochs=12), began=1000.0)

@@ -232,11 +232,13 @@ class DaskCrew:
             member.answer = value
             return
         assert member.trial is not None, "only a worker with a trial tells"
-        self._events.append(Event(member.trial, member.name, value))
-        if value.status != RUNNING:
+        ended, limit = value.status != RUNNING, self._session.memory
+        is_large = ended and limit is not None and value.memory > limit
+        self._events.append(Event(member.trial, member.name, value, replaced=is_large))
+        if ended:
             member.trial = None
-            if self._session.memory is not None and value.memory > self._session.memory:
-                self.replace(member.name)
+        if is_large:
+            self.replace(member.name)
 
     def _add(self, address: str) -> None:
         """Makes the actor of a worker that has come."""

@@ -27,11 +27,13 @@ class Event:
         trial: Number of the trial.
         worker: Name of the worker that trains it.
         progress: What the worker tells; None where it died.
+        replaced: Whether it held too much memory after the trial, so that another one takes its place.
     """
 
     trial: int
     worker: str
     progress: Progress | None
+    replaced: bool = False
 
 
 class Crew(Protocol):

@@ -19,7 +19,7 @@ from rich.text import Text
 from tuner import records
 from tuner.budget import Budget
 from tuner.plan import Plan
-from tuner.quantities import describe_seconds
+from tuner.quantities import describe_bytes, describe_seconds
 from tuner.records import Record, rank, runs_of
 
 __all__ = ["Display"]
@@ -58,6 +58,7 @@ class Display:
         self._root: dict[int, int] = {}
         self._workers: dict[str, str] = {}
         self._status = "starting"
+        self._has_replaced = False
         self._bar = Progress(
             BarColumn(),  # as short as the terminal makes it: the numbers stay
             MofNCompleteColumn(),
@@ -130,6 +131,15 @@ class Display:
         if not self._is_live:  # a terminal has it in the lines below
             parts.append(self._best())
         self._print("  ".join(parts))
+
+    def worker_replaced(self, worker: str, memory: int) -> None:
+        """Writes a line the first time: where the limit is too small, each trial has a new worker."""
+        if not self._has_replaced:
+            self._print(
+                f"worker {worker} held {describe_bytes(memory)}, above its limit (--worker-memory), and was replaced; "
+                "the new one compiles anew. This is said once."
+            )
+        self._has_replaced = True
 
     def trial_lost(self, record: Record, losses: int) -> None:
         """Writes one line about a worker that died."""

@@ -236,6 +236,8 @@ class Executor(keras_tuner.Tuner):
         flight.asked = time.monotonic()
         if progress.status != records.RUNNING:
             self._end(flight.record, progress)
+            if event.replaced and self.observer:
+                self.observer.worker_replaced(event.worker, progress.memory)
         elif last >= self._stops.get(event.trial, math.inf):  # also where it is told again after a worker's death
             self.crew.stop(event.trial)
         else:

@@ -25,5 +25,8 @@ class Observer(Protocol):
     def trial_ended(self, record: Record) -> None:
         """A trial has ended."""
 
+    def worker_replaced(self, worker: str, memory: int) -> None:
+        """Another worker takes the place of one that held so many bytes after its trial."""
+
     def trial_lost(self, record: Record, losses: int) -> None:
         """The worker of a trial died, for the `losses`-th time, and the trial is begun again."""
