@@ -24,9 +24,6 @@ Algorithm = Callable[[Trainer, int], None]
 FACTOR = 3
 MANY = 1_000_000  # trials or rounds: the budget of epochs ends every search
 
-# Keras Tuner adds 1 to its seed with each value it draws, so searches of neighbouring seeds draw the same values.
-SEED_STRIDE = 1_000_000
-
 
 def algorithms() -> dict[str, Algorithm]:
     """Returns the algorithms that can run here, by name."""
@@ -42,10 +39,12 @@ def algorithms() -> dict[str, Algorithm]:
 
 
 def keras_tuner_oracle(name: str, trainer: Trainer, seed: int) -> Any:
-    """Returns an oracle of Keras Tuner with its default settings; 0 would mean no seed there."""
+    """Returns an oracle of Keras Tuner with its default settings and the seed that ours give themselves."""
     import keras_tuner
 
-    options: dict[str, Any] = {"objective": _objective(trainer), "seed": 1 + SEED_STRIDE * seed}
+    from tuner.seeds import spread_seed
+
+    options: dict[str, Any] = {"objective": _objective(trainer), "seed": spread_seed(seed)}
     options |= {"hyperparameters": trainer.problem.hyperparameters(), "max_consecutive_failed_trials": sys.maxsize}
     if name == "Hyperband":
         options |= {"max_epochs": trainer.problem.max_epochs, "factor": FACTOR, "hyperband_iterations": MANY}
@@ -67,7 +66,7 @@ def our_oracle(name: str, trainer: Trainer, seed: int) -> Any:
         objective=_objective(trainer),
         hyperparameters=trainer.problem.hyperparameters(),
         max_epochs=trainer.problem.max_epochs,
-        seed=SEED_STRIDE * seed,
+        seed=seed,
         **options,
     )
 

@@ -23,6 +23,7 @@ from tuner.config import SearchConfig
 from tuner.data import DataSpec, load
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Session
+from tuner.seeds import spread_seed
 
 FACTOR = 3  # Hyperband's, the default of both programs
 
@@ -69,7 +70,7 @@ def main() -> int:
         objective=config.objective,
         max_epochs=config.max_epochs,
         factor=FACTOR,
-        seed=config.seed + 1,  # Keras Tuner takes 0 for no seed; the oracles of `tuner` add 1 too
+        seed=spread_seed(config.seed),  # as the oracles of `tuner` do
         directory=folder,
         project_name="stock",
     )

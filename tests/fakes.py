@@ -21,6 +21,7 @@ from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Measurement, Progress
 from tuner.oracles import make_oracle
 from tuner.records import COMPLETED, DIVERGED, RUNNING
+from tuner.seeds import spread_seed
 from tuner.study import Study
 
 CONFIG = SearchConfig(space="tiny", algorithm="hyperband", max_epochs=9, batch_size=64)
@@ -208,7 +209,7 @@ def stock_oracle(config):
         objective=keras_tuner.Objective(config.objective, config.direction),
         max_epochs=config.max_epochs,
         hyperparameters=space(),
-        seed=config.seed + 1,
+        seed=spread_seed(config.seed),
     )
 
 

@@ -113,6 +113,17 @@ class TestContract:
         sequences = [Drive(_oracle(algorithm, seed=seed), 3).proposals for seed in (0, 1, 2)]
         assert sequences[0] != sequences[1] != sequences[2] != sequences[0]
 
+    @pytest.mark.parametrize("space", ["flat", "conditional"])
+    def test_searches_of_neighbouring_seeds_share_no_configuration_but_the_default(self, algorithm, space):
+        if algorithm == "grid":
+            pytest.skip("nothing is drawn")
+        tried = [
+            {values_key(own(values)) for values in Drive(_oracle(algorithm, SPACES[space](), seed=seed), 6).proposals}
+            for seed in range(7)
+        ]
+        shared = [len(tried[a] & tried[b]) for a in range(7) for b in range(a)]
+        assert max(shared) == 1
+
     def test_less_is_better_where_the_objective_says_so(self, algorithm):
         most, least = (
             Drive(_oracle(algorithm, direction=direction), TRIALS.get(algorithm, 14)) for direction in ("max", "min")

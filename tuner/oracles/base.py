@@ -16,6 +16,7 @@ from threadpoolctl import ThreadpoolController
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, default_values, values_key
 from tuner.oracles.moves import Rung
+from tuner.seeds import spread_seed
 
 __all__ = ["StudyOracle"]
 
@@ -59,7 +60,7 @@ class StudyOracle(keras_tuner.Oracle):
         **options: Any,
     ) -> None:
         options.setdefault("max_consecutive_failed_trials", sys.maxsize)
-        super().__init__(seed=None if seed is None else seed + 1, **options)
+        super().__init__(seed=None if seed is None else spread_seed(seed), **options)
         self.max_epochs, self.max_trials, self.max_total_epochs = max_epochs, max_trials, max_total_epochs
         self.enqueue = list(enqueue)
         self.is_allowed = is_allowed
