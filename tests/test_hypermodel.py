@@ -239,6 +239,15 @@ def test_hypermodel_of_a_search_knows_its_data():
     assert (config.input_shape, config.classes, config.mean) == ((8, 9, 3), 7, (1.0,) * 3)
 
 
+def test_channel_that_is_the_same_everywhere_is_moved_and_not_scaled():
+    facts = {"input_shape": (8, 8, 3), "classes": 2, "mean": (100.0, 0.0, 7.0), "variance": (9.0, 0.0, 0.0)}
+    session = Session(data=DataSpec("digits"), space="tiny", max_epochs=4, batch_size=32)
+    hypermodel = SEResNetHyperModel.of(session, Facts(train=130, validation=9, **facts))
+    assert hypermodel.model_config({}).variance == (9.0, 1.0, 1.0)
+    probabilities = build_model(hypermodel.model_config({}))(np.full((2, 8, 8, 3), 120.0))
+    assert np.isfinite(probabilities).all()
+
+
 def _state_bytes(hypermodel, **values):
     """A weight is 4 bytes, and as much for its average and each of the two moments of Adam."""
     return 16 * build_model(hypermodel.model_config(values)).count_params()

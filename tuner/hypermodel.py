@@ -68,7 +68,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         steps_per_epoch: Training steps of an epoch, >= 1.
         batch_size: Images a step; decides the default learning rate only.
         mean: Mean of each channel of the training images; with `variance`, the network's first layer normalises.
-        variance: Variance of each channel of the training images.
+        variance: Variance of each channel of the training images; a channel that has none is only moved by its mean.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.mean = mean
-        self.variance = variance
+        self.variance = None if variance is None else tuple(value or 1.0 for value in variance)
 
     @classmethod
     def of(cls, session: Session, facts: Facts) -> SEResNetHyperModel:
