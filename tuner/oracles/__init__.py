@@ -30,6 +30,7 @@ from tuner.oracles.nsga2 import Nsga2
 from tuner.oracles.one_epoch import OneEpoch
 from tuner.oracles.priorband import Priorband
 from tuner.oracles.random import Random
+from tuner.oracles.stock import RungTuner
 from tuner.oracles.tpe import Tpe
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "OneEpoch",
     "Priorband",
     "Random",
+    "RungTuner",
     "StudyOracle",
     "Tpe",
     "make_oracle",
