@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tuner import ablate, search
-from tuner.ablation import Training, read_trainings
-from tuner.variants import Variant
+from tuner.ablation import Comparison, Training, read_trainings
+from tuner.variants import WITHOUT, Variant
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_SECONDS = 240
@@ -97,6 +97,22 @@ def test_trainings_of_another_run_are_none_of_the_comparison(changes, covered):
         hyperparameters=json.dumps(values),
     )
     assert plan.covers(dataclasses.replace(training, **changes)) == covered
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "told"),
+    [
+        (0.0, 0.0, 0.0, "+0.0000 validation accuracy (95 %: +0.0000 to +0.0000), 3 seeds"),
+        (-0.01, -0.02, 0.005, "+0.0100 validation accuracy (95 %: -0.0050 to +0.0200), 3 seeds"),
+        (0.01, None, None, "-0.0100 validation accuracy, 3 seeds"),
+    ],
+)
+@pytest.mark.parametrize("failed", [0, 2])
+def test_verdict_is_what_is_lost_without_gates(difference, low, high, told, failed, capsys):
+    row = Comparison("se", WITHOUT, 1, 1, 3, 0.9, difference, low, high, failed)
+    ablate._print_verdict([row])
+    lost = f"; {failed} trainings without it gave no score" if failed else ""
+    assert capsys.readouterr().out == f"SE        brings {told}{lost}\n"
 
 
 def test_two_studies_are_refused(capsys):

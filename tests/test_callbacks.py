@@ -6,6 +6,7 @@ import pytest
 
 from tuner.batches import Images
 from tuner.callbacks import Callbacks
+from tuner.errors import SpaceError
 from tuner.models import ModelConfig
 from tuner.recipe import Recipe, compile_model
 from tuner.training import Architecture, Network
@@ -153,3 +154,12 @@ def test_callback_that_monitors_a_metric_knows_which_way_is_better(monitor, bett
     stopping = keras.callbacks.EarlyStopping(monitor, patience=9, min_delta=0.5)
     train(lambda: [stopping])
     assert (stopping.min_delta > 0) == (better == "up")  # Keras turns the sign where less is better
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [keras.callbacks.ReduceLROnPlateau("val_loss"), keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)],
+)
+def test_callback_that_sets_learning_rates_is_refused(callback, network):
+    with pytest.raises(SpaceError, match=f"has a {type(callback).__name__}, but learning rates are those of the space"):
+        Callbacks(lambda: [callback], network)

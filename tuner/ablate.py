@@ -212,9 +212,13 @@ def _print_verdict(rows: Sequence[Comparison]) -> None:
 
     for row in rows:
         if row.variant == WITHOUT and row.difference is not None:
-            interval = "" if row.low is None or row.high is None else f" (95 %: {-row.high:+.4f} to {-row.low:+.4f})"
+            # Not -row.high: the negative of 0 would be shown as -0.
+            ends = None if row.low is None or row.high is None else (0.0 - row.high, 0.0 - row.low)
+            interval = f" (95 %: {ends[0]:+.4f} to {ends[1]:+.4f})" if ends else ""
             failed = f"; {row.failed} trainings without it gave no score" if row.failed else ""
-            print(f"SE        brings {-row.difference:+.4f} validation accuracy{interval}, {row.seeds} seeds{failed}")
+            print(
+                f"SE        brings {0.0 - row.difference:+.4f} validation accuracy{interval}, {row.seeds} seeds{failed}"
+            )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 
+from tuner.errors import SpaceError
 from tuner.training import Network
 
 __all__ = ["Callbacks"]
@@ -38,6 +39,9 @@ class Callbacks:
     Args:
         make: Returns the callbacks, or None where the space has none.
         network: What is trained.
+
+    Raises:
+        SpaceError: If one would change the learning rate.
     """
 
     def __init__(self, make: Callable[[], Sequence[keras.callbacks.Callback]] | None, network: Network) -> None:
@@ -46,6 +50,7 @@ class Callbacks:
         self._list = keras.callbacks.CallbackList(list(make()), add_history=False) if make else None
         if self._list is not None:
             for callback in self._list.callbacks:
+                _refuse_rates(callback)
                 _set_mode(callback)
             self._list.set_params({"steps": None, "verbose": 0})
             self._list.set_model(self._model)
@@ -89,6 +94,15 @@ class Callbacks:
 def _hears_batches(callback: keras.callbacks.Callback) -> bool:
     names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
     return any(getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name) for name in names)
+
+
+def _refuse_rates(callback: keras.callbacks.Callback) -> None:
+    """Refuses what would look for an optimizer: learning rates follow from the configuration."""
+    if isinstance(callback, keras.callbacks.LearningRateScheduler | keras.callbacks.ReduceLROnPlateau):
+        raise SpaceError(
+            f"callbacks() has a {type(callback).__name__}, but learning rates are those of the space's learning_rate "
+            "along a cosine; leave it out."
+        )
 
 
 def _set_mode(callback: keras.callbacks.Callback) -> None:
