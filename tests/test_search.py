@@ -248,6 +248,23 @@ def test_images_that_nobody_is_going_to_see_are_named(tmp_path, monkeypatch, cap
     assert told in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("folder", ["val", "validation"])
+def test_classes_without_validation_images_are_named(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(staff, "open_crew", None)
+    for name in ("train/cat/0.png", "train/cow/0.png", "train/dog/0.png", f"{folder}/cat/0.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    search.main(["--dataset", f"folder:{tmp_path / 'photos'}", *ALONE, "--results-dir", str(tmp_path)])
+    told = "Missing   validation images of 2 of 3 classes, such as cow; no score sees how well they are told apart\n"
+    assert told in capsys.readouterr().out
+    for name in ("cow", "dog"):
+        (tmp_path / "photos" / folder / name).mkdir()
+        (tmp_path / "photos" / folder / name / "0.png").touch()
+    search.main(["--dataset", f"folder:{tmp_path / 'photos'}", *ALONE, "--results-dir", str(tmp_path)])
+    assert "Missing" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("given", "hint"),
     [

@@ -114,10 +114,15 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
 
 
 def _look_into(folder: str) -> None:
-    """Lists a folder of images, and names those that nobody is going to see."""
-    from tuner.data.layout import find_images, find_left_out
+    """Lists a folder of images, and names those that nobody is going to see, and classes that nobody checks."""
+    from tuner.data.layout import find_images, find_left_out, find_unchecked
 
-    left_out = find_left_out(find_images(folder))
+    layout = find_images(folder)
+    unchecked = find_unchecked(layout)
+    if unchecked:
+        classes = f"{len(unchecked)} of {len(layout['train'])} classes, such as {unchecked[0]}"
+        print(f"Missing   validation images of {classes}; no score sees how well they are told apart")
+    left_out = find_left_out(layout)
     if left_out:
         print(f"Left out  {len(left_out)} beside the images, such as {left_out[0]}; only PNG and JPEG files are read")
 

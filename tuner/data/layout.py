@@ -9,7 +9,7 @@ from pathlib import Path
 from tuner.data.spec import VALIDATION_NAMES
 from tuner.errors import DataError
 
-__all__ = ["Layout", "find_images", "find_left_out"]
+__all__ = ["Layout", "find_images", "find_left_out", "find_unchecked"]
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _SPLITS = ("train", *VALIDATION_NAMES, "test")
@@ -58,6 +58,12 @@ def _find_splits(root: Path) -> list[str]:
     if len(validation) > 1:
         raise DataError(f"{root} has {' and '.join(validation)}; keep one folder of validation images.")
     return ["train", *validation, *(["test"] if (root / "test").is_dir() else [])]
+
+
+def find_unchecked(layout: Layout) -> list[str]:
+    """Returns the classes of the training images that the folder of validation images lacks, where there is one."""
+    validation = next((layout[name] for name in VALIDATION_NAMES if name in layout), layout["train"])
+    return [name for name in layout["train"] if name not in validation]
 
 
 def find_left_out(layout: Layout) -> list[Path]:
