@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any, TypeGuard
 
 __all__ = ["held_interrupt", "terminations"]
 
@@ -26,7 +27,7 @@ def held_interrupt(*, always: bool = False) -> Iterator[None]:
         KeyboardInterrupt: At the end of the block, where Ctrl-C was pressed in it.
     """
     previous = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+    if not _is_heard(previous):
         yield
         return
     noted: list[int] = []
@@ -56,7 +57,7 @@ def terminations() -> Iterator[list[int]]:
         The signals that came, by number.
     """
     came: list[int] = []
-    if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
+    if not _is_heard(signal.getsignal(signal.SIGINT)):
         yield came
         return
 
@@ -69,3 +70,8 @@ def terminations() -> Iterator[list[int]]:
         yield came
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _is_heard(handler: Any) -> TypeGuard[Callable[[int, FrameType | None], Any]]:
+    """Whether Ctrl-C reaches this thread, and a function handles it."""
+    return threading.current_thread() is threading.main_thread() and callable(handler)

@@ -70,9 +70,8 @@ def select(arguments: argparse.Namespace) -> None:
     cost = arguments.cost or next(iter(study.config.costs), "params")
     winners = _picked(study, arguments.run, rule=arguments.rule, cost=cost)
     results = Path(arguments.results_dir) / study.name
-    folders = {run.number: results / "front" / f"run-{run.number}" for run in winners}
-    if arguments.rule != "pareto":
-        folders = {run.number: results / "model" for run in winners}
+    is_front = arguments.rule == "pareto"
+    folders = {run.number: results / (f"front/run-{run.number}" if is_front else "model") for run in winners}
     for folder in folders.values():
         check_directory(folder)  # before anything is trained
     worker = Worker(Session.of(study.config, arguments.data_dir))
@@ -83,7 +82,7 @@ def select(arguments: argparse.Namespace) -> None:
     for winner in winners:
         _print_winner(study, winner)
         _make(study, winner, worker, test=test, folder=folders[winner.number], arguments=arguments)
-    if arguments.rule == "pareto":
+    if is_front:
         _print_older(results / "front", folders.values())
 
 

@@ -55,7 +55,7 @@ class Study:
         facts = storage.get_study_user_attrs(identifier)
         if "config" not in facts:
             raise StudyError(f"The study {name} was not made by this program; choose another study.")
-        with trials.understood(f"the study {name}"):
+        with trials.understood(name):
             self.config = SearchConfig.from_dict(facts["config"])
             self.space: list[dict[str, Any]] = facts["space"]
             self.versions: dict[str, str] = facts["versions"]
@@ -236,12 +236,12 @@ class Study:
 
     def records(self) -> list[Record]:
         """Returns all trials in the order in which they began."""
-        with trials.understood(f"the study {self.name}"):
+        with trials.understood(self.name):
             return [trials.record_of(trial) for trial in self._trials()]
 
     def proposals(self) -> list[dict[str, Any]]:
         """Returns what the oracle proposed for each trial, in the order in which they began."""
-        with trials.understood(f"the study {self.name}"):
+        with trials.understood(self.name):
             return [trials.proposal_of(trial) for trial in self._trials()]
 
     def close(self) -> None:

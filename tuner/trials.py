@@ -93,8 +93,11 @@ def record_of(trial: FrozenTrial) -> Record:
 
 
 @contextlib.contextmanager
-def understood(what: str) -> Iterator[None]:
+def understood(study: str) -> Iterator[None]:
     """Refuses what is not written as this version of the program writes it.
+
+    Args:
+        study: Name of the study that is read.
 
     Raises:
         StudyError: Then.
@@ -104,8 +107,8 @@ def understood(what: str) -> Iterator[None]:
     except (KeyError, TypeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise StudyError(
-            f"In {what} there is what another program, or another version of this one, wrote ({reason}); use that "
-            "version, or another study."
+            f"In the study {study} there is what another program, or another version of this one, wrote ({reason}); "
+            "use that version, or another study."
         ) from error
 
 

@@ -127,8 +127,7 @@ class Worker:
         new = _append({}, trial.network.epoch, metrics)
         _append(trial.curve, trial.network.epoch, metrics)
         if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["val_loss"])):
-            message = f"The loss is not finite in epoch {trial.network.epoch}."
-            return self._ended(records.DIVERGED, message, new)
+            return self._ended(records.DIVERGED, _not_finite(trial.network), new)
         if trial.network.epoch >= trial.task.epochs or trial.callbacks.wants_to_stop:
             return self._complete(new, rate=len(self.train_images) / (time.monotonic() - began))
         if time.monotonic() - trial.saved > SECONDS_BETWEEN_CHECKPOINTS:
@@ -197,7 +196,7 @@ class Worker:
         while network.epoch < epochs:
             metrics = network.train_epoch(data)
             if not math.isfinite(metrics["loss"]):
-                raise DivergedError(f"The loss is not finite in epoch {network.epoch}.")
+                raise DivergedError(_not_finite(network))
             if report is not None and report(network.epoch, metrics):
                 break
         return network
@@ -265,6 +264,10 @@ class Worker:
             memory=resident_memory(),
             message=message,
         )
+
+
+def _not_finite(network: Network) -> str:
+    return f"The loss is not finite in epoch {network.epoch}."
 
 
 def _kind_of(error: BaseException) -> tuple[str, str]:

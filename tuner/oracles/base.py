@@ -159,16 +159,18 @@ class StudyOracle(keras_tuner.Oracle):
     @property
     def num_enqueued(self) -> int:
         """How many different configurations are enqueued, besides the default."""
-        queue = [default_values(self.hyperparameters, given) for given in (None, *self.enqueue)]
-        return len({values_key(values) for values in queue}) - 1
+        return len({values_key(values) for values in self._queue()}) - 1
+
+    def _queue(self) -> list[dict[str, Any]]:
+        """Returns the default configuration and those that are enqueued."""
+        return [default_values(self.hyperparameters, given) for given in (None, *self.enqueue)]
 
     def _planned(self) -> dict[str, Any] | None:
         """Returns the next planned configuration that was not tried: the default one, then what was enqueued."""
         tried = self._tried()
         if len(tried) > len(self.enqueue):
             return None
-        queue = [default_values(self.hyperparameters, given) for given in (None, *self.enqueue)]
-        return next((values for values in queue if self._is_new(values, tried)), None)
+        return next((values for values in self._queue() if self._is_new(values, tried)), None)
 
     def _is_new(self, values: Mapping[str, Any], tried: Set[str] | None = None) -> bool:
         """Whether values are allowed and not among those tried; `tried` saves counting them again."""
