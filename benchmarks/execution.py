@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from tuner.config import STEPS_BETWEEN_CHECKS
 from tuner.data import DataSpec
-from tuner.hypermodel import active_values, declare
+from tuner.declaration import active_values, declare
 from tuner.messages import Session
 from tuner.program import Program
 from tuner.training import Network

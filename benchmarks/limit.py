@@ -28,8 +28,8 @@ import tensorflow as tf  # noqa: E402
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # noqa: E402
 
 from tuner.data import DataSpec  # noqa: E402
+from tuner.declaration import active_values, declare  # noqa: E402
 from tuner.hardware import has_fast_bfloat16  # noqa: E402
-from tuner.hypermodel import active_values, declare  # noqa: E402
 from tuner.messages import Session  # noqa: E402
 from tuner.models import ModelConfig, cost  # noqa: E402
 from tuner.models.plan import residual_blocks, stem_convolutions  # noqa: E402

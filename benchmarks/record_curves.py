@@ -123,14 +123,14 @@ def train(worker: Any, hyperparameters: Mapping[str, Any], *, seed: int) -> Rows
 
 def _columns(space: Space, hyperparameters: Mapping[str, Any]) -> dict[str, str]:
     """Returns the values of all hyperparameters of a space as text; of those that are not active, an empty one."""
-    from tuner.hypermodel import declare
+    from tuner.declaration import declare
 
     return {entry.name: _text(hyperparameters.get(entry.name, "")) for entry in declare(space).space}
 
 
 def draw(space: Space, *, seed: int, configs: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields numbers below `configs` with active values; a number that draws what an earlier one drew is left out."""
-    from tuner.hypermodel import active_values, declare
+    from tuner.declaration import active_values, declare
     from tuner.seeds import derived_seed
 
     seen: set[str] = set()

@@ -110,7 +110,7 @@ class FitNetwork:
         return {name: history.history[name][-1] for name in ("val_accuracy", "val_loss")}
 
     def _build(self, values: Mapping[str, Any]) -> Any:
-        from tuner.hypermodel import declare
+        from tuner.declaration import declare
 
         hp = declare(self._space)
         hp.values.update(values)
@@ -180,7 +180,7 @@ def main() -> int:
     fits = program in (FIT, FIT_MIXED)
     network = FitNetwork(session) if fits else OurNetwork(session, rewritten=program == REWRITTEN)
     if arguments.measure == "speed":
-        from tuner.hypermodel import active_values, declare
+        from tuner.declaration import active_values, declare
         from tuner.space import load_space
 
         measured = network.speed(active_values(declare(load_space(session.space))))

@@ -1,4 +1,4 @@
-"""The HyperModel serves any Keras Tuner user, and refuses a space that it does not understand."""
+"""The HyperModel serves any Keras Tuner user, and refuses values that make no network."""
 
 import keras
 import keras_tuner
@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from tuner.data import DataSpec
-from tuner.errors import SpaceError, UsageError
-from tuner.hypermodel import SEResNetHyperModel, active_values, check_objective, declare
+from tuner.declaration import active_values
+from tuner.errors import SpaceError
+from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Session
 from tuner.models import build_model
 from tuner.recipe import SmoothedCrossentropy
 from tuner.sizes import largest_state
-from tuner.space import Space, load_space
+from tuner.space import load_space
 
 SHAPE = {"input_shape": (8, 8, 1), "classes": 3, "max_epochs": 2, "steps_per_epoch": 4}
 
@@ -192,42 +193,6 @@ def test_values_that_make_no_network_blame_the_space(values):
 def test_stages_that_are_no_numbers_blame_the_space(stages):
     with pytest.raises(SpaceError, match="allowed is 'all' or numbers of stages, such as '2,3'"):
         SEResNetHyperModel(_declare, **SHAPE).model_config({"se_stages": stages})
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("learning_rte", "Did you mean 'learning_rate'?"),
-        ("se-ratio", "Did you mean 'se_ratio'?"),
-        ("se_positoin", "Did you mean 'se_position'?"),
-        ("se_ratio_0", "se_ratio_1, se_ratio_2"),
-        ("blocks_0", "blocks_1, blocks_2"),
-        ("blocks_1a", "blocks_1, blocks_2"),
-        ("tuner/epochs", "known are block, stem"),
-    ],
-)
-def test_unknown_name_is_refused(name, hint):
-    with pytest.raises(SpaceError) as refused:
-        declare(Space("own", "Own.", lambda hp: hp.Int(name, 1, 4)))
-    assert f"own declares '{name}', which the SE-ResNet does not know" in str(refused.value)
-    assert hint in str(refused.value)
-
-
-@pytest.mark.parametrize("smoothing", [lambda hp: hp.Float("label_smoothing", 0.0, 0.2)])
-def test_loss_is_no_objective_while_its_definition_is_searched(smoothing):
-    with pytest.raises(UsageError, match="'val_loss', but the space searches label_smoothing"):
-        check_objective("val_loss", _values(smoothing))
-    check_objective("val_accuracy", _values(smoothing))
-    check_objective("val_loss", _values(_declare))
-
-
-def test_inactive_values_are_left_out():
-    def conditional(hp):
-        hp.Choice("optimizer", ["sgd", "adam"])
-        with hp.conditional_scope("optimizer", ["adam"]):
-            hp.Float("weight_decay", 0.0, 0.1)
-
-    assert active_values(_values(conditional)) == {"optimizer": "sgd"}
 
 
 def test_hypermodel_of_a_search_knows_its_data():

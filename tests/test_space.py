@@ -4,8 +4,9 @@ import pytest
 from oracles.driving import require_package
 
 from tuner.config import SearchConfig
+from tuner.declaration import active_values, declare
 from tuner.errors import SpaceError
-from tuner.hypermodel import SEResNetHyperModel, active_values, declare
+from tuner.hypermodel import SEResNetHyperModel
 from tuner.oracles import ORACLES, make_oracle
 from tuner.space import load_space, space_names
 

@@ -77,7 +77,7 @@ class _Plan:
 
 def _recipe(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values that decide how a network is trained; a study may find another run with the same network."""
-    from tuner.hypermodel import RECIPE_NAMES
+    from tuner.declaration import RECIPE_NAMES
 
     return {name: value for name, value in values.items() if name in RECIPE_NAMES}
 

@@ -13,8 +13,8 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
+from tuner.declaration import active_values
 from tuner.errors import TunerError
-from tuner.hypermodel import active_values
 from tuner.records import COMPLETED, Record
 
 __all__ = ["Dialogue", "Proposal"]

@@ -9,52 +9,29 @@ It needs nothing else of this program, so it works in a stock Keras Tuner tuner 
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import keras_tuner
 
-from tuner.errors import SpaceError, UsageError, did_you_mean
+from tuner.declaration import GROUP_NAMES, RECIPE_NAMES, active_values, check_objective, declare
+from tuner.errors import SpaceError
 from tuner.messages import Facts, Session
 from tuner.models import AnyConfig, BackboneConfig, ModelConfig, build_model
 from tuner.recipe import Recipe, compile_model, norm_momentum
 from tuner.space import Space, load_space
 
-__all__ = [
-    "RECIPE_NAMES",
-    "SEResNetHyperModel",
-    "active_values",
-    "check_objective",
-    "declare",
-    "gate_ratios",
-]
+__all__ = ["RECIPE_NAMES", "SEResNetHyperModel", "active_values", "check_objective", "declare", "gate_ratios"]
 
 DEFAULT_STAGES = 3
 DEFAULT_BLOCKS = 2
 DEFAULT_WIDTH = 16
 DEFAULT_RATIO = 16  # Hu et al., 2018, table 10
 
-_GATE_NAMES = ("se_ratio", "se_stages", "se_position", "squeeze", "excitation")
-_GROUP_NAMES = ("cardinality", "group_width")
-_NOISE_NAMES = ("stochastic_depth", "dropout")
-_MODEL_NAMES = ("block", "stem", "stages", "width", *_GATE_NAMES, *_GROUP_NAMES, *_NOISE_NAMES)
-_BACKBONE_NAMES = ("backbone", "se_ratio", "se_after", "dropout")
-# What a network does not depend on.
-RECIPE_NAMES = (
-    "optimizer",
-    "learning_rate",
-    "sgd_learning_rate",
-    "adam_learning_rate",
-    "weight_decay",
-    "label_smoothing",
-    "averaged_epochs",
-)
 _STAGE_NUMBER = re.compile(r"[1-9]\d*")
-_STAGE_NAME = re.compile(r"(blocks|se_ratio)_[1-9]\d*")
 
 
 class SEResNetHyperModel(keras_tuner.HyperModel):
@@ -222,82 +199,4 @@ def _groups(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what bottleneck blocks have and basic blocks have not, as `blocks_4` means nothing to three stages."""
     if values.get("block", "basic") == "basic":
         return {}
-    return {name: values[name] for name in _GROUP_NAMES if name in values}
-
-
-def declare(space: Space) -> keras_tuner.HyperParameters:
-    """Returns the hyperparameters that a space declares, set to their defaults.
-
-    Raises:
-        SpaceError: If `declare` fails, declares nothing, a name that its networks do not know, or a range without the
-            default or without an end.
-    """
-    hp = keras_tuner.HyperParameters()
-    try:
-        space.declare(hp)
-    except (Exception, SystemExit) as error:
-        where = inspect.getsourcefile(space.declare) or space.name
-        raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {error}.") from error
-    names = [entry.name for entry in hp.space]
-    _check_names(names, space)
-    twice = sorted(name for name in names if names.count(name) > 1)
-    if twice:
-        # Keras Tuner keeps one value a name and drops it where the second condition does not hold.
-        raise SpaceError(
-            f"The search space {space.name} declares {twice[0]!r} twice; give each conditional scope its own name, "
-            "such as sgd_learning_rate and adam_learning_rate."
-        )
-    for entry in hp.space:
-        if hasattr(entry, "min_value"):
-            _check_range(entry)
-    return hp
-
-
-def _check_range(entry: Any) -> None:
-    """Refuses a range without an end, and a default that is not in it, which Keras Tuner takes."""
-    least, most, default = entry.min_value, entry.max_value, entry.default
-    if not (math.isfinite(least) and math.isfinite(most)):
-        raise SpaceError(f"{entry.name} is from {least} to {most}; allowed are finite numbers.")
-    steps = (default - least) / entry.step if entry.step is not None and entry.sampling == "linear" else 0.0
-    if not least <= default <= most or abs(steps - round(steps)) > 1e-6:
-        spaced = f" in steps of {entry.step}" if steps else ""
-        raise SpaceError(f"{entry.name} has the default {default}; allowed is a number from {least} to {most}{spaced}.")
-
-
-def _check_names(names: Sequence[str], space: Space) -> None:
-    """Refuses a space that declares nothing, or what its networks do not know."""
-    has_backbone = "backbone" in names
-    known = (*(_BACKBONE_NAMES if has_backbone else (*_MODEL_NAMES, "backbone")), *RECIPE_NAMES)
-    if not names:
-        raise SpaceError(f"The search space {space.name} declares nothing; it may declare {', '.join(known)}.")
-    if space.backbone and not has_backbone:
-        raise SpaceError(
-            f"--backbone is {space.backbone!r}, but the search space {space.name} declares no backbone; leave one of "
-            "both out, or declare it."
-        )
-    unknown = sorted(name for name in names if name not in known and (has_backbone or not _STAGE_NAME.fullmatch(name)))
-    if unknown:
-        more = "" if has_backbone else " and blocks_1, blocks_2, ..., se_ratio_1, se_ratio_2, ..."
-        raise SpaceError(
-            f"The search space {space.name} declares {unknown[0]!r}, which the "
-            f"{'backbone' if has_backbone else 'SE-ResNet'} does not know; known are {', '.join(known)}{more}."
-            f"{did_you_mean(unknown[0], known)}"
-        )
-
-
-def check_objective(objective: str, hp: keras_tuner.HyperParameters) -> None:
-    """Refuses an objective that would compare scores of different kinds.
-
-    Raises:
-        UsageError: If the validation loss is to be minimized while its own definition is searched.
-    """
-    if objective == "val_loss" and any(entry.name == "label_smoothing" for entry in hp.space):
-        raise UsageError(
-            "--objective is 'val_loss', but the space searches label_smoothing, which changes what the loss measures; "
-            "use --objective val_accuracy, or a space without label_smoothing."
-        )
-
-
-def active_values(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
-    """Returns the values of the hyperparameters that are active under their conditions, by name."""
-    return {entry.name: hp.values[entry.name] for entry in hp.space if hp.is_active(entry)}
+    return {name: values[name] for name in GROUP_NAMES if name in values}

@@ -142,7 +142,8 @@ def _prepare(
     command.import_tensorflow()
     from tuner.budget import Budget
     from tuner.constraints import Constraints
-    from tuner.hypermodel import SEResNetHyperModel, check_objective, declare
+    from tuner.declaration import check_objective, declare
+    from tuner.hypermodel import SEResNetHyperModel
     from tuner.sizes import Sizes, largest_state
     from tuner.staff import settle
     from tuner.warm_start import seen_in

@@ -12,7 +12,8 @@ from typing import Any
 
 import keras_tuner
 
-from tuner.hypermodel import RECIPE_NAMES, SEResNetHyperModel
+from tuner.declaration import RECIPE_NAMES
+from tuner.hypermodel import SEResNetHyperModel
 from tuner.models import Cost, cost
 from tuner.recipe import OPTIMIZER_SLOTS
 

@@ -1,0 +1,50 @@
+"""A space that its networks do not understand is refused, and conditions decide which values count."""
+
+import keras_tuner
+import pytest
+
+from tuner.declaration import active_values, check_objective, declare
+from tuner.errors import SpaceError, UsageError
+from tuner.space import Space
+
+
+def _values(declare_):
+    hp = keras_tuner.HyperParameters()
+    declare_(hp)
+    return hp
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("learning_rte", "Did you mean 'learning_rate'?"),
+        ("se-ratio", "Did you mean 'se_ratio'?"),
+        ("se_positoin", "Did you mean 'se_position'?"),
+        ("se_ratio_0", "se_ratio_1, se_ratio_2"),
+        ("blocks_0", "blocks_1, blocks_2"),
+        ("blocks_1a", "blocks_1, blocks_2"),
+        ("tuner/epochs", "known are block, stem"),
+    ],
+)
+def test_unknown_name_is_refused(name, hint):
+    with pytest.raises(SpaceError) as refused:
+        declare(Space("own", "Own.", lambda hp: hp.Int(name, 1, 4)))
+    assert f"own declares '{name}', which the SE-ResNet does not know" in str(refused.value)
+    assert hint in str(refused.value)
+
+
+@pytest.mark.parametrize("smoothing", [lambda hp: hp.Float("label_smoothing", 0.0, 0.2)])
+def test_loss_is_no_objective_while_its_definition_is_searched(smoothing):
+    with pytest.raises(UsageError, match="'val_loss', but the space searches label_smoothing"):
+        check_objective("val_loss", _values(smoothing))
+    check_objective("val_accuracy", _values(smoothing))
+    check_objective("val_loss", _values(lambda hp: hp.Choice("width", [2, 4])))
+
+
+def test_inactive_values_are_left_out():
+    def conditional(hp):
+        hp.Choice("optimizer", ["sgd", "adam"])
+        with hp.conditional_scope("optimizer", ["adam"]):
+            hp.Float("weight_decay", 0.0, 0.1)
+
+    assert active_values(_values(conditional)) == {"optimizer": "sgd"}
