@@ -55,7 +55,8 @@ LAYERS = {
     ],
     3: [
         *("executor", "ledger", "dialogue", "order", "scoring", "budget"),
-        *("crew", "cluster", "launch", "staff", "plan", "flags", "request", "constraints", "rounds", "observer"),
+        *("crew", "cluster", "revival", "launch", "staff", "plan", "flags", "request", "constraints", "rounds"),
+        "observer",
     ],
     4: ["exporter", "reopen", "selector", "retest", "leaderboard", "display", "outcome", "variants", "ablation"],
     5: ["search", "select", "ablate", "predict", "data.__main__", "models.__main__", "__main__"],

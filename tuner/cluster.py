@@ -23,20 +23,15 @@ from tuner.errors import TunerError
 from tuner.hardware import gpus_of
 from tuner.messages import Facts, Measurement, Session, Task
 from tuner.records import RUNNING
+from tuner.revival import DEATHS, Revival, dying
 from tuner.trainer import Trainer
 
-__all__ = ["DaskCrew", "dying"]
+__all__ = ["DaskCrew"]
 
 # A search without any worker for so long ends: nobody is going to come back.
 SECONDS_WITHOUT_WORKERS = 120.0
 
-# So many deaths for each worker, none of them ready in between, or answers that died with who was asked: they would be
-# started for ever.
-DEATHS_AT_START = 3
-
 _POLL_SECONDS = 1.0
-
-_GIVEN_UP = (distributed.Status.closed, distributed.Status.failed)
 
 
 @dataclasses.dataclass
@@ -66,13 +61,12 @@ class DaskCrew:
         self._client = client
         self._session = session
         self._gpus_per_trial = gpus_per_trial
-        self._expected = expected
+        self._revival = Revival(client, expected=expected)
         self._members: dict[str, _Member] = {}
         self._happened: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
         self._events: collections.deque[Event] = collections.deque()
         self._facts: Facts | None = None
         self._last_seen = time.monotonic()
-        self._deaths_at_start = 0
         self._address = client.scheduler_info()["address"]
         client.subscribe_topic("all", self._hear)
         for address in list(self._scheduler_workers()):
@@ -89,7 +83,7 @@ class DaskCrew:
     @property
     def size(self) -> int:
         """Number of workers, busy or not."""
-        return max(len(self._members), self._expected)
+        return max(len(self._members), self._revival.expected)
 
     def wait(self) -> None:
         """Waits until the expected workers have loaded their data.
@@ -97,7 +91,7 @@ class DaskCrew:
         Raises:
             TunerError: If they do not come.
         """
-        while len(self._ready()) < self._expected:
+        while len(self._ready()) < self._revival.expected:
             self._step(_POLL_SECONDS)
 
     def measure(self, hyperparameters: Mapping[str, Any], *, together: int | None = None) -> list[Measurement]:
@@ -117,7 +111,7 @@ class DaskCrew:
         leaving = [a for a, member in self._members.items() if member in self._ready()[workers:]]
         for address in leaving:
             del self._members[address]
-        self._expected = workers
+        self._revival.expected = workers
         if leaving and self._client.cluster:
             self._client.cluster.scale(workers)  # from the last; the scheduler does not retire one that has an actor
 
@@ -168,7 +162,7 @@ class DaskCrew:
 
     def _ask(self, together: int | None, method: str, *arguments: Any) -> list[Any]:
         """Returns what some workers answer; where one has died meanwhile, all are asked again once it is replaced."""
-        for _ in range(DEATHS_AT_START):
+        for _ in range(DEATHS):
             self.wait()
             asked = {a: member for a, member in self._members.items() if member in self._ready()[:together]}
             for address, member in asked.items():
@@ -179,7 +173,7 @@ class DaskCrew:
             answers = [member.answer for member in asked.values()]
             if None not in answers:
                 return answers
-        raise dying(f"are measured, {DEATHS_AT_START} until now")
+        raise dying(f"are measured, {DEATHS} until now")
 
     def _call(self, address: str, method: str, *arguments: Any, kind: str = "told") -> None:
         """Calls the actor in the background; what it returns comes into the queue."""
@@ -201,7 +195,7 @@ class DaskCrew:
 
     def _step(self, seconds: float) -> None:
         """Handles one thing that happened, or nothing where nothing happens in time."""
-        self._revive()
+        self._revival.revive(len(self._members))
         try:
             kind, address, value = self._happened.get(timeout=seconds)
         except queue.Empty:
@@ -226,7 +220,7 @@ class DaskCrew:
             raise value
         if kind == "ready":
             member.actor = value
-            self._deaths_at_start = 0
+            self._revival.has_started()
             return
         if kind == "answered":
             member.answer = value
@@ -265,25 +259,7 @@ class DaskCrew:
         if member is not None and member.trial is not None:
             self._events.append(Event(member.trial, member.name, None))
         if member is not None and member.actor is None:
-            self._count_deaths(1)
-
-    def _count_deaths(self, deaths: int) -> None:
-        """Counts processes that died before they were ready."""
-        self._deaths_at_start += deaths
-        if self._deaths_at_start >= DEATHS_AT_START * self._expected:
-            raise dying(f"start, {self._deaths_at_start} until now")
-
-    def _revive(self) -> None:
-        """Starts processes that Dask has given up, as it does with one that dies before it has taken its place."""
-        cluster = self._client.cluster
-        if cluster is None or len(self._members) >= self._expected:
-            return
-        given_up = [name for name, nanny in list(cluster.workers.items()) if nanny.status in _GIVEN_UP]
-        if given_up:
-            self._count_deaths(len(given_up))
-            for name in given_up:
-                cluster.workers.pop(name, None)
-            cluster.scale(self._expected)
+            self._revival.has_died()
 
     def _environment(self, name: str) -> dict[str, str]:
         if not self._gpus_per_trial:
@@ -305,14 +281,6 @@ class DaskCrew:
 
     def _scheduler_workers(self) -> Mapping[str, Any]:
         return self._client.scheduler_info(n_workers=-1)["workers"]
-
-
-def dying(when: str) -> TunerError:
-    """Returns the error for workers that die while they do something."""
-    return TunerError(
-        f"Worker processes die while they {when}; most often the memory is too small for so many: try fewer --workers, "
-        "or --workers 0, which shows what happens."
-    )
 
 
 def _in_background(call: Any) -> None:

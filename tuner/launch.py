@@ -13,12 +13,13 @@ from typing import Any
 import dask
 import distributed
 
-from tuner.cluster import DaskCrew, dying
+from tuner.cluster import DaskCrew
 from tuner.command import hidden, import_tensorflow
 from tuner.errors import TunerError
 from tuner.forking import deaf_to_interrupts, start_forkserver
 from tuner.interrupts import held_interrupt
 from tuner.messages import Session
+from tuner.revival import dying
 
 __all__ = ["connected_crew", "local_crew"]
 
