@@ -58,7 +58,18 @@ LAYERS = {
         *("crew", "cluster", "revival", "launch", "staff", "plan", "flags", "request", "constraints", "rounds"),
         "observer",
     ],
-    4: ["exporter", "reopen", "selector", "retest", "leaderboard", "display", "outcome", "variants", "ablation"],
+    4: [
+        "classifier",
+        "exporter",
+        "reopen",
+        "selector",
+        "retest",
+        "leaderboard",
+        "display",
+        "outcome",
+        "variants",
+        "ablation",
+    ],
     5: ["search", "select", "ablate", "predict", "data.__main__", "models.__main__", "__main__"],
 }
 LAYER = {module: number for number, modules in LAYERS.items() for module in modules}
@@ -84,6 +95,7 @@ KERAS_COLUMN = [
     "hypermodel",
     "latency",
     "worker",
+    "classifier",
     "exporter",
     "variants",
     "ablation",

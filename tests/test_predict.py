@@ -16,6 +16,7 @@ from rich.cells import cell_len
 from tuner import predict
 from tuner.errors import DataError
 
+CLASSES = [("dark", 0.75), ("bright", 0.25)]
 LABELS = ["dark", "grey", "bright"]
 
 
@@ -76,6 +77,36 @@ def test_directory_means_its_images_in_order_of_name(export, photos, capsys):
     assert status == 0
     assert [row["image"] for row in rows] == [str(photos / name) for name in ("a.png", "b.JPG", "c.png")]
     assert [row["class"] for row in rows] == ["dark", "grey", "bright"]
+
+
+def test_directory_means_those_below_it_too_but_no_hidden_ones(export, photos, capsys):
+    for folder in ("sub", ".thumbnails"):
+        (photos / folder).mkdir()
+        _write_image(photos / folder / "d.png", 0)
+    _write_image(photos / ".e.png", 0)
+    status, out, _ = _predict(capsys, export, photos, "--format", "csv", "--top", "1")
+    assert status == 0
+    names = [row["image"] for row in csv.DictReader(io.StringIO(out))]
+    assert names == [str(photos / name) for name in ("a.png", "b.JPG", "c.png", "sub/d.png")]
+
+
+@pytest.mark.parametrize("format_", ["csv", "json"])
+def test_images_are_written_as_they_are_predicted(format_):
+    given = []
+
+    def predictions():
+        for name in ("a\u2028.png", "b.png"):
+            given.append(name)
+            yield predict.ImagePrediction(Path(name), CLASSES)
+
+    written = ""
+    for text in predict._FORMATS[format_](predictions()):
+        assert given.count("b.png") == ("b.png" in written + text)
+        written += text
+    if format_ == "json":
+        classes = [{"class": name, "probability": probability} for name, probability in CLASSES]
+        expected = [{"image": name, "classes": classes} for name in given]
+        assert written == json.dumps(expected, indent=2, ensure_ascii=False) + "\n"
 
 
 def test_json_has_the_classes_by_probability(export, photos, capsys):

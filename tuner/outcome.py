@@ -40,7 +40,8 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
     table = leaderboard.to_table(rows[:ROWS_SHOWN], width=command.terminal_width()).removesuffix("\n")
     more = [f"... and {len(rows) - ROWS_SHOWN} more runs"] if len(rows) > ROWS_SHOWN else []
     front = [f"Front     {leaderboard.describe_front(rows)}"] if study.config.costs else []
-    selecting = shlex.join(["python", "-m", "tuner.select", study.name, *place_flags(arguments)])
+    flags = [*place_flags(arguments), *_data_flags(arguments)]
+    selecting = shlex.join(["python", "-m", "tuner.select", study.name, *flags])
     if not any(run.last.status == COMPLETED for run in runs_of(records)):
         selecting = "another space: no run has completed, so there is none to select"
     return [
@@ -67,7 +68,11 @@ def command_to_go_on(arguments: argparse.Namespace, given: Sequence[str], *, has
 
 def _resuming_flags(arguments: argparse.Namespace) -> list[str]:
     """Returns the flags, besides those of the study, with which another search goes on as this one would have."""
-    return running_flags(arguments) + (["--data-dir", arguments.data_dir] if arguments.data_dir else [])
+    return running_flags(arguments) + _data_flags(arguments)
+
+
+def _data_flags(arguments: argparse.Namespace) -> list[str]:
+    return ["--data-dir", arguments.data_dir] if arguments.data_dir else []
 
 
 def _without_place(given: Sequence[str]) -> list[str]:

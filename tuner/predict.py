@@ -10,14 +10,15 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import sys
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import command
-from tuner.errors import DataError, TunerError, UsageError
+from tuner.classifier import Classifier, load_classifier, model_file
+from tuner.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,21 +36,6 @@ examples:
 
 exit status: 0 done, 1 an image or the model could not be read, 2 wrong usage, 130 interrupted
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Classifier:
-    """An opened export.
-
-    Attributes:
-        image_shape: (height, width, channels) that the model takes.
-        labels: Class names in the order of the probabilities; None if the export has no `labels.json`.
-        probabilities: Raw images, float32 `(batch, height, width, channels)` -> `(batch, classes)`.
-    """
-
-    image_shape: tuple[int, int, int]
-    labels: Sequence[str] | None
-    probabilities: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +85,9 @@ def predict(
 
 
 def find_images(paths: Sequence[Path], *, on_broken: Callable[[DataError], None]) -> list[Path]:
-    """Returns the image files meant by `paths`: a directory means the PNG and JPEG files in it, sorted by name.
+    """Returns the image files meant by `paths`: a directory means the PNG and JPEG files in it and its directories.
+
+    They are sorted by path. What is hidden, with a name that begins with a dot, is passed over.
 
     Args:
         paths: Image files and directories.
@@ -108,9 +96,7 @@ def find_images(paths: Sequence[Path], *, on_broken: Callable[[DataError], None]
     images: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(
-                p for p in path.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES and not p.name.startswith(".")
-            )
+            found = sorted(_images_below(path))
             if not found:
                 on_broken(DataError(f"{path} contains no png, jpg or jpeg files."))
             images += found
@@ -121,26 +107,12 @@ def find_images(paths: Sequence[Path], *, on_broken: Callable[[DataError], None]
     return images
 
 
-def load_classifier(path: Path) -> Classifier:
-    """Opens an export.
-
-    Args:
-        path: An export directory, a `model.keras`, or a SavedModel directory.
-
-    Raises:
-        UsageError: If there is no model at `path`, or its `labels.json` does not fit.
-        TunerError: If the model cannot be opened.
-    """
-    file = _model_file(path)
-    try:
-        image_shape, num_classes, probabilities = (_open_saved_model if file.is_dir() else _open_keras)(file)
-    except Exception as error:
-        raise TunerError(f"{file} cannot be opened as a model: {error}") from error
-    if len(image_shape) != 3 or None in image_shape or image_shape[-1] not in (1, 3):
-        shape = ", ".join(str(size) for size in image_shape)
-        raise TunerError(f"{file} takes ({shape}), not images (height, width, channels) with 1 or 3 channels.")
-    labels = _read_labels(file.with_name("labels.json"), num_classes=num_classes)
-    return Classifier(image_shape=image_shape, labels=labels, probabilities=probabilities)
+def _images_below(directory: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(directory):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if Path(name).suffix.lower() in _IMAGE_SUFFIXES and not name.startswith("."):
+                yield Path(folder, name)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,7 +124,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="export directory, model.keras, or saved_model")
     parser.add_argument(
-        "images", metavar="IMAGE", type=Path, nargs="+", help="png or jpeg file, or a directory of them"
+        "images",
+        metavar="IMAGE",
+        type=Path,
+        nargs="+",
+        help="png or jpeg file, or a directory of them or of such ones",
     )
     parser.add_argument(
         "--top", metavar="N", type=command.positive, default=3, help="classes for each image (default: 3)"
@@ -169,66 +145,16 @@ def _run(arguments: argparse.Namespace) -> int:
         broken.append(error)
         command.print_error(error)
 
-    model = _model_file(arguments.model)  # a wrong model is reported before seconds of imports
+    model = model_file(arguments.model)  # a wrong model is reported before seconds of imports
     images = find_images(arguments.images, on_broken=report)
     if images:
         command.import_tensorflow()
         classifier = load_classifier(model)
         if classifier.labels is None:
             sys.stderr.write(f"Warning: no labels.json beside {model}; classes are shown by their index.\n")
-        predictions = list(predict(classifier, images, top=arguments.top, on_broken=report))
-        sys.stdout.write(_FORMATS[arguments.format](predictions))
+        predictions = predict(classifier, images, top=arguments.top, on_broken=report)
+        sys.stdout.writelines(_FORMATS[arguments.format](predictions))
     return command.FAILED if broken else 0
-
-
-def _model_file(path: Path) -> Path:
-    """Returns the `.keras` file or the SavedModel directory that `path` means."""
-    if not path.exists():
-        raise UsageError(f"Model {path} does not exist.")
-    if path.is_file():
-        if path.suffix != ".keras":
-            raise UsageError(f"{path} is no model: name an export directory, a .keras file or a SavedModel directory.")
-        return path.absolute()
-    for candidate in (path / "model.keras", path, path / "saved_model"):
-        if candidate.is_file() or (candidate / "saved_model.pb").is_file():
-            return candidate.absolute()
-    raise UsageError(f"{path} contains no model: neither model.keras nor a SavedModel.")
-
-
-def _open_keras(file: Path) -> tuple[tuple[int, int, int], int, Callable[[np.ndarray], np.ndarray]]:
-    import keras
-
-    if not zipfile.is_zipfile(file):  # Keras would say that there is no such file
-        raise ValueError("it is cut short, or no file of Keras; export it again with `python -m tuner.select`.")
-    model = keras.models.load_model(file, compile=False)
-    return model.input_shape[1:], model.output_shape[-1], lambda images: model.predict(images, verbose=0)
-
-
-def _open_saved_model(directory: Path) -> tuple[tuple[int, int, int], int, Callable[[np.ndarray], np.ndarray]]:
-    import tensorflow as tf
-
-    saved_model = tf.saved_model.load(str(directory))
-    signature = saved_model.signatures["serving_default"]
-    ((name, image),) = signature.structured_input_signature[1].items()
-    ((output, classes),) = signature.structured_outputs.items()
-
-    def probabilities(images: np.ndarray) -> Any:
-        _ = saved_model  # its variables live as long as it is referred to
-        return signature(**{name: tf.constant(images)})[output].numpy()
-
-    return tuple(image.shape[1:]), classes.shape[-1], probabilities
-
-
-def _read_labels(file: Path, *, num_classes: int) -> list[str] | None:
-    try:
-        labels = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UsageError(f"{file} is not valid JSON: {error}.") from error
-    if not isinstance(labels, list) or len(labels) != num_classes:
-        raise UsageError(f"{file} must be a list of {num_classes} names, one for each class of the model.")
-    return [str(label) for label in labels]
 
 
 def _decode(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -262,28 +188,38 @@ def _in_one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def _json(predictions: Sequence[ImagePrediction]) -> str:
-    plain = [
-        {
+def _as_json(predictions: Iterable[ImagePrediction]) -> Iterator[str]:
+    """Yields the text of one JSON list, an image at a time."""
+    separator = "[\n"
+    for prediction in predictions:
+        plain = {
             "image": str(prediction.image),
             "classes": [{"class": name, "probability": round(number, 6)} for name, number in prediction.classes],
         }
-        for prediction in predictions
-    ]
-    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+        yield separator + "  " + json.dumps(plain, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+        separator = ",\n"
+    yield "[]\n" if separator == "[\n" else "\n]\n"
 
 
-def _csv(predictions: Sequence[ImagePrediction]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "rank", "class", "probability"])
+def _as_csv(predictions: Iterable[ImagePrediction]) -> Iterator[str]:
+    yield _csv_line(["image", "rank", "class", "probability"])
     for prediction in predictions:
         for rank, (name, probability) in enumerate(prediction.classes, start=1):
-            writer.writerow([prediction.image, rank, name, f"{probability:.6f}"])
+            yield _csv_line([prediction.image, rank, name, f"{probability:.6f}"])
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()
 
 
-_FORMATS: dict[str, Callable[[Sequence[ImagePrediction]], str]] = {"table": _table, "json": _json, "csv": _csv}
+# A table is as wide as its widest name, so it comes when all images are done; of the others each as it is.
+_FORMATS: dict[str, Callable[[Iterable[ImagePrediction]], Iterable[str]]] = {
+    "table": lambda predictions: [_table(list(predictions))],
+    "json": _as_json,
+    "csv": _as_csv,
+}
 
 if __name__ == "__main__":
     command.leave(main())
