@@ -94,6 +94,29 @@ def test_larger_totals_are_no_difference():
     assert differences(PLAIN, dataclasses.replace(PLAIN, trials=100, total_epochs=1000)) == []
 
 
+def test_place_of_a_folder_is_no_difference():
+    def told(before, after):
+        return differences(dataclasses.replace(PLAIN, dataset=before), dataclasses.replace(PLAIN, dataset=after))
+
+    assert told("folder:photos", "folder:/mnt/photos") == []
+    assert told("folder:photos", "digits") == ["--dataset is folder:photos in the study and digits now"]
+    assert told("tfds:mnist", "tfds:emnist") == ["--dataset is tfds:mnist in the study and tfds:emnist now"]
+
+
+def test_settings_say_what_the_search_was_asked_for():
+    config = SearchConfig(
+        space="mine.py", max_epochs=9, batch_size=32, algorithm="nsga2", costs=("macs",), max_params=1000
+    )
+    assert config.settings == {
+        "space": "mine.py",
+        "batch_size": 32,
+        "full_budget": "9 epochs",
+        "objectives": "val_accuracy, -macs",
+        "precision": "float32",
+        "most_params": 1000,
+    }
+
+
 def test_versions_name_what_decides_a_result():
     versions = library_versions()
     # TensorFlow itself is left out: where it comes as tensorflow-cpu, nothing is installed under its name.

@@ -122,22 +122,13 @@ def test_exports_of_an_older_front_are_named(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_card_says_what_the_search_was_asked_for():
-    config = SearchConfig(
-        space="mine.py", max_epochs=9, batch_size=32, algorithm="nsga2", costs=("macs",), max_params=1000
-    )
-    assert select._settings(config) == {
-        "space": "mine.py",
-        "batch_size": 32,
-        "full_budget": "9 epochs",
-        "objectives": "val_accuracy, -macs",
-        "precision": "float32",
-        "most_params": 1000,
-    }
-
-
 @pytest.mark.parametrize(
-    "flags", ["", "--rule knee --cost macs", "--run 3 --data-dir /data --results-dir out --storage sqlite:///s.db"]
+    "flags",
+    [
+        "",
+        "--rule knee --cost macs",
+        "--run 3 --dataset folder:p --data-dir /d --results-dir out --storage sqlite:///s.db",
+    ],
 )
 def test_command_of_the_card_has_all_that_it_needs(flags):
     assert select._flags(select._parser().parse_args(flags.split())) == flags.split()

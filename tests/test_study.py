@@ -452,10 +452,13 @@ def test_changed_space_is_refused_by_name(declare, name, study):
         ({"train": 25}, "the number of training images was 24 and is 25"),
         ({"input_shape": (8, 9, 3)}, "the size of the images was 8x9x1 and is 8x9x3"),
         ({"mean": (101.0,)}, "the mean of the pixels was 100.5 and is 101"),
+        ({"labels": ("cat", "fox")}, "the name of class 1 was 'dog' and is 'fox'"),
     ],
 )
 def test_changed_data_is_refused(change, told, url):
-    facts = Facts(train=24, validation=6, input_shape=(8, 9, 1), classes=2, mean=(100.5,), variance=(7.25,))
+    facts = Facts(
+        train=24, validation=6, input_shape=(8, 9, 1), classes=2, mean=(100.5,), variance=(7.25,), labels=("cat", "dog")
+    )
     options = {"config": CONFIG, "space": _space(_plain), "versions": {}}
     Study.create(url, "mine", **options, data=facts).check_data(facts)
     study = Study.open(url, "mine")
@@ -464,6 +467,9 @@ def test_changed_data_is_refused(change, told, url):
         StudyError, match=f"data digits has changed since the study mine was made: {told}\\. Put it back"
     ):
         study.check_data(dataclasses.replace(facts, **change))
+    study.check_data(dataclasses.replace(facts, labels=()))  # nobody says
+    with pytest.raises(StudyError, match=r"data folder:new has changed since"):
+        study.check_data(dataclasses.replace(facts, **change), "folder:new")
 
 
 def test_study_of_before_goes_on_with_any_data(study):

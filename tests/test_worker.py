@@ -222,9 +222,9 @@ def test_torn_own_state_begins_again(worker, through, tmp_path):
 
 def test_facts_are_those_of_the_data(worker, stripes):
     mean, variance = stripes.channel_statistics()
-    assert worker.facts == Facts(
-        train=120, validation=60, input_shape=(8, 8, 1), classes=3, mean=mean, variance=variance
-    )
+    counts = {"train": 120, "validation": 60, "classes": 3}
+    named = Facts(**counts, input_shape=(8, 8, 1), mean=mean, variance=variance, labels=stripes.labels)
+    assert worker.facts == named
 
 
 def test_trial_is_told_epoch_by_epoch(worker, through):

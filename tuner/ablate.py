@@ -99,15 +99,17 @@ def ablate(arguments: argparse.Namespace) -> None:
     command.import_tensorflow()
     from tuner.hypermodel import SEResNetHyperModel
     from tuner.messages import Session
+    from tuner.request import moved
     from tuner.storage import locked
     from tuner.variants import best_gated_run
 
     run = best_gated_run(study.records(), study.config.direction)
     folder = results / study.name
     read_trainings(folder / "ablation-trainings.csv")  # what is wrong with it shows before anything starts
-    session = Session.of(study.config, arguments.data_dir)
+    config = moved(study.config, arguments.dataset)
+    session = Session.of(config, arguments.data_dir)
     with locked(folder), open_crew(staffing, session) as crew:
-        study.check_data(crew.facts)
+        study.check_data(crew.facts, config.dataset)
         hypermodel = SEResNetHyperModel.of(session, crew.facts)
         plan = _plan(arguments, study, run, hypermodel=hypermodel)
         _print_plan(study, run, plan)
@@ -236,6 +238,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=command.positive, metavar="N", help=f"trainings of each network (default: {DEFAULT_SEEDS})"
     )
     parser.add_argument("--workers", type=command.nonnegative, metavar="N", help="processes; 0: train in this one")
+    command.add_moved_flag(parser)
     command.add_training_flags(parser)
     command.add_study_flags(parser)
     return parser

@@ -32,6 +32,7 @@ from tuner.interrupts import terminations
 __all__ = [
     "FAILED",
     "INTERRUPTED",
+    "add_moved_flag",
     "add_study_argument",
     "add_study_flags",
     "add_training_flags",
@@ -140,6 +141,11 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
 def add_study_argument(parser: argparse.ArgumentParser) -> None:
     """Adds the optional name of the study that a command reads."""
     parser.add_argument("study", nargs="?", metavar="STUDY", help="name of the study (default: the newest)")
+
+
+def add_moved_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag of the commands that read the images of a study again, on this machine or another."""
+    parser.add_argument("--dataset", metavar="folder:PATH", help="where the images are now, if their folder has moved")
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:

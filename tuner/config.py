@@ -187,6 +187,18 @@ class SearchConfig:
         return {name: most for name, most in limits.items() if most is not None}
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What decides how a network is found and trained besides algorithm, seed and data, for a person to read."""
+        return {
+            "space": self.space,
+            "batch_size": self.batch_size,
+            "full_budget": f"{self.max_epochs} epochs",
+            "objectives": self.sought,
+            "precision": self.precision,
+            **{f"most_{name}": limit for name, limit in self.limits.items()},
+        }
+
+    @property
     def direction(self) -> str:
         """`max` or `min`: the better end of the objective."""
         return OBJECTIVES[self.objective]
@@ -206,12 +218,14 @@ class SearchConfig:
 def differences(stored: SearchConfig, asked: SearchConfig) -> list[str]:
     """Returns one phrase for each setting in which a request departs from the study it wants to continue.
 
-    The totals of trials and epochs are no difference: a study may grow.
+    The totals of trials and epochs are no difference: a study may grow. Nor is another folder: that may have moved, and
+    whether it has the same images is seen when they are read.
     """
     before, after = ({**each.to_dict(), "objective": each.sought, "costs": None} for each in (stored, asked))
-    return [
-        _difference(key, before[key], after[key]) for key in before if key not in _TOTALS and before[key] != after[key]
-    ]
+    kept = [key for key in before if key not in _TOTALS]
+    if all(each.dataset.startswith("folder:") for each in (stored, asked)):
+        kept.remove("dataset")
+    return [_difference(key, before[key], after[key]) for key in kept if before[key] != after[key]]
 
 
 def parse_objectives(texts: Sequence[str]) -> dict[str, Any]:

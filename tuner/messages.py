@@ -85,6 +85,7 @@ class Facts:
         classes: Number of classes.
         mean: Mean of each channel of the training images.
         variance: Variance of each channel.
+        labels: Names of the classes in the order of the label numbers; none where they are not known.
     """
 
     train: int
@@ -93,6 +94,7 @@ class Facts:
     classes: int
     mean: tuple[float, ...]
     variance: tuple[float, ...]
+    labels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> Facts:
@@ -105,6 +107,7 @@ class Facts:
             classes=dataset.classes,
             mean=mean,
             variance=variance,
+            labels=dataset.labels,
         )
 
     def differences(self, then: Mapping[str, Any]) -> list[str]:
@@ -115,7 +118,8 @@ class Facts:
             if len(before) != len(after) or any(abs(a - b) > SAME_LEVELS for a, b in zip(before, after, strict=True)):
                 shown = ("x".join(f"{each:.6g}" for each in values) for values in (before, after))
                 told.append(f"{title} was {' and is '.join(shown)}")
-        return told
+        names = zip(then.get("labels", ()), self.labels, strict=False)  # another number of them is told already
+        return told + [f"the name of class {i} was {a!r} and is {b!r}" for i, (a, b) in enumerate(names) if a != b][:1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from tuner.staff import Staffing
 if TYPE_CHECKING:
     from tuner.messages import Facts
 
-__all__ = ["described", "limits_of", "resolve", "staffing_of", "study_name"]
+__all__ = ["described", "limits_of", "moved", "resolve", "staffing_of", "study_name"]
 
 _SETTINGS = (
     "space",
@@ -108,6 +108,16 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
     return config
 
 
+def moved(stored: SearchConfig, dataset: str | None) -> SearchConfig:
+    """Returns the configuration of a study whose folder of images is elsewhere now, or is not where None is given.
+
+    Raises:
+        UsageError: If that is no data set.
+        StudyError: If that, or the study's, is no folder.
+    """
+    return _continued(stored, {"dataset": dataset} if dataset else {})
+
+
 def study_name(arguments: argparse.Namespace) -> str:
     """Returns the name of the study: the one given, or space, backbone, data set, algorithm and today's date."""
     if arguments.study is not None:
@@ -158,7 +168,7 @@ def _new_config(given: dict[str, Any]) -> SearchConfig:
     return SearchConfig(**{**defaults, **given})
 
 
-def _continued(stored: SearchConfig, given: dict[str, Any]) -> SearchConfig:
+def _continued(stored: SearchConfig, given: Mapping[str, Any]) -> SearchConfig:
     asked = SearchConfig.from_dict({**stored.to_dict(), **given})
     found = differences(stored, asked)
     if found:

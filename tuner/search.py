@@ -153,7 +153,7 @@ def _prepare(
     check_objective(config.objective, hp)
     if study:
         study.check_space(declared)
-        study.check_data(crew.facts)
+        study.check_data(crew.facts, config.dataset)
     seen = study.seen if study else seen_in(source, declared) if source else []
     hypermodel = SEResNetHyperModel.of(session, crew.facts)
     largest = largest_state(hypermodel, hp)  # what cannot be built shows before anything is measured

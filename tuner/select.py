@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuner import command, leaderboard
-from tuner.config import COSTS, SearchConfig, library_versions
+from tuner.config import COSTS, library_versions
 from tuner.errors import DivergedError
 from tuner.outcome import place_flags
 from tuner.quantities import describe_cost
@@ -63,6 +63,7 @@ def select(arguments: argparse.Namespace) -> None:
     from tuner.data import load_test
     from tuner.exporter import check_directory
     from tuner.messages import Session
+    from tuner.request import moved
     from tuner.study import find_study
     from tuner.worker import Worker
 
@@ -74,8 +75,9 @@ def select(arguments: argparse.Namespace) -> None:
     folders = {run.number: results / (f"front/run-{run.number}" if is_front else "model") for run in winners}
     for folder in folders.values():
         check_directory(folder)  # before anything is trained
-    worker = Worker(Session.of(study.config, arguments.data_dir))
-    study.check_data(worker.facts)
+    config = moved(study.config, arguments.dataset)
+    worker = Worker(Session.of(config, arguments.data_dir))
+    study.check_data(worker.facts, config.dataset)
     if arguments.rule == "one-standard-error":
         winners = [_retested(study, winners, worker, cost=cost)]
     test = load_test(worker.session.data)  # not before the winners are fixed
@@ -195,7 +197,7 @@ def _card(
     return Card(
         study=study.name,
         command=shlex.join(["python", "-m", "tuner.select", study.name, *flags]),
-        data=DataSummary(config.dataset, data.input_shape, counts, data.labels),
+        data=DataSummary(worker.session.data.source, data.input_shape, counts, data.labels),
         algorithm=config.algorithm,
         hyperparameters=winner.last.hyperparameters,
         epochs=winner.epochs,
@@ -207,27 +209,15 @@ def _card(
         multiply_accumulates=winner.last.macs,
         versions=library_versions(),
         training_seconds=seconds,
-        settings=_settings(config),
+        settings=config.settings,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
 
-def _settings(config: SearchConfig) -> dict[str, Any]:
-    """Returns what else decides how the winner was found and trained."""
-    limits = {f"most_{name}": limit for name, limit in config.limits.items()}
-    settings = {
-        "space": config.space,
-        "batch_size": config.batch_size,
-        "full_budget": f"{config.max_epochs} epochs",
-        "objectives": config.sought,
-        "precision": config.precision,
-    }
-    return settings | limits
-
-
 def _flags(arguments: argparse.Namespace) -> list[str]:
     """Returns the flags that decide who wins, and those that say where study and data are."""
-    given = {"--run": arguments.run, "--cost": arguments.cost, "--data-dir": arguments.data_dir}
+    given = {"--run": arguments.run, "--cost": arguments.cost}
+    given |= {"--dataset": arguments.dataset, "--data-dir": arguments.data_dir}
     flags = [] if arguments.rule == "best" else ["--rule", arguments.rule]
     for flag, value in given.items():
         flags += [] if value is None else [flag, str(value)]
@@ -291,6 +281,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=COSTS,
         help="what a cheap network has little of, for the other rules (default: the study's first, else params)",
     )
+    command.add_moved_flag(parser)
     command.add_training_flags(parser)
     command.add_study_flags(parser)
     return parser

@@ -147,8 +147,8 @@ class Study:
                 f"{changed[0]} is declared otherwise. Undo the change, or start another study with --study NAME."
             )
 
-    def check_data(self, data: Facts) -> None:
-        """Refuses to go on with other images than those that the study's scores are of.
+    def check_data(self, data: Facts, dataset: str | None = None) -> None:
+        """Refuses to go on with other images than the study's: `data`, found at `dataset` if their folder has moved.
 
         Raises:
             StudyError: Naming what is different.
@@ -156,8 +156,8 @@ class Study:
         changed = data.differences(self.data) if self.data else []
         if changed:
             raise StudyError(
-                f"The data {self.config.dataset} has changed since the study {self.name} was made: {changed[0]}. Put "
-                "it back, or start another study with --study NAME."
+                f"The data {dataset or self.config.dataset} has changed since the study {self.name} was made: "
+                f"{changed[0]}. Put it back, or start another study with --study NAME."
             )
 
     def check_totals(self, config: SearchConfig) -> None:

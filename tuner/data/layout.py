@@ -32,7 +32,7 @@ def find_images(path: str | Path) -> Layout:
     """
     root = Path(path).expanduser()
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder; give the one that contains train/CLASS/*.png.")
+        raise DataError(f"{root} is not a folder; --dataset folder:PATH names the one that contains train/CLASS/*.png.")
     if not (root / "train").is_dir():
         raise DataError(f"{root} has no folder train; put the images into {root / 'train'}/CLASS/.")
     layout = {split: _find_classes(root / split) for split in _find_splits(root)}
