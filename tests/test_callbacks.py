@@ -13,7 +13,7 @@ from tuner.training import Architecture, Network
 
 CONFIG = ModelConfig(input_shape=(8, 8, 1), classes=3, blocks=(1,), width=4, se_ratio=2, stem="small")
 RECIPE = Recipe("sgd", 0.05)
-BATCH, STEPS = 32, 4
+BATCH, STEPS, TEST_STEPS = 32, 4, 2
 
 
 class Recorder(keras.callbacks.Callback):
@@ -27,7 +27,7 @@ class Recorder(keras.callbacks.Callback):
         self._note("train begin", None, {})
 
     def on_train_end(self, logs=None):
-        self._note("train end", None, {})
+        self._note("train end", None, logs)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._note("epoch begin", epoch, {})
@@ -35,11 +35,28 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._note("epoch end", epoch, logs)
 
+    def on_train_batch_begin(self, batch, logs=None):
+        self._note("batch begin", batch, {})
+
     def on_train_batch_end(self, batch, logs=None):
-        self._note("batch end", batch, {})
+        self._note("batch end", batch, logs)
+
+    def on_test_begin(self, logs=None):
+        self._note("test begin", None, {})
+
+    def on_test_end(self, logs=None):
+        self._note("test end", None, logs)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        self._note("test batch begin", batch, {})
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._note("test batch end", batch, logs)
 
     def _note(self, kind, number, logs):
-        self.calls.append((kind, number, sorted(logs)))
+        optimizer = self.model.optimizer
+        rate, steps = round(float(optimizer.learning_rate), 7), int(optimizer.iterations)
+        self.calls.append((kind, number, sorted(logs), rate, steps))
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +71,15 @@ def train(network, stripes):
 
     def train(make):
         network.reset(RECIPE, seed=1)
-        callbacks = Callbacks(make, network)
+        callbacks = Callbacks(make, network, epochs=2, steps=STEPS, test_steps=TEST_STEPS)
         callbacks.train_begin()
         while network.epoch < 2 and not callbacks.wants_to_stop:
             callbacks.epoch_begin()
             metrics = network.train_epoch(data, on_batch=callbacks.on_batch)
-            metrics |= {f"val_{name}": value for name, value in network.evaluate(validation).items()}
+            callbacks.test_begin()
+            tested = network.evaluate(validation, on_batch=callbacks.on_test_batch)
+            callbacks.test_end(tested)
+            metrics |= {f"val_{name}": value for name, value in tested.items()}
             callbacks.epoch_end(metrics)
         callbacks.train_end()
         return callbacks
@@ -87,7 +107,8 @@ def test_calls_are_those_of_fit(train, network, stripes):
         verbose=0,
     )
     assert ours.calls == theirs.calls
-    assert len(ours.calls) == 2 + 2 * (2 + STEPS)
+    assert len(ours.calls) == 2 + 2 * (2 + 2 * STEPS + 2 + 2 * TEST_STEPS)
+    assert ours.params == theirs.params == {"epochs": 2, "steps": STEPS, "verbose": 0}
 
 
 def test_training_without_callbacks_listens_to_no_step(train):
@@ -105,7 +126,15 @@ class Quiet(keras.callbacks.Callback):
 
 def test_step_costs_nothing_where_no_callback_hears_it(train):
     assert train(lambda: [Quiet()]).on_batch is None
+    assert train(lambda: [Quiet()]).on_test_batch is None
     assert train(lambda: [Quiet(), Recorder()]).on_batch is not None
+    assert train(lambda: [Recorder()]).on_test_batch is not None
+
+
+def test_function_for_batches_is_heard(train):
+    heard = []
+    train(lambda: [keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: heard.append(batch))])
+    assert heard == [*range(STEPS)] * 2
 
 
 def test_callback_may_stop_the_training(train, network):
@@ -162,4 +191,28 @@ def test_callback_that_monitors_a_metric_knows_which_way_is_better(monitor, bett
 )
 def test_callback_that_sets_learning_rates_is_refused(callback, network):
     with pytest.raises(SpaceError, match=f"has a {type(callback).__name__}, but learning rates are those of the space"):
-        Callbacks(lambda: [callback], network)
+        _callbacks(lambda: [callback], network)
+
+
+@pytest.mark.parametrize("made", [None, [None], ["EarlyStopping"], 3])
+def test_what_is_no_list_of_callbacks_is_refused(made, network):
+    with pytest.raises(SpaceError, match=r"callbacks\(\) returns .*; allowed is a list of objects of keras.callbacks"):
+        _callbacks(lambda: made, network)
+
+
+def test_learning_rate_is_there_to_read_only(network):
+    class Sets(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.optimizer.learning_rate = 0.1
+
+    with pytest.raises(SpaceError, match="sets optimizer.learning_rate, but learning rates are those of the space"):
+        _callbacks(lambda: [Sets()], network).epoch_begin()
+
+
+def test_tensorboard_of_keras_has_its_logs(train, tmp_path):
+    train(lambda: [keras.callbacks.TensorBoard(tmp_path, write_graph=False)])
+    assert {path.name for path in tmp_path.iterdir()} == {"train", "validation"}
+
+
+def _callbacks(make, network):
+    return Callbacks(make, network, epochs=2, steps=STEPS, test_steps=TEST_STEPS)

@@ -85,12 +85,18 @@ def test_callbacks_of_keras_hear_it_too(networks, train):
     batches = []
 
     class Heard(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            batches.append(("begin", batch))
+
         def on_train_batch_end(self, batch, logs=None):
-            batches.append(batch)
+            batches.append(("end", batch))
 
     network = _reset(networks[16])
-    network.train_epoch(train, on_batch=Callbacks(lambda: [Heard()], network).on_batch)
-    assert batches == [STEPS - 2, STEPS - 1]  # three whole batches, and one of 24
+    callbacks = Callbacks(lambda: [Heard()], network, epochs=1, steps=STEPS, test_steps=1)
+    callbacks.epoch_begin()
+    network.train_epoch(train, on_batch=callbacks.on_batch)
+    # three whole batches, and one of 24
+    assert batches == [("begin", 0), ("end", STEPS - 2), ("begin", STEPS - 1), ("end", STEPS - 1)]
 
 
 def _many(stripes):

@@ -3,22 +3,47 @@
 A search space may have a function `callbacks()` that returns new `keras.callbacks.Callback` objects for each trial.
 They are called as `model.fit` calls them, with the same names in `logs`. Their `model` is made when it is asked for:
 a Keras model with the averaged weights of that moment, to look at or to save; what a callback writes into it is not
-trained. Setting `model.stop_training` ends the trial after the epoch.
+trained. Of `model.optimizer` there are `learning_rate` and `iterations`, to read. Setting `model.stop_training` ends
+the trial after the epoch.
 
 What a callback counts (a patience, say) begins anew when a trial is continued.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tuner.errors import SpaceError
 from tuner.training import Network
 
 __all__ = ["Callbacks"]
+
+_RATES = "learning rates are those of the space's learning_rate along a cosine; leave it out."
+
+
+class _Optimizer:
+    """Stands for the optimizer: what a callback may read of it, which is nothing that it may set."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @property
+    def learning_rate(self) -> tf.Tensor:
+        """Learning rate of the next step."""
+        return tf.constant(self._network.learning_rate, tf.float32)
+
+    @learning_rate.setter
+    def learning_rate(self, _: object) -> None:
+        raise SpaceError(f"A callback sets optimizer.learning_rate, but {_RATES}")
+
+    @property
+    def iterations(self) -> tf.Tensor:
+        """Steps so far."""
+        return tf.constant(self._network.step, tf.int64)
 
 
 class _Model:
@@ -27,7 +52,7 @@ class _Model:
     def __init__(self, network: Network) -> None:
         self._network = network
         self.stop_training = False
-        self.optimizer = None
+        self.optimizer = _Optimizer(network)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network.to_keras(), name)
@@ -39,20 +64,30 @@ class Callbacks:
     Args:
         make: Returns the callbacks, or None where the space has none.
         network: What is trained.
+        epochs: Epochs that it will have behind it.
+        steps: Training steps of an epoch.
+        test_steps: Steps of a validation.
 
     Raises:
-        SpaceError: If one would change the learning rate.
+        SpaceError: If `make` returns something else, or one would change the learning rate.
     """
 
-    def __init__(self, make: Callable[[], Sequence[keras.callbacks.Callback]] | None, network: Network) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Sequence[keras.callbacks.Callback]] | None,
+        network: Network,
+        *,
+        epochs: int,
+        steps: int,
+        test_steps: int,
+    ) -> None:
         self._network = network
         self._model = _Model(network)
-        self._list = keras.callbacks.CallbackList(list(make()), add_history=False) if make else None
+        self._list = keras.callbacks.CallbackList(_made(make), add_history=False) if make else None
+        self._steps, self._test_steps = steps, test_steps
+        self._logs: Mapping[str, float] = {}
         if self._list is not None:
-            for callback in self._list.callbacks:
-                _refuse_rates(callback)
-                _set_mode(callback)
-            self._list.set_params({"steps": None, "verbose": 0})
+            self._list.set_params({"epochs": epochs, "steps": steps, "verbose": 0})
             self._list.set_model(self._model)
 
     @property
@@ -63,7 +98,12 @@ class Callbacks:
     @property
     def on_batch(self) -> Callable[[int, Mapping[str, float]], None] | None:
         """What to call after each training step; None where no callback wants it."""
-        return self._batch if self._list and any(map(_hears_batches, self._list.callbacks)) else None
+        return self._batch if self._hears("on_batch", "on_train_batch") else None
+
+    @property
+    def on_test_batch(self) -> Callable[[int, Mapping[str, float]], None] | None:
+        """What to call after each step of a validation; None where no callback wants it."""
+        return self._test_batch if self._hears("on_test_batch") else None
 
     def train_begin(self) -> None:
         """The trial begins or is gone on with."""
@@ -74,35 +114,72 @@ class Callbacks:
         """An epoch is about to be trained."""
         if self._list is not None:
             self._list.on_epoch_begin(self._network.epoch)
+        if self._list is not None and self.on_batch:
+            self._list.on_train_batch_begin(0)
+
+    def test_begin(self) -> None:
+        """A validation is about to begin."""
+        if self._list is not None:
+            self._list.on_test_begin()
+        if self._list is not None and self.on_test_batch:
+            self._list.on_test_batch_begin(0)
+
+    def test_end(self, metrics: Mapping[str, float]) -> None:
+        """A validation has given these metrics."""
+        if self._list is not None:
+            self._list.on_test_end(dict(metrics))
 
     def epoch_end(self, metrics: Mapping[str, float]) -> None:
         """An epoch has been trained and validated."""
+        self._logs = dict(metrics)
         if self._list is not None:
             self._list.on_epoch_end(self._network.epoch - 1, dict(metrics))
 
     def train_end(self) -> None:
         """The trial has ended, whichever way."""
         if self._list is not None:
-            self._list.on_train_end()
+            self._list.on_train_end(dict(self._logs))
+
+    def _hears(self, *kinds: str) -> bool:
+        return self._list is not None and any(_hears(callback, kinds) for callback in self._list.callbacks)
 
     def _batch(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Tells that a step has ended, and that the next one begins."""
         assert self._list is not None
-        self._list.on_train_batch_begin(number)
         self._list.on_train_batch_end(number, dict(metrics))
+        if number + 1 < self._steps:
+            self._list.on_train_batch_begin(number + 1)
+
+    def _test_batch(self, number: int, metrics: Mapping[str, float]) -> None:
+        assert self._list is not None
+        self._list.on_test_batch_end(number, dict(metrics))
+        if number + 1 < self._test_steps:
+            self._list.on_test_batch_begin(number + 1)
 
 
-def _hears_batches(callback: keras.callbacks.Callback) -> bool:
-    names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-    return any(getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name) for name in names)
+def _made(make: Callable[[], Any]) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks of a space, which know what is better of what they monitor."""
+    made = make()
+    if not isinstance(made, Iterable) or not all(isinstance(each, keras.callbacks.Callback) for each in made):
+        raise SpaceError(f"callbacks() returns {made!r}; allowed is a list of objects of keras.callbacks.Callback.")
+    callbacks = list(made)
+    for callback in callbacks:
+        _refuse_rates(callback)
+        _set_mode(callback)
+    return callbacks
+
+
+def _hears(callback: keras.callbacks.Callback, kinds: Iterable[str]) -> bool:
+    """Whether a callback has methods of its own, of its class or set on it, for some kinds of steps."""
+    names = [f"{kind}_{moment}" for kind in kinds for moment in ("begin", "end")]
+    methods = [(getattr(callback, name), getattr(keras.callbacks.Callback, name)) for name in names]
+    return any(getattr(own, "__func__", own) is not inherited for own, inherited in methods)
 
 
 def _refuse_rates(callback: keras.callbacks.Callback) -> None:
     """Refuses what would look for an optimizer: learning rates follow from the configuration."""
     if isinstance(callback, keras.callbacks.LearningRateScheduler | keras.callbacks.ReduceLROnPlateau):
-        raise SpaceError(
-            f"callbacks() has a {type(callback).__name__}, but learning rates are those of the space's learning_rate "
-            "along a cosine; leave it out."
-        )
+        raise SpaceError(f"callbacks() has a {type(callback).__name__}, but {_RATES}")
 
 
 def _set_mode(callback: keras.callbacks.Callback) -> None:

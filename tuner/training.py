@@ -139,6 +139,11 @@ class Network:
         self._state = State(*(tf.constant(array) for array in (weights, slots, statistics, average)))
 
     @property
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        return float(WarmupCosine(self._recipe.learning_rate, self.architecture.total_steps)(self.step))
+
+    @property
     def remark(self) -> str:
         """What a person should know of the training, or an empty text."""
         if not self._steps.is_split:
@@ -193,10 +198,15 @@ class Network:
         self.epoch += 1
         return means
 
-    def evaluate(self, data: AnyImages, *, max_steps: int | None = None) -> dict[str, float]:
-        """Returns `loss` and `accuracy` of the averaged weights, means over the images or over those of a few steps."""
+    def evaluate(
+        self, data: AnyImages, *, max_steps: int | None = None, on_batch: OnBatch | None = None
+    ) -> dict[str, float]:
+        """Returns `loss` and `accuracy` of the averaged weights, means over the images or over those of a few steps.
+
+        `on_batch` is called after each step, as by `train_epoch`.
+        """
         batches = itertools.islice(data.batches(self.architecture.batch_size), max_steps)
-        return self._means(([batch] for batch in batches), self._evaluate_step)
+        return self._means(([batch] for batch in batches), self._evaluate_step, on_batch=on_batch)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Returns class probabilities `(n, classes)` of images `(n, height, width, channels)`, uint8, 0 to 255."""

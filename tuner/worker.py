@@ -103,7 +103,7 @@ class Worker:
         began = time.monotonic()
         try:
             network, curve = self._continuations.network(task)
-            callbacks = Callbacks(self.space.callbacks, network)
+            callbacks = self._callbacks(task, network)
             self._trial = _Trial(task, network, callbacks, curve, began, began)
             callbacks.train_begin()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (what goes wrong in one trial must not end the others)
@@ -205,13 +205,24 @@ class Worker:
         """Measures a configuration with a few steps; what was compiled is kept for the first trial."""
         return self.networks.measure(self.hypermodel, hyperparameters, self.train_images, self._validation)
 
+    def _callbacks(self, task: Task, network: Network) -> Callbacks:
+        return Callbacks(
+            self.space.callbacks,
+            network,
+            epochs=task.epochs,
+            steps=self.hypermodel.steps_per_epoch,
+            test_steps=math.ceil(self.facts.validation / self.session.batch_size),
+        )
+
     def _epoch(self, trial: _Trial) -> dict[str, float]:
         network, callbacks = trial.network, trial.callbacks
         callbacks.epoch_begin()
         metrics = network.train_epoch(self.train_images, deadline=trial.deadline, on_batch=callbacks.on_batch)
         validation = {"loss": math.nan, "accuracy": 0.0}
         if math.isfinite(metrics["loss"]):
-            validation = network.evaluate(self._validation)
+            callbacks.test_begin()
+            validation = network.evaluate(self._validation, on_batch=callbacks.on_test_batch)
+            callbacks.test_end(validation)
         metrics |= {f"val_{name}": value for name, value in validation.items()}
         callbacks.epoch_end(metrics)
         if time.monotonic() > trial.deadline and network.epoch < trial.task.epochs:
