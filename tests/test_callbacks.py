@@ -205,7 +205,7 @@ def test_learning_rate_is_there_to_read_only(network):
         def on_epoch_begin(self, epoch, logs=None):
             self.model.optimizer.learning_rate = 0.1
 
-    with pytest.raises(SpaceError, match="sets optimizer.learning_rate, but learning rates are those of the space"):
+    with pytest.raises(SpaceError, match=r"sets optimizer\.learning_rate, but learning rates are those of the space"):
         _callbacks(lambda: [Sets()], network).epoch_begin()
 
 

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from tuner import command
-from tuner.errors import DataError, ExportError, TunerError, UsageError
+from tuner.errors import DataError, ExportError, TrialsFailError, TunerError, UsageError
 
 
 def _raise(error):
@@ -57,6 +57,14 @@ def test_unexpected_error_names_its_type_and_the_way_out(capsys):
 def test_operating_system_error_names_the_file(capsys):
     assert command.run(_raise(FileNotFoundError(2, "No such file or directory", "a.png")), debug=False) == 1
     assert "a.png" in capsys.readouterr().err
+
+
+def test_traceback_of_trials_that_fail_is_shown_above_the_message(capsys):
+    def fail():
+        raise TrialsFailError("Two trials failed.", 'Traceback:\n  File "mine.py"\nValueError: x')
+
+    assert command.run(fail, debug=False) == 1
+    assert capsys.readouterr().err == 'Traceback:\n  File "mine.py"\nValueError: x\nError: Two trials failed.\n'
 
 
 def test_debug_shows_the_traceback_above_the_message(capsys):

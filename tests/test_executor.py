@@ -31,7 +31,7 @@ from fakes import (
 
 from tuner.budget import Budget, Limits
 from tuner.crew import LocalCrew
-from tuner.errors import StudyError, TunerError
+from tuner.errors import StudyError, TrialsFailError, TunerError
 from tuner.models import cost
 from tuner.records import (
     COMPLETED,
@@ -219,6 +219,15 @@ def test_second_failure_of_a_kind_ends_the_search(search):
     with pytest.raises(TunerError, match=r"(?s)Two trials failed in the same way.*ValueError: broken pipe"):
         search.run(FakeWorker(ends=_failing(lambda task: next(errors))))
     assert [record.status for record in search.study().records()] == [COMPLETED, FAILED, COMPLETED, FAILED]
+
+
+def test_failures_in_succession_at_one_place_end_the_search_whatever_they_say(search):
+    errors = iter([None, ValueError("1"), ValueError("2"), None, *(ValueError(str(n)) for n in range(3, 9))])
+    with pytest.raises(TrialsFailError, match=r"The last 3 trials failed at the same place.*ValueError: 5") as ended:
+        search.run(FakeWorker(ends=_failing(lambda task: next(errors))))
+    assert ended.value.traceback.splitlines()[0] == "Traceback (most recent call last):"
+    held = search.study().records()
+    assert [record.status for record in held] == [COMPLETED, FAILED, FAILED, COMPLETED, FAILED, FAILED, FAILED]
 
 
 def test_error_that_a_person_can_mend_ends_the_search_and_leaves_the_trial(search):

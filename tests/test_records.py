@@ -181,3 +181,11 @@ def test_curve_without_a_finite_value_has_no_best(curve):
 )
 def test_cause_is_the_last_line(message, cause):
     assert record(0, status=FAILED, message=message).cause == cause
+
+
+def test_place_of_a_failure_is_where_the_error_comes_from_and_its_kind():
+    text = 'Traceback (most recent call last):\n  File "{}", line 3, in f\n    x\n{}: odd {}'
+    one, other = (record(0, status=FAILED, message=text.format("a.py", "ValueError", n)).place for n in (1, 2))
+    assert one == other == ('  File "a.py", line 3, in f', "ValueError")
+    for file, kind in ("b.py", "ValueError"), ("a.py", "KeyError"):
+        assert record(0, status=FAILED, message=text.format(file, kind, 1)).place != one

@@ -424,6 +424,8 @@ def test_callback_that_fails_ends_the_trial_only(event, worker, through, monkeyp
     monkeypatch.setattr(worker, "space", _with(worker, type("Failing", (keras.callbacks.Callback,), {event: fail})()))
     result = worker.train(TASK)
     assert (result.status, result.message.splitlines()[-1]) == (FAILED, "ValueError: my callback")
+    assert f'File "{__file__}", line ' in result.message
+    assert "/tuner/" not in result.message.replace(__file__, "")
     monkeypatch.undo()
     assert worker.train(TASK).curve == through[0].curve
 

@@ -26,7 +26,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from tuner.errors import TunerError
+from tuner.errors import TrialsFailError, TunerError
 from tuner.interrupts import terminations
 
 __all__ = [
@@ -99,6 +99,8 @@ def _finished(
     except Exception as error:  # noqa: BLE001 - the last place before the person
         if debug:
             traceback.print_exc()
+        if isinstance(error, TrialsFailError):
+            _write(error.traceback)
         print_error(_describe(error))
         return error.exit_status if isinstance(error, TunerError) else FAILED
     return status

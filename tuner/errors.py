@@ -4,6 +4,7 @@
     ├── UsageError        exit status 2: a flag, name or value is wrong
     │   ├── DataError     the images are missing, empty, broken or contradictory
     │   └── SpaceError    the search space cannot be loaded or declares nothing
+    ├── TrialsFailError   trials fail in the same way again and again; it has their traceback
     ├── StudyError        the study on disk and the request do not fit together
     └── ExportError       an exported model does not predict what the trained one does
 
@@ -21,6 +22,7 @@ __all__ = [
     "ExportError",
     "SpaceError",
     "StudyError",
+    "TrialsFailError",
     "TunerError",
     "UsageError",
     "did_you_mean",
@@ -50,6 +52,19 @@ class SpaceError(UsageError):
 
 class StudyError(TunerError):
     """The study on disk and the request do not fit together."""
+
+
+class TrialsFailError(TunerError):
+    """Trials fail by a mistake in the person's own code, or in this one's.
+
+    Args:
+        message: What happened.
+        traceback: Where, line by line.
+    """
+
+    def __init__(self, message: str, traceback: str) -> None:
+        super().__init__(message)
+        self.traceback = traceback
 
 
 class DivergedError(TunerError):

@@ -20,7 +20,7 @@ import keras_tuner
 
 from tuner import records
 from tuner.dialogue import Dialogue, Proposal
-from tuner.errors import StudyError, TunerError
+from tuner.errors import StudyError, TrialsFailError
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Progress
 from tuner.order import FixedOrder
@@ -31,6 +31,9 @@ from tuner.sizes import Sizes
 from tuner.study import Study
 
 __all__ = ["Ledger"]
+
+# Failures in succession at one place of the code, whatever the errors say: no configuration is to blame.
+MOST_FAILED = 3
 
 
 class Ledger:
@@ -165,12 +168,16 @@ class Ledger:
         """Tells the oracle how a trial ended.
 
         Raises:
-            TunerError: If the trial failed as one before it, or the oracle gives up.
+            TrialsFailError: If the trial failed as one before it, or where the last ones did.
+            TunerError: If the oracle gives up.
         """
         messages = [r.message for r in self.held if r.status == records.FAILED]
         if record.status == records.FAILED and messages.count(record.message) > 1:
-            raise TunerError(f"Two trials failed in the same way, so the search stops: {record.cause}")
+            raise _failing("Two trials failed in the same way", record)
         self._dialogue.end(record)
+        last = sorted((r for r in self.held if r.order is not None), key=lambda r: r.order or 0)[-MOST_FAILED:]
+        if len(last) == MOST_FAILED and all((r.status, r.place) == (records.FAILED, record.place) for r in last):
+            raise _failing(f"The last {MOST_FAILED} trials failed at the same place", record)
 
     def record_of(self, proposal: Proposal) -> Record:
         """Returns the next trial as it will be when it begins."""
@@ -204,6 +211,10 @@ class Ledger:
 
     def _ended(self) -> int:
         return sum(record.order is not None for record in self.held)
+
+
+def _failing(what: str, record: Record) -> TrialsFailError:
+    return TrialsFailError(f"{what}, so the search stops: {record.cause}", record.message)
 
 
 def _versions(versions: Mapping[str, str]) -> str:

@@ -100,6 +100,12 @@ class Record:
         named = [line for line in lines if _ERROR.match(line)]
         return (named or lines or [""])[-1]
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where and by which kind of error it failed: the same whatever values the error's text names."""
+        frames = [line for line in self.message.splitlines() if line.startswith('  File "')]
+        return (*frames, self.cause.partition(":")[0])
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import math
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,14 +19,14 @@ from tuner.batches import images_of
 from tuner.callbacks import Callbacks
 from tuner.continuations import Continuations
 from tuner.data import Dataset, load
-from tuner.errors import DivergedError, TunerError
+from tuner.errors import DivergedError
+from tuner.failures import kind_of
 from tuner.hardware import resident_memory
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Measurement, Progress, Session, Task
 from tuner.networks import Networks
 from tuner.runtime import configure_runtime
 from tuner.space import load_space
-from tuner.splitting import OUT_OF_MEMORY
 from tuner.training import Network, TrialTimeout
 
 __all__ = ["Worker"]
@@ -107,7 +106,7 @@ class Worker:
             self._trial = _Trial(task, network, callbacks, curve, began, began)
             callbacks.train_begin()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (what goes wrong in one trial must not end the others)
-            return self._ended(*_kind_of(error))
+            return self._ended(*kind_of(error))
         if not curve:
             return self.advance()
         return self._told(curve) if network.epoch < task.epochs else self._complete(curve)
@@ -123,7 +122,7 @@ class Worker:
         try:
             metrics = self._epoch(trial)
         except (Exception, SystemExit) as error:  # noqa: BLE001
-            return self._ended(*_kind_of(error))
+            return self._ended(*kind_of(error))
         new = _append({}, trial.network.epoch, metrics)
         _append(trial.curve, trial.network.epoch, metrics)
         if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["val_loss"])):
@@ -250,7 +249,7 @@ class Worker:
                 self._trial.callbacks.train_end()
         except (Exception, SystemExit) as error:  # noqa: BLE001
             if status == records.COMPLETED:
-                status, message = _kind_of(error)
+                status, message = kind_of(error)
         told = self._told(curve or {}, status=status, message=message, rate=rate)
         self._trial, self._idle_since = None, time.monotonic()
         return told
@@ -279,18 +278,6 @@ class Worker:
 
 def _not_finite(network: Network) -> str:
     return f"The loss is not finite in epoch {network.epoch}."
-
-
-def _kind_of(error: BaseException) -> tuple[str, str]:
-    """Returns the status and the message of a trial that an exception ended; what a person has to mend is raised."""
-    if isinstance(error, TunerError):
-        raise error
-    if isinstance(error, TrialTimeout):
-        return records.TIMED_OUT, "It took longer than --trial-time-limit."
-    if isinstance(error, OUT_OF_MEMORY):
-        reason = (str(error) or "no more memory").splitlines()[0]
-        return records.OUT_OF_MEMORY, f"Its batches do not fit into the memory of the device: {reason}"
-    return records.FAILED, "".join(traceback.format_exception(error, limit=-3)).strip()
 
 
 def _append(curve: dict[str, list[float]], epoch: int, metrics: Mapping[str, float]) -> dict[str, list[float]]:
