@@ -40,12 +40,16 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
     table = leaderboard.to_table(rows[:ROWS_SHOWN], width=command.terminal_width()).removesuffix("\n")
     more = [f"... and {len(rows) - ROWS_SHOWN} more runs"] if len(rows) > ROWS_SHOWN else []
     front = [f"Front     {leaderboard.describe_front(rows)}"] if study.config.costs else []
+    begun, trained = study.begun_epochs(), sum(len(record.curve.get("epoch", ())) for record in records)
+    fewer = (
+        [f"Trained   {trained} epochs, not {begun}: a trial that ends early counts in full"] if trained < begun else []
+    )
     flags = [*place_flags(arguments), *_data_flags(arguments)]
     selecting = shlex.join(["python", "-m", "tuner.select", study.name, *flags])
     if not any(run.last.status == COMPLETED for run in runs_of(records)):
         selecting = "another space: no run has completed, so there is none to select"
     return [
-        *("", table, *more, "", *front),
+        *("", table, *more, "", *front, *fewer),
         f"Files     {', '.join(str(folder / f'leaderboard.{ending}') for ending in ('csv', 'json', 'md'))}",
         f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}",
         f"Next      {selecting}",

@@ -1,0 +1,68 @@
+"""What a search says at its end is what the study holds, and commands that work."""
+
+import dataclasses
+
+import keras_tuner
+import pytest
+
+from tuner import search
+from tuner.config import SearchConfig
+from tuner.outcome import result_lines
+from tuner.records import COMPLETED, RUNNING, Record
+from tuner.storage import storage_url
+from tuner.study import Study
+
+BEGUN = Record(
+    trial=0,
+    parent=None,
+    hyperparameters={"width": 8},
+    initial_epoch=0,
+    epochs=3,
+    status=RUNNING,
+    seed=1,
+    params=123,
+    macs=456,
+)
+
+
+@pytest.fixture
+def study(tmp_path):
+    config = SearchConfig(space="tiny", max_epochs=3, batch_size=64)
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("width", [4, 8])
+    url = storage_url(tmp_path, "mine", None)
+    (tmp_path / "mine").mkdir()
+    return Study.create(url, "mine", config=config, space=hp.get_config()["space"], versions={})
+
+
+def _end(study, *, after, trial=0):
+    begun = dataclasses.replace(BEGUN, trial=trial)
+    study.begin(begun, proposal={"width": 8, "tuner/epochs": 3})
+    scores = {"epoch": [*range(1, after + 1)], "val_accuracy": [0.5] * after}
+    ended = {"status": COMPLETED, "score": 0.5, "best_score": 0.5, "best_epoch": 1, "order": trial}
+    study.finish(dataclasses.replace(begun, curve=scores, **ended))
+
+
+def _lines(study, tmp_path, *flags):
+    arguments = search._parser().parse_args(["--results-dir", str(tmp_path), *flags])
+    return dict(line.split(None, 1) for line in result_lines(study, arguments) if line)
+
+
+def test_command_for_select_finds_study_and_data(study, tmp_path):
+    _end(study, after=3)
+    found = _lines(study, tmp_path, "--data-dir", "/my data", "--storage", "sqlite:///s.db")
+    assert found["Next"] == (
+        f"python -m tuner.select mine --results-dir {tmp_path} --storage sqlite:///s.db --data-dir '/my data'"
+    )
+    assert "--data-dir" not in _lines(study, tmp_path)["Next"]
+
+
+def test_epochs_of_trials_that_end_early_are_told(study, tmp_path):
+    _end(study, after=3)
+    assert "Trained" not in _lines(study, tmp_path)
+    _end(study, after=1, trial=1)
+    assert _lines(study, tmp_path)["Trained"] == "4 epochs, not 6: a trial that ends early counts in full"
+
+
+def test_without_a_result_there_is_nothing_to_select(study, tmp_path):
+    assert _lines(study, tmp_path)["Nothing"] == "was trained yet: there is nothing to rank, nor to select."
