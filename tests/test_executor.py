@@ -175,9 +175,9 @@ def test_diverged_loss_is_no_better_than_chance(tmp_path):
     assert record.score == pytest.approx(math.log(10))
 
 
-def test_child_of_a_diverged_trial_is_not_trained(search):
+def test_child_of_a_diverged_trial_is_not_trained(tmp_path):
     worker = FakeWorker(diverges=lambda task: True)
-    held = search.run(worker)
+    held = Search(tmp_path / "search", oracle=stock_oracle).run(worker)
     children = [record for record in held if record.parent is not None]
     assert len(children) == 6
     assert {record.status for record in held} == {DIVERGED}
@@ -188,7 +188,7 @@ def test_child_of_a_diverged_trial_is_not_trained(search):
 
 
 @pytest.mark.parametrize("objective", ["val_accuracy", "val_loss"])
-@pytest.mark.parametrize("algorithm", ["asha", "bohb", "freeze-thaw", "mobster", "priorband"])
+@pytest.mark.parametrize("algorithm", ["asha", "bohb", "freeze-thaw", "hyperband", "mobster", "priorband"])
 def test_what_diverged_is_not_promoted(algorithm, objective, tmp_path):
     config = dataclasses.replace(CONFIG, algorithm=algorithm, objective=objective, trials=14)
     held = Search(tmp_path / "search", config).run(FakeWorker(diverges=lambda task: True))
@@ -365,6 +365,7 @@ def test_oracle_may_stop_a_trial(tmp_path):
     for record in held:
         assert (record.status, record.curve["epoch"]) == (COMPLETED, [1, 2])
         assert record.score == record.curve["val_accuracy"][-1]
+        assert (record.epochs, record.target) == (2, 9)
 
 
 def test_stopped_trials_are_replayed(tmp_path):

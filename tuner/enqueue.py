@@ -6,6 +6,7 @@ so nothing here imports Keras Tuner.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 from tuner.errors import UsageError, did_you_mean
 
-__all__ = ["completed", "read_queue"]
+__all__ = ["as_declared", "completed", "read_queue"]
 
 # Values on a grid of floating-point steps differ from what a person writes by so much at most, relatively.
 TOLERANCE = 1e-9
@@ -55,6 +56,34 @@ def completed(queue: Sequence[Mapping[str, Any]], space: Any) -> list[dict[str, 
             has no effect because of another one.
     """
     return [_completed(values, list(space.space), number) for number, values in enumerate(queue, 1)]
+
+
+def as_declared(queue: Sequence[Mapping[str, Any]], space: Any) -> list[dict[str, Any]]:
+    """Returns the configurations with values of the kind that the space declares.
+
+    Names that it does not declare stay as they are: a hypermodel may declare them when it is built.
+
+    Args:
+        queue: Values by name.
+        space: The `keras_tuner.HyperParameters` that are declared so far.
+
+    Raises:
+        UsageError: If the space does not allow a value.
+    """
+    declared: dict[str, list[Any]] = {}
+    for entry in space.space:
+        declared.setdefault(entry.name, []).append(entry)  # conditional scopes may share a name
+    return [
+        {name: _of_any(declared[name], value, number) if name in declared else value for name, value in values.items()}
+        for number, values in enumerate(queue, 1)
+    ]
+
+
+def _of_any(entries: Sequence[Any], received: Any, number: int) -> Any:
+    for entry in entries[:-1]:
+        with contextlib.suppress(UsageError):
+            return _value(entry, received, number)
+    return _value(entries[-1], received, number)
 
 
 _FORM = 'allowed is a list of objects, such as [{"width": 16, "se_ratio": 4}].'

@@ -94,6 +94,19 @@ def six_values():
     return hp
 
 
+def shared_names():
+    """Two conditional scopes that have one name for hyperparameters of different ranges."""
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("optimizer", ["sgd", "adam"], default="sgd")
+    with hp.conditional_scope("optimizer", ["sgd"]):
+        hp.Float("rate", 0.01, 1.0, sampling="log", default=0.1)
+        hp.Choice("warmup", [0, 1, 2, 3, 4], default=4)
+    with hp.conditional_scope("optimizer", ["adam"]):
+        hp.Float("rate", 1e-5, 1e-2, sampling="log", default=1e-3)
+        hp.Choice("warmup", [0, 8])
+    return hp
+
+
 SPACES = {"flat": flat, "conditional": conditional, "stepped": stepped, "log": log, "one-value": one_value}
 
 

@@ -1,5 +1,6 @@
 """Every oracle keeps the contract of a `keras_tuner.Oracle`, and the promises of this program on top of it."""
 
+import copy
 import importlib
 import json
 import math
@@ -22,9 +23,11 @@ from oracles.driving import (
     rare,
     require_package,
     score_of,
+    shared_names,
     six_values,
 )
 from tuner.config import ALGORITHMS, SearchConfig
+from tuner.errors import UsageError
 from tuner.oracles import ORACLES, make_oracle
 from tuner.oracles.encoding import default_values, is_active, values_key
 from tuner.oracles.history_oracle import HistoryOracle
@@ -103,6 +106,47 @@ class TestContract:
             for _ in range(2)
         )
         assert first == second
+
+    def test_conditional_scopes_may_share_a_name(self, algorithm):
+        hp = shared_names()
+        drive = Drive(_oracle(algorithm, hp), TRIALS.get(algorithm, 14))
+        assert len(drive.proposals) == TRIALS.get(algorithm, 14)
+        new = [own(values) for values in drive.proposals if "tuner/trial_id" not in values]
+        assert len({values_key(values) for values in new}) == len(new)
+        for values in new:
+            active = {entry.name: entry for entry in hp.space if is_active(entry, values)}
+            assert set(values) == set(active)
+            assert all(_is_legal(entry, values[name]) for name, entry in active.items())
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"max_epochs": 0}, "max_epochs is 0; allowed is a whole number from 1."),
+            ({"max_epochs": 2.5}, "max_epochs is 2.5; allowed is a whole number from 1."),
+            ({"max_trials": 0}, "max_trials is 0; allowed is a whole number from 1, or None."),
+            ({"max_total_epochs": -1}, "max_total_epochs is -1; allowed is a whole number from 1, or None."),
+            ({"seed": 1.5}, "seed is 1.5; allowed is a whole number from 0, or None."),
+            ({"enqueue": [3]}, "enqueue is [3]; allowed is a list of configurations, such as [{'width': 16}]."),
+            ({"enqueue": {"width": 8}}, "enqueue is {'width': 8}; allowed is a list of configurations, such as [{"),
+            (
+                {"enqueue": [{"width": 5000}]},
+                "width is 5000 in configuration 1 of --enqueue; allowed is a whole number",
+            ),
+        ],
+    )
+    def test_wrong_argument_is_refused_when_it_is_made(self, algorithm, wrong, message):
+        require_package(algorithm)
+        with pytest.raises((ValueError, UsageError)) as refused:
+            _oracle(algorithm, **wrong)
+        assert message in str(refused.value)
+
+    def test_copy_goes_on_as_the_original(self, algorithm):
+        trials = TRIALS.get(algorithm, 14)
+        drive = Drive(_oracle(algorithm), trials // 2)
+        copied = copy.deepcopy(drive)
+        drive.go_on(trials)
+        copied.go_on(trials)
+        assert copied.proposals == drive.proposals
 
     def test_is_an_oracle_of_keras_tuner(self, algorithm):
         assert isinstance(_oracle(algorithm), keras_tuner.Oracle)

@@ -1,7 +1,8 @@
 import keras_tuner
+import pytest
 
-from oracles.driving import Drive, conditional, own, six_values
-from tuner.oracles import Grid
+from oracles.driving import Drive, conditional, own
+from tuner.oracles import Grid, Random
 
 SCORE = keras_tuner.Objective("score", "max")
 
@@ -25,9 +26,29 @@ def test_hyperparameter_without_steps_has_ten_values_and_its_default():
 
 
 def test_enqueued_configuration_off_the_grid_is_tried_besides():
-    options = {"objective": SCORE, "hyperparameters": six_values(), "max_epochs": 9}
-    oracle = Grid(**options, enqueue=[{"optimizer": "rmsprop"}])
-    assert len(Drive(oracle, 20).proposals) == 7
+    hp = keras_tuner.HyperParameters()
+    hp.Float("dropout", 0.0, 0.5, default=0.2)
+    oracle = Grid(objective=SCORE, hyperparameters=hp, max_epochs=9, enqueue=[{"dropout": 0.123}])
+    proposals = [own(values)["dropout"] for values in Drive(oracle, 20).proposals]
+    assert proposals[:2] == [0.2, 0.123]
+    assert len(set(proposals)) == 12
+
+
+@pytest.mark.parametrize("sampling", ["log", "reverse_log"])
+@pytest.mark.parametrize("most", [3, 9, 10, 11, 100])
+def test_integers_on_a_scale_have_ten_values_in_a_grid_and_all_in_the_space(most, sampling):
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 1, most, default=2, sampling=sampling)
+    options = {"objective": SCORE, "hyperparameters": hp, "max_epochs": 9}
+    grid = Grid(**options)
+    planned = grid.schedule()[0].trials
+    assert len(Drive(grid, 200).proposals) == planned
+    if most <= 10:
+        assert (planned, grid.reason) == (most, f"the space is exhausted, {most} of {most} tried")
+    else:
+        assert 5 < planned <= 11
+        assert grid.reason == f"the grid is exhausted, {planned} tried of a space of {most}"
+    assert len(Drive(Random(**options), 200).proposals) == Random(**options).schedule()[0].trials == most
 
 
 def test_conditional_hyperparameters_do_not_multiply_where_they_are_not_active():

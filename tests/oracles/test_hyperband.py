@@ -1,10 +1,16 @@
+import collections
+import math
+import re
+
 import keras_tuner
 import pytest
 
-from oracles.driving import Drive, flat, own
+from oracles.driving import WARNINGS, Drive, Situation, flat, own
 from tuner.config import SearchConfig
-from tuner.oracles import make_oracle
+from tuner.oracles import Asha, Hyperband, make_oracle
 from tuner.oracles.moves import Rung
+
+pytestmark = WARNINGS
 
 
 def _oracle(*, algorithm="hyperband", max_epochs=9, **limits):
@@ -13,7 +19,7 @@ def _oracle(*, algorithm="hyperband", max_epochs=9, **limits):
 
 
 def _budgets(oracle, trials=200):
-    return [(v["tuner/initial_epoch"], v["tuner/epochs"]) for v in Drive(oracle, trials).proposals]
+    return _rungs(Drive(oracle, trials))
 
 
 def _planned(oracle):
@@ -87,3 +93,37 @@ def test_hyperband_promotes_the_best_with_their_values():
         assert parent.hyperparameters.values["tuner/epochs"] == trial.hyperparameters.values["tuner/initial_epoch"]
     first_rung = sorted(list(trials.values())[1:10], key=lambda trial: trial.score, reverse=True)
     assert {t.hyperparameters.values["tuner/trial_id"] for t in promoted[:3]} == {t.trial_id for t in first_rung[:3]}
+
+
+@pytest.mark.parametrize("outcome", [None, math.nan], ids=["failed", "diverged"])
+def test_what_fails_is_the_worst_of_its_round_and_never_goes_on(outcome):
+    oracle = _oracle()
+    drive = Drive(oracle, 200, Situation(outcome=lambda number, score: outcome if number % 2 else score))
+    assert collections.Counter(_rungs(drive)) == collections.Counter(_planned(oracle))
+    for values in drive.proposals:
+        parent = values.get("tuner/trial_id")
+        assert parent is None or drive.names.index(parent) % 2 == 0
+
+
+def test_round_without_a_score_promotes_nothing_and_the_next_bracket_begins():
+    drive = Drive(_oracle(), 200, Situation(outcome=lambda number, score: None if 0 < number < 10 else score))
+    assert collections.Counter(_rungs(drive)) == {(0, 9): 3, (0, 1): 9, (0, 3): 5, (3, 9): 2}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"min_epochs": 0}, "min_epochs is 0; allowed is from 1 to max_epochs, 9."),
+        ({"min_epochs": 10}, "min_epochs is 10; allowed is from 1 to max_epochs, 9."),
+        ({"eta": 1}, "eta is 1; allowed is a whole number from 2."),
+        ({"eta": 2.5}, "eta is 2.5; allowed is a whole number from 2."),
+    ],
+)
+@pytest.mark.parametrize("kind", [Hyperband, Asha])
+def test_rungs_that_cannot_be_are_refused(wrong, message, kind):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        kind(objective="val_accuracy", hyperparameters=flat(), max_epochs=9, **wrong)
+
+
+def _rungs(drive):
+    return [(v["tuner/initial_epoch"], v["tuner/epochs"]) for v in drive.proposals]

@@ -1,7 +1,9 @@
 """Oracles in a stock tuner of Keras Tuner: killed and started again, with spaces and scores as users have them."""
 
 import contextlib
+import copy
 import io
+import json
 import math
 
 import keras_tuner
@@ -68,6 +70,18 @@ def _told(oracle, scores):
 
 @pytest.mark.parametrize("algorithm", EACH)
 class TestStockTuner:
+    def test_state_with_trials_in_flight_is_all_that_is_needed_to_go_on(self, algorithm):
+        oracle, again = _oracle(algorithm), _oracle(algorithm)
+        for _ in range(TRIALS.get(algorithm, 14)):
+            trial = oracle.create_trial("worker")
+            _end(oracle, trial, score=score_of(trial.hyperparameters.values))
+        for worker in "abc":
+            oracle.create_trial(worker)
+        again.trials = copy.deepcopy(oracle.trials)
+        again.set_state(json.loads(json.dumps(oracle.get_state())))
+        proposed = [each.create_trial("d").hyperparameters.values for each in (oracle, again)]
+        assert proposed[0] == proposed[1]
+
     @pytest.mark.parametrize("ended", [3, -2])
     def test_killed_search_goes_on_as_if_it_had_not_been(self, algorithm, ended, tmp_path, monkeypatch):
         trials = TRIALS.get(algorithm, 18)
@@ -222,3 +236,17 @@ def test_hyperband_does_not_promote_what_diverged():
     first = Drive(oracle, 1, score=lambda values, epochs: math.nan).names[0]
     drive = Drive(oracle, 30)
     assert first not in [values.get("tuner/trial_id") for values in drive.proposals]
+
+
+def test_bayesian_guesses_the_scores_in_flight_by_what_has_ended_alone():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("x", 0.0, 1.0)
+    oracle, again = _oracle("bayesian", hp), _oracle("bayesian", hp)
+    for _ in range(4):
+        trial = oracle.create_trial("worker")
+        _end(oracle, trial, score=math.cos(7 * trial.hyperparameters.values["x"]))
+    for worker in "abc":
+        oracle.create_trial(worker)
+    again.trials = copy.deepcopy(oracle.trials)
+    again.set_state(json.loads(json.dumps(oracle.get_state())))
+    assert again.create_trial("d").hyperparameters.values == oracle.create_trial("d").hyperparameters.values

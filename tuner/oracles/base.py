@@ -13,8 +13,10 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 from threadpoolctl import ThreadpoolController
 
+from tuner.enqueue import as_declared
+from tuner.oracles.checks import check_count, check_queue, check_seed
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
-from tuner.oracles.encoding import Encoding, default_values, values_key
+from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
 from tuner.oracles.moves import Rung
 from tuner.seeds import spread_seed
 
@@ -38,6 +40,10 @@ class StudyOracle(keras_tuner.Oracle):
         is_allowed: Whether a configuration may be tried; one that may not costs nothing. None means that all may.
         options: Keyword arguments of the oracle of Keras Tuner, such as `objective` and `hyperparameters`.
 
+    Raises:
+        ValueError: If an argument is none of those.
+        UsageError: If a value of `enqueue` is none that the space declares.
+
     Attributes:
         reason: Why there are no more trials; empty while there are, or where the algorithm is through.
         is_fixed: Whether the trials are those of `schedule` whatever they score; else it says about how many.
@@ -59,10 +65,15 @@ class StudyOracle(keras_tuner.Oracle):
         is_allowed: Predicate | None = None,
         **options: Any,
     ) -> None:
+        check_count("max_epochs", max_epochs)
+        check_count("max_trials", max_trials, optional=True)
+        check_count("max_total_epochs", max_total_epochs, optional=True)
+        check_seed(seed)
+        check_queue(enqueue)
         options.setdefault("max_consecutive_failed_trials", sys.maxsize)
         super().__init__(seed=None if seed is None else spread_seed(seed), **options)
         self.max_epochs, self.max_trials, self.max_total_epochs = max_epochs, max_trials, max_total_epochs
-        self.enqueue = list(enqueue)
+        self.enqueue = as_declared(enqueue, self.hyperparameters)
         self.is_allowed = is_allowed
         self._drawing: Drawing | None = None
         self._exhausted_with: tuple[Drawing, int] | None = None  # of so many configurations
@@ -152,6 +163,15 @@ class StudyOracle(keras_tuner.Oracle):
     def _save_trial(self, trial: Trial) -> None:
         if self._has_directory():
             super()._save_trial(trial)
+
+    def _record_values(self, trial: Trial) -> None:
+        """Keeps the value of a name that another conditional scope declares, too, which Keras Tuner drops."""
+        proposed = dict(trial.hyperparameters.values)
+        super()._record_values(trial)
+        values = trial.hyperparameters.values
+        for entry in trial.hyperparameters.space:
+            if entry.name in proposed and is_active(entry, values):
+                values[entry.name] = proposed[entry.name]
 
     def _has_directory(self) -> bool:
         return getattr(self, "_directory", None) is not None

@@ -16,6 +16,7 @@ import keras_tuner
 import numpy as np
 
 __all__ = [
+    "MOST_COUNTED",
     "Encoding",
     "default_values",
     "grid_values",
@@ -32,6 +33,9 @@ Values = Mapping[str, Any]
 # Most grid points of a space that are counted one by one; a larger one counts as endless.
 MOST_COUNTED = 100_000
 
+# Values in a grid of a hyperparameter without steps, as in Keras Tuner.
+MOST_WITHOUT_STEPS = 10
+
 # Where a coordinate stands whose hyperparameter is not active.
 INACTIVE = 0.5
 
@@ -44,9 +48,20 @@ class Encoding:
     """
 
     def __init__(self, space: keras_tuner.HyperParameters) -> None:
+        self._space = space
         self.entries = list(space.space)
         self._counts = {id(entry): _count(entry) for entry in self.entries}
         self.free = [entry for entry in self.entries if self._counts[id(entry)] != 1]
+        named: dict[str, list[int]] = {}
+        for entry in self.entries:
+            named.setdefault(entry.name, []).append(id(entry))
+        self._labels = {
+            key: f"{name}#{place}" if place else name for name, keys in named.items() for place, key in enumerate(keys)
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies by the space alone: what is kept by the identity of its entries is made anew."""
+        return Encoding, (self._space,)
 
     @property
     def dimensions(self) -> int:
@@ -56,6 +71,10 @@ class Encoding:
     def count(self, entry: Any) -> int | None:
         """Returns how many values a hyperparameter has; None where there is no end of them."""
         return self._counts[id(entry)]
+
+    def label(self, entry: Any) -> str:
+        """Returns the name of a hyperparameter, with a number where several conditional scopes have one of it."""
+        return self._labels[id(entry)]
 
     def point(self, values: Values) -> np.ndarray:
         """Returns the probability of each free value, `(dimensions,)`; `INACTIVE` where one is not active."""
@@ -123,7 +142,7 @@ class Encoding:
         """Returns in which rows a hyperparameter has one of some values."""
         column = column_of.get(id(entry))
         if column is None:
-            return any(value in wanted for value in grid_values(entry))
+            return any(value in wanted for value in _every_value(entry))
         if self._counts[id(entry)] and is_even(entry):
             grid = grid_values(entry)
             allowed = [place for place, value in enumerate(grid) if value in wanted]
@@ -131,8 +150,8 @@ class Encoding:
         return np.array([entry.prob_to_value(min(float(p), 1.0 - 1e-12)) in wanted for p in column])
 
     def combinations(self) -> Iterator[dict[str, Any]]:
-        """Yields the active values of all configurations; of what has no steps, ten values each."""
-        choices = [grid_values(entry) for entry in self.entries]
+        """Yields the active values of all configurations; of a `Float` without steps, ten values each."""
+        choices = [_every_value(entry) for entry in self.entries]
         pending: list[tuple[int, dict[str, Any]]] = [(0, {})]
         while pending:
             number, values = pending.pop()
@@ -172,11 +191,27 @@ def probability_of(entry: Any, value: Any) -> float:
 
 
 def grid_values(entry: Any) -> list[Any]:
-    """Returns the values of a hyperparameter in order; ten spread evenly over one that has no steps."""
+    """Returns the values of a hyperparameter in order; ten spread evenly over its scale where that has no steps.
+
+    They are fewer where some of these are the same, as of integers on a logarithmic scale; of up to ten, all.
+    """
     if hasattr(entry, "value"):
         return [entry.value]
-    count = _count(entry) or 10
+    count = _count(entry)
+    if not is_even(entry):
+        if count is not None and count <= MOST_WITHOUT_STEPS:
+            return _every_value(entry)
+        count = None
+    count = count or MOST_WITHOUT_STEPS
     return list(dict.fromkeys(entry.prob_to_value((index + 0.5) / count) for index in range(count)))
+
+
+def _every_value(entry: Any) -> list[Any]:
+    """Returns the values of a hyperparameter; ten of one that has no end of them."""
+    count = _count(entry)
+    if count is None or is_even(entry):
+        return grid_values(entry)
+    return [entry.min_value + index for index in range(count)]  # an `Int` on a logarithmic scale, or one value
 
 
 def is_active(entry: Any, values: Values) -> bool:

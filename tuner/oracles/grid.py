@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tuner.oracles.drawing import not_found
-from tuner.oracles.encoding import grid_values, is_active, values_key
+from tuner.oracles.encoding import MOST_COUNTED, grid_values, is_active, values_key
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move
 
@@ -30,9 +31,8 @@ class Grid(HistoryOracle):
     """
 
     def _move(self, rng: np.random.Generator) -> Move | None:
-        choices = [(entry, dict.fromkeys([entry.default, *grid_values(entry)])) for entry in self.encoding.entries]
         rejections = 0
-        for values in _combinations(choices, {}):
+        for values in self._grid():
             if not self.drawing.allows(values):
                 rejections += 1
                 if rejections == MOST_REJECTED:
@@ -40,8 +40,23 @@ class Grid(HistoryOracle):
                     return None
             elif values_key(values) not in self.history.keys:
                 return Move(self.max_epochs, values=values)
-        self.reason = self.drawing.exhausted(len(self.history)) if len(self.history) else not_found(rejections)
+        self.reason = self._exhausted(len(self.history)) if len(self.history) else not_found(rejections)
         return None
+
+    def _grid(self) -> Iterator[dict[str, Any]]:
+        choices = [(entry, dict.fromkeys([entry.default, *grid_values(entry)])) for entry in self.encoding.entries]
+        return _combinations(choices, {})
+
+    def _size(self) -> int | None:
+        """Returns how many configurations of the grid are allowed; None where they are too many to count."""
+        found = list(itertools.islice(self._grid(), MOST_COUNTED + 1))
+        return sum(map(self.drawing.allows, found)) if len(found) <= MOST_COUNTED else None
+
+    def _exhausted(self, tried: int) -> str:
+        most = self.drawing.size()
+        if most is None or most <= tried:
+            return self.drawing.exhausted(tried)
+        return f"the grid is exhausted, {tried} tried of a space of {most}"
 
 
 def _combinations(choices: Sequence[tuple[Any, Iterable[Any]]], values: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -43,6 +43,9 @@ class HistoryOracle(StudyOracle, abc.ABC):
         **options: Any,
     ) -> None:
         super().__init__(objective=objective, hyperparameters=hyperparameters, **options)
+        strange = next((seen for seen in warm_start if not isinstance(seen, Seen)), None)
+        if strange is not None:
+            raise ValueError(f"warm_start has {strange!r}; allowed are objects of tuner.oracles.history.Seen.")
         self.warm_start = list(warm_start)
         self.history = History(self.objective.name, direction=self.objective.direction, max_epochs=self.max_epochs)
 

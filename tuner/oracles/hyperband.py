@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import keras_tuner
+from keras_tuner.engine.trial import Trial
 
+from tuner.oracles.checks import check_rungs
 from tuner.oracles.moves import Rung
 from tuner.oracles.whole import WholeFirst
 
@@ -33,6 +38,7 @@ class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
     def __init__(
         self, *, max_epochs: int, eta: int = 3, min_epochs: int = 1, iterations: int | None = None, **options: Any
     ) -> None:
+        check_rungs(max_epochs, eta=eta, min_epochs=min_epochs)
         super().__init__(max_epochs=max_epochs, factor=eta, hyperband_iterations=iterations or sys.maxsize, **options)
         self._iterations = iterations
         # Keras Tuner has a fixed minimum, and has begun a bracket with it.
@@ -57,12 +63,36 @@ class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response; what is not going to run leaves its place in the bracket."""
-        response: dict[str, Any] = super().populate_space(trial_id)
+        with self._failures_last():
+            response: dict[str, Any] = super().populate_space(trial_id)
         if response["status"] != "RUNNING":
             for bracket in self._brackets:
                 for rung in bracket["rounds"]:
                     rung[:] = [place for place in rung if place["id"] != trial_id]
         return response
+
+    @contextlib.contextmanager
+    def _failures_last(self) -> Iterator[None]:
+        """Shows what failed or diverged as the worst of its round, and as gone where nothing else there can go on.
+
+        Keras Tuner would wait for ever for a score of what failed, and go on with what diverged.
+        """
+        held: list[tuple[Trial, str, float | None]] = []
+        worst = self._worst_score()
+        for bracket in self._brackets:
+            for past, following in itertools.pairwise(bracket["rounds"]):
+                gone_on = {place["past_id"] for place in following}
+                trials = [self.trials[place["id"]] for place in past if place["id"] not in gone_on]
+                ended = [trial for trial in trials if trial.status in ("COMPLETED", "FAILED")]
+                bad = [trial for trial in ended if trial.status == "FAILED" or trial.score == worst]
+                held += [(trial, trial.status, trial.score) for trial in bad]
+                for trial in bad:
+                    trial.status, trial.score = "COMPLETED" if len(bad) < len(ended) else "FAILED", worst
+        try:
+            yield
+        finally:
+            for trial, status, score in held:
+                trial.status, trial.score = status, score
 
     def _random_trial(self, trial_id: str, bracket: dict[str, Any]) -> dict[str, Any]:
         if self.begins_whole and not self.trials and bracket["bracket_num"]:

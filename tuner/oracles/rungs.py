@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.oracles.checks import check_rungs
 from tuner.oracles.history import Run
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move, Rung
@@ -166,10 +167,7 @@ def rung_epochs(max_epochs: int, *, eta: int, min_epochs: int) -> list[int]:
     Raises:
         ValueError: If a number is out of its range.
     """
-    if eta < 2:
-        raise ValueError(f"eta is {eta}; allowed is a whole number from 2.")
-    if not 1 <= min_epochs <= max_epochs:
-        raise ValueError(f"min_epochs is {min_epochs}; allowed is from 1 to max_epochs, {max_epochs}.")
+    check_rungs(max_epochs, eta=eta, min_epochs=min_epochs)
     rungs, epochs = {max_epochs}, max_epochs / eta
     while round(epochs) >= min_epochs:
         rungs.add(round(epochs))

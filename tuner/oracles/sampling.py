@@ -78,7 +78,7 @@ class Sampling:
         """
         if not encoding.free:
             return None
-        distributions = {entry.name: _distribution(encoding, entry) for entry in encoding.free}
+        distributions = {encoding.label(entry): _distribution(encoding, entry) for entry in encoding.free}
         self._tell(encoding, distributions, self._selected(observations))
         liars = [_coordinates(encoding, values, distributions) for values in running]
         self._study.add_trials([_trial(coordinates, distributions, None) for coordinates in liars])
@@ -130,11 +130,12 @@ class Sampling:
         for entry in encoding.entries:
             if not is_active(entry, values):
                 continue
-            distribution = distributions.get(entry.name)
+            label = encoding.label(entry)
+            distribution = distributions.get(label)
             if distribution is None:
                 values[entry.name] = entry.prob_to_value(0.5)
                 continue
-            probability = _suggested(trial, entry.name, distribution)
+            probability = _suggested(trial, label, distribution)
             values[entry.name] = entry.prob_to_value(min(probability, 1.0 - 1e-12))
         self._study.tell(trial, state=TrialState.FAIL)
         return values
@@ -234,12 +235,12 @@ def _coordinates(
     for entry in encoding.free:
         if entry.name not in values or not is_active(entry, values):
             continue
-        probability = probability_of(entry, values[entry.name])
-        if isinstance(distributions[entry.name], FloatDistribution):
-            coordinates[entry.name] = probability
+        label, probability = encoding.label(entry), probability_of(entry, values[entry.name])
+        if isinstance(distributions[label], FloatDistribution):
+            coordinates[label] = probability
         else:
             count = encoding.count(entry) or 1
-            coordinates[entry.name] = min(int(probability * count), count - 1)
+            coordinates[label] = min(int(probability * count), count - 1)
     return coordinates
 
 
