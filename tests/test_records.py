@@ -74,6 +74,14 @@ def test_longer_training_stands_first_whatever_the_score():
     assert _numbers(rank(runs, "min")) == [1, 2, 0]
 
 
+def test_run_that_was_ended_early_ranks_by_its_score_among_those_of_its_rung():
+    early = record(1, epochs=(0, 9), score=0.9)
+    early = dataclasses.replace(early, epochs=6, target=9)
+    runs = runs_of([record(0, epochs=(0, 9), score=0.8), early, record(2, epochs=(0, 7), score=0.99)])
+    assert _numbers(rank(runs, "max")) == [1, 0, 2]
+    assert [(run.epochs, run.rung) for run in runs] == [(9, 9), (6, 9), (7, 7)]
+
+
 def test_equal_runs_keep_their_order():
     assert _numbers(rank(runs_of([record(n, score=0.5) for n in range(4)]), "max")) == [0, 1, 2, 3]
 

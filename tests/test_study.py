@@ -89,6 +89,7 @@ def test_reopened_study_knows_what_it_was_asked(study, url):
     "ended",
     [
         ENDED,
+        dataclasses.replace(ENDED, epochs=2, target=3, curve={"epoch": [1, 2], "val_accuracy": [0.1, 0.75]}),
         dataclasses.replace(
             ENDED, status=FAILED, score=None, best_score=None, best_epoch=None, curve={}, message="out"
         ),

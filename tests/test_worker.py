@@ -112,6 +112,25 @@ def test_promoted_trial_whose_state_is_lost_ends_the_same(lost, worker, through,
     assert result.curve == _tail(through[0].curve, 2)
 
 
+@pytest.mark.parametrize("where", ["memory", "file"])
+def test_child_of_a_trial_that_ended_early_goes_on_from_there(where, worker, through, tmp_path, monkeypatch):
+    parent = tmp_path / "parent.npz"
+    worker.train(dataclasses.replace(TASK, epochs=1, checkpoint=str(parent)))  # of two, which a callback ended
+    worker.flush()
+    if where == "file":
+        worker._continuations._resident.clear()
+    trained, train_epoch = [], Network.train_epoch
+
+    def counted(network, *arguments, **options):
+        trained.append(network.epoch + 1)
+        return train_epoch(network, *arguments, **options)
+
+    monkeypatch.setattr(Network, "train_epoch", counted)
+    result = worker.train(dataclasses.replace(TASK, initial_epoch=2, parent=str(parent)))
+    assert result.curve == _tail(through[0].curve, 2)
+    assert trained == [2, 3, 4]
+
+
 def test_interrupted_trial_goes_on_from_its_own_state_and_reports_all_of_it(worker, through, tmp_path):
     path = tmp_path / "own.npz"
     part = worker.train(dataclasses.replace(TASK, epochs=2, checkpoint=str(path)))

@@ -153,11 +153,11 @@ class CheckpointFolder:
         """
         if record.parent is not None:
             self.path(record.parent).unlink(missing_ok=True)
-        if record.epochs >= max_epochs or record.status != COMPLETED:
+        if record.rung >= max_epochs or record.status != COMPLETED:
             self.path(record.trial).unlink(missing_ok=True)
         if self._limit is not None:
             self._late.pop(record.worker, None)  # a worker writes in order
-            if record.status == COMPLETED and record.epochs < max_epochs:
+            if record.status == COMPLETED and record.rung < max_epochs:
                 self._late[record.worker] = record.trial
             self._shrink(held, max_epochs=max_epochs, direction=direction)
 

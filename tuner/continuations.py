@@ -42,22 +42,26 @@ class Continuations:
     def network(self, task: Task) -> tuple[Network, Curve]:
         """Returns the network at the epoch from which to train on, and the curve of the trial so far."""
         resident = self._resident.pop(task.parent, None) if task.parent else None
-        if resident is not None and (resident.seed, resident.epoch) == (task.seed, task.initial_epoch):
-            return resident, {}
+        if resident is not None and resident.seed == task.seed and resident.epoch <= task.initial_epoch:
+            return self._gone_on(resident, task), {}
         network = self._networks.network(self._hypermodel, task.hyperparameters)
         recipe = self._hypermodel.recipe(task.hyperparameters)
         own = self._state(task.checkpoint, task, range(task.initial_epoch + 1, task.epochs + 1))
         if own is not None:
             network.restore(recipe, own)
             return network, {name: list(values) for name, values in own.curve.items()}
-        parent = self._state(task.parent, task, range(task.initial_epoch, task.initial_epoch + 1), self._patience)
+        parent = self._state(task.parent, task, range(1, task.initial_epoch + 1), self._patience)
         if parent is not None:
             network.restore(recipe, parent)
         else:
             network.reset(recipe, seed=task.seed)
+        return self._gone_on(network, task), {}
+
+    def _gone_on(self, network: Network, task: Task) -> Network:
+        """Trains what a callback has ended early, or what was lost, to where the trial begins."""
         while network.epoch < task.initial_epoch:
             network.train_epoch(self._images)
-        return network, {}
+        return network
 
     def save(self, task: Task, network: Network, curve: Curve) -> None:
         """Writes the state of a network and the curve so far to the checkpoint of its trial, where that has one."""

@@ -64,6 +64,7 @@ class Record:
         message: What went wrong, or what else a person should know, or an empty text.
         after: Number of trials that had ended when this one was proposed.
         order: Place in the order in which trials ended, from 0; None while it runs.
+        target: Epochs that it was asked for where a callback or the oracle ended it earlier; else None.
     """
 
     trial: int
@@ -86,6 +87,12 @@ class Record:
     message: str = ""
     after: int = 0
     order: int | None = None
+    target: int | None = None
+
+    @property
+    def rung(self) -> int:
+        """Epochs that it was asked for."""
+        return self.epochs if self.target is None else self.target
 
     def cost(self, name: str) -> float:
         """Returns what the network costs: `params`, `macs` or `latency` (not a number where it was not measured)."""
@@ -140,6 +147,11 @@ class Run:
         return self.last.epochs if self.last.status == COMPLETED else self.last.initial_epoch + len(self._epochs_seen())
 
     @property
+    def rung(self) -> int:
+        """Epochs that its newest result was asked for: what ended early was judged at that rung, too."""
+        return self.last.rung
+
+    @property
     def seconds(self) -> float:
         """Wall time over all trials of the run."""
         return sum(record.seconds for record in self.trials)
@@ -179,13 +191,13 @@ def runs_of(records: Iterable[Record]) -> list[Run]:
 def rank(runs: Iterable[Run], direction: str) -> list[Run]:
     """Returns the runs with the best first.
 
-    A run that was trained longer stands before one that was trained less, whatever their scores: scores of different
-    rungs are not comparable. Runs that diverged, failed or have no score yet come last.
+    A run of a higher rung stands before one of a lower rung, whatever their scores, which are not comparable. Runs that
+    diverged, failed or have no score yet come last.
     """
 
     def key(run: Run) -> tuple[bool, int, float, int]:
         if run.score is None or run.last.status != COMPLETED:
             return True, 0, 0.0, run.number
-        return False, -run.epochs, -run.score if direction == "max" else run.score, run.number
+        return False, -run.rung, -run.score if direction == "max" else run.score, run.number
 
     return sorted(runs, key=key)

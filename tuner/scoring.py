@@ -42,6 +42,7 @@ def judged(
         record,
         status=progress.status,
         epochs=epochs,
+        target=None if epochs == record.epochs else record.epochs,
         score=score,
         best_score=best_score,
         best_epoch=best_epoch,

@@ -88,7 +88,7 @@ def run_of(records: Iterable[Record], number: int) -> Run:
 
 
 def front_runs(records: Iterable[Record], direction: str, *, cost: str) -> list[Run]:
-    """Returns the runs of the most epochs that no other of these beats in score and cost, the best score first.
+    """Returns the runs of the highest rung that no other of these beats in score and cost, the best score first.
 
     Args:
         records: Trials of one study.
@@ -99,10 +99,10 @@ def front_runs(records: Iterable[Record], direction: str, *, cost: str) -> list[
         StudyError: If no run has a score, or the cost was not measured.
     """
     held = list(records)
-    most = best_run(held, direction).epochs
+    most = best_run(held, direction).rung
     front: list[Run] = []
     for run in rank(runs_of(held), direction):
-        if run.last.status != COMPLETED or run.epochs != most:
+        if run.last.status != COMPLETED or run.rung != most:
             continue
         if math.isnan(run.last.cost(cost)):
             raise StudyError("The study has no latencies; search with --objective -latency or --max-latency-ms.")

@@ -83,6 +83,7 @@ def record_of(trial: FrozenTrial) -> Record:
         parent=facts["parent"],
         hyperparameters=dict(trial.params),
         initial_epoch=facts["initial_epoch"],
+        target=None if ending["epochs"] == facts["epochs"] else facts["epochs"],
         seed=facts["seed"],
         params=facts["params"],
         macs=facts["macs"],

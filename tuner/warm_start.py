@@ -60,7 +60,7 @@ def seen_in(study: Study, space: Sequence[dict[str, Any]]) -> list[dict[str, Any
     return [
         {
             "values": dict(record.hyperparameters),
-            "epochs": record.epochs,
+            "epochs": record.rung,
             "goodness": _goodness(record, study.config.direction),
         }
         for record in ended
