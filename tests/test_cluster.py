@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import distributed
 import pytest
 
+from tuner import launch
 from tuner.data import DataSpec
 from tuner.errors import DataError, TunerError
 from tuner.launch import connected_crew, local_crew
@@ -263,6 +265,15 @@ def test_worker_that_dask_has_given_up_comes_back_unless_it_dies_each_time():
         _until(lambda: crew.free() == [], crew)
         with pytest.raises(TunerError, match="Worker processes die while they start, 3 until now"):
             crew.wait()
+
+
+def test_what_is_no_scheduler_and_says_nothing_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(launch, "SECONDS_TO_CONNECT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        told = f"No Dask scheduler answers at {address}: what listens there does not speak Dask's protocol; give what"
+        with pytest.raises(TunerError, match=re.escape(told)), connected_crew(SESSION, address=address):
+            pass
 
 
 def test_worker_that_dies_before_dask_knows_it_ends_the_search(monkeypatch):

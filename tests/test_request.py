@@ -359,6 +359,26 @@ def test_workers_are_those_of_the_flags():
     assert staffing_of(_flags("")) == staffing_of(_flags("--threads auto")) == Staffing()
 
 
+@pytest.mark.parametrize(
+    ("made", "again", "workers", "is_ordered"),
+    [
+        ("--workers 1", "", 1, False),
+        ("--workers 0", "", 0, False),
+        ("--workers 2", "", None, False),
+        ("--workers 1", "--workers 2", 2, False),
+        ("--deterministic --workers 3", "", 3, True),
+        ("--deterministic --workers 3", "--workers 2", 2, True),
+        ("--deterministic", "", 2, True),  # as many as the search had
+        ("", "--deterministic", None, True),
+    ],
+)
+def test_study_keeps_what_makes_it_repeatable(made, again, workers, is_ordered):
+    stored = resolve(_flags(f"--space tiny {made}"), None).ordered(2)
+    continued = resolve(_flags(again), stored)
+    assert staffing_of(_flags(again), continued).workers == workers
+    assert continued.deterministic == is_ordered
+
+
 def _running(line):
     parser = argparse.ArgumentParser()
     add_running_flags(parser)

@@ -108,6 +108,8 @@ class SearchConfig:
         enqueue: Configurations to try right after the default one; what one leaves out gets its default.
         warm_start: Name of the study on the same space whose scores the algorithm knows from the beginning, or None.
             The scores themselves are kept in the study.
+        workers: Processes that make it repeatable: 0 or 1, or with a fixed order any number; else None.
+        deterministic: Whether decisions come in a fixed order with several workers too.
 
     Raises:
         UsageError: If a value is outside its range.
@@ -137,6 +139,8 @@ class SearchConfig:
     gpus_per_trial: int = 1
     enqueue: tuple[dict[str, Any], ...] = ()
     warm_start: str | None = None
+    workers: int | None = None
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         _require_name("--algorithm", self.algorithm, ALGORITHMS)
@@ -186,6 +190,10 @@ class SearchConfig:
         limits = {name: getattr(self, setting) for name, setting in COSTS.items()}
         return {name: most for name, most in limits.items() if most is not None}
 
+    def ordered(self, workers: int) -> SearchConfig:
+        """Returns it with so many workers where a fixed order needs the same number again."""
+        return dataclasses.replace(self, workers=workers) if self.deterministic and self.workers is None else self
+
     @property
     def settings(self) -> dict[str, Any]:
         """What decides how a network is found and trained besides algorithm, seed and data, for a person to read."""
@@ -218,11 +226,11 @@ class SearchConfig:
 def differences(stored: SearchConfig, asked: SearchConfig) -> list[str]:
     """Returns one phrase for each setting in which a request departs from the study it wants to continue.
 
-    The totals of trials and epochs are no difference: a study may grow. Nor is another folder: that may have moved, and
-    whether it has the same images is seen when they are read.
+    The totals of trials and epochs are no difference: a study may grow. Nor are other workers, nor is another folder:
+    that may have moved, and whether it has the same images is seen when they are read.
     """
     before, after = ({**each.to_dict(), "objective": each.sought, "costs": None} for each in (stored, asked))
-    kept = [key for key in before if key not in _TOTALS]
+    kept = [key for key in before if key not in (*_TOTALS, "workers", "deterministic")]
     if all(each.dataset.startswith("folder:") for each in (stored, asked)):
         kept.remove("dataset")
     return [_difference(key, before[key], after[key]) for key in kept if before[key] != after[key]]

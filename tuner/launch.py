@@ -6,6 +6,8 @@ import contextlib
 import functools
 import importlib
 import logging
+import queue
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,6 +24,8 @@ from tuner.messages import Session
 from tuner.revival import dying
 
 __all__ = ["connected_crew", "local_crew"]
+
+SECONDS_TO_CONNECT = 10
 
 _NOTHING = logging.CRITICAL + 1
 
@@ -101,16 +105,32 @@ def connected_crew(session: Session, *, address: str, gpus_per_trial: float | No
         TunerError: If no scheduler answers, or it has no worker.
     """
     _silence()
-    try:
-        client = distributed.Client(address, timeout="10s")
-    except (OSError, ValueError, TypeError) as error:  # the last where there are no certificates
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TunerError(f"No Dask scheduler answers at {address}: {reason}") from error
-    with client:
+    with _client(address) as client:
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
         if not workers:
             raise TunerError(f"The Dask cluster at {address} has no worker; start some with `dask worker {address}`.")
         yield DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
+
+
+def _client(address: str) -> distributed.Client:
+    """Connects to a scheduler; in a thread, because what is no scheduler may answer and then say nothing for ever."""
+    answer: queue.SimpleQueue[distributed.Client | Exception] = queue.SimpleQueue()
+
+    def connect() -> None:
+        try:
+            answer.put(distributed.Client(address, timeout=f"{SECONDS_TO_CONNECT}s"))
+        except Exception as error:  # noqa: BLE001  (bytes of another protocol end in any kind)
+            answer.put(error)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        found = answer.get(timeout=2 * SECONDS_TO_CONNECT)
+    except queue.Empty:
+        found = TimeoutError("what listens there does not speak Dask's protocol; give what `dask scheduler` prints.")
+    if isinstance(found, Exception):
+        reason = str(found).splitlines()[0] if str(found) else type(found).__name__
+        raise TunerError(f"No Dask scheduler answers at {address}: {reason}") from found
+    return found
 
 
 @contextlib.contextmanager

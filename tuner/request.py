@@ -58,10 +58,10 @@ _SETTINGS = (
 _ONLY = {"eta": WITH_RUNGS, "min_epochs": WITH_MIN_EPOCHS, "warm_start": WITH_WARM_START}
 
 
-def staffing_of(arguments: argparse.Namespace) -> Staffing:
-    """Returns the workers that the flags ask for."""
+def staffing_of(arguments: argparse.Namespace, config: SearchConfig | None = None) -> Staffing:
+    """Returns the workers that the flags ask for, or else those that make the search of a configuration repeatable."""
     return Staffing(
-        workers=arguments.workers,
+        workers=config.workers if config and arguments.workers is None else arguments.workers,
         cluster=arguments.cluster,
         gpus_per_trial=arguments.gpus_per_trial,
         worker_memory=arguments.worker_memory,
@@ -103,6 +103,10 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
         given["gpus_per_trial"] = max(1, int(arguments.gpus_per_trial))
     if arguments.enqueue is not None:
         given["enqueue"] = read_queue(arguments.enqueue)
+    is_ordered = arguments.deterministic or (stored is not None and stored.deterministic)
+    given["deterministic"] = is_ordered
+    if arguments.workers is not None:
+        given["workers"] = arguments.workers if is_ordered or arguments.workers <= 1 else None
     config = _new_config(given) if stored is None else _continued(stored, given)
     _refuse_without_effect(given, config.algorithm)
     return config

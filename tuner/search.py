@@ -100,13 +100,13 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         _look_into(session.data.location)  # a mistake shows before there are workers
     if config.algorithm == "bayesian":
         importlib.import_module("sklearn.gaussian_process")  # Keras Tuner looks for it while it is imported
-    with open_crew(staffing_of(arguments), session) as crew:  # they start while this process imports TensorFlow
+    with open_crew(staffing_of(arguments, config), session) as crew:  # they start while this process imports TensorFlow
         prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew, began=began)
         if arguments.dry_run:
             return 0
         with locked(results / name), told_in_words(url):
             study = study or _new_study(url, name, config, prepared, crew.facts)
-            study.extend(config)
+            study.extend(config.ordered(crew.size))
             on_study(name)
             reason = _run(arguments, prepared, study, crew=crew)
     print(*result_lines(study, arguments), f"Stopped   {reason}", sep="\n")
@@ -164,7 +164,7 @@ def _prepare(
     print(*asked, *constraints.settle(hp, oracle.enqueue), sep="\n", flush=True)
     if config.warm_start:
         print(f"Knows     {len(seen)} trials of the study {config.warm_start}")
-    measurement, workers = settle(staffing_of(arguments), crew, hp.values)
+    measurement, workers = settle(staffing_of(arguments, config), crew, hp.values)
     budget = Budget(limits_of(arguments, config), began=began, measured=measurement)
     if not (study and study.proposals()) and budget.is_short(epochs=config.max_epochs):  # else it goes on as it began
         oracle.hurry()
@@ -242,7 +242,7 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
 
     folder, config = Path(arguments.results_dir) / study.name, study.config
     plan, budget = prepared.plan, prepared.budget
-    order = FixedOrder() if arguments.deterministic else None
+    order = FixedOrder() if config.deterministic else None
     with Display(plan, config.objective, direction=config.direction, quiet=arguments.quiet, budget=budget) as display:
         executor = Executor(
             prepared.oracle,

@@ -34,6 +34,14 @@ def test_enqueued_configuration_off_the_grid_is_tried_besides():
     assert len(set(proposals)) == 12
 
 
+def test_millions_of_values_are_not_listed():
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 1, 10**12, default=7)
+    oracle = Grid(objective=SCORE, hyperparameters=hp, max_epochs=9, max_trials=3)
+    assert oracle.schedule()[0].trials == 3
+    assert [own(values)["width"] for values in Drive(oracle, 9).proposals] == [7, 1, 2]
+
+
 @pytest.mark.parametrize("sampling", ["log", "reverse_log"])
 @pytest.mark.parametrize("most", [3, 9, 10, 11, 100])
 def test_integers_on_a_scale_have_ten_values_in_a_grid_and_all_in_the_space(most, sampling):

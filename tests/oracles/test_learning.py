@@ -6,6 +6,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from oracles.driving import Drive, flat, score_of
+from tuner.oracles import Hyperband
 from tuner.oracles.freeze_thaw import FEWEST_SEEN, SHARE_ALONE, FreezeThaw
 from tuner.oracles.learning import expected_gain, standardised
 from tuner.oracles.mobster import Mobster
@@ -154,3 +155,25 @@ class TestLowestRung:
     def test_it_is_below_the_full_budget(self):
         begun = self._begun(lambda values, epochs: float(epochs == 27), trials=24)
         assert begun == [27, *FEWEST_SEEN * [1], *FEWEST_SEEN * [3], *[9] * (len(begun) - 1 - 2 * FEWEST_SEEN)]
+
+
+def test_what_the_budget_refuses_has_cost_nothing():
+    """Until then a search that was asked once more, or given more epochs, went on otherwise."""
+    for seed in range(6):
+        options = {"objective": OBJECTIVE, "hyperparameters": flat(), "max_epochs": 9, "seed": seed}
+        drive, through = (Drive(FreezeThaw(**options, max_total_epochs=most), 500) for most in (60, 120))
+        for worker in "abc":
+            assert drive.oracle.create_trial(worker).status == "STOPPED"
+        drive.oracle.max_total_epochs = 120
+        drive.go_on(500)
+        assert drive.proposals == through.proposals
+
+
+@pytest.mark.parametrize("kind", [FreezeThaw, Mobster, Hyperband])
+def test_only_the_default_goes_to_the_full_budget_at_once(kind):
+    """And not what comes in its place where constraints leave it out."""
+    options = {"objective": OBJECTIVE, "hyperparameters": flat(), "max_epochs": 9}
+    (values,) = Drive(kind(**options, is_allowed=lambda values: values["width"] != 16), 1).proposals
+    assert values["tuner/epochs"] < 9
+    (values,) = Drive(kind(**options), 1).proposals
+    assert values["tuner/epochs"] == 9

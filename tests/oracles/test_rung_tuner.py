@@ -65,3 +65,12 @@ def test_trial_has_the_epochs_of_its_rung_and_goes_on_from_its_parent(kind, tmp_
 def test_trial_without_rungs_has_all_epochs(tmp_path):
     _, fits = _search(Random, tmp_path, max_trials=2)
     assert [epochs for _, epochs, _ in fits] == [[0, 1, 2]] * 2
+
+
+def test_worker_of_a_distributed_search_has_no_oracle_but_a_client(tmp_path, monkeypatch):
+    tuner, _ = _search(Random, tmp_path, max_trials=1)
+    trained = []
+    monkeypatch.setattr(keras_tuner.Hyperband, "run_trial", lambda self, trial, **options: trained.append(options))
+    tuner.oracle = object()  # Keras Tuner's client has a few of an oracle's attributes
+    tuner.run_trial(None, verbose=0)
+    assert trained == [{"epochs": 3, "verbose": 0}]

@@ -32,6 +32,17 @@ def test_space_of_three_is_trained_to_the_end(algorithm, in_flight):
     assert [run.epochs for run in oracle.history] == [9, 9, 9]
 
 
+def test_best_trial_has_a_score_whatever_became_of_the_run_later():
+    oracle = _oracle(Asha, _three_values())
+    drive = Drive(oracle, 4)  # the fourth goes on with the best of three
+    assert "tuner/trial_id" in drive.proposals[3]
+    oracle.trials[drive.names[3]].status = "FAILED"
+    oracle.history.__init__("score", direction="max", max_epochs=9)  # read anew
+    best = oracle.get_best_trials(9)
+    assert [trial.status for trial in best] == ["COMPLETED"] * 3
+    assert best[0].trial_id == drive.proposals[3]["tuner/trial_id"]
+
+
 def _made(oracle):
     """Drives an oracle to its end; returns its trials by the epochs between which they were trained."""
     drive = Drive(oracle, 1000)

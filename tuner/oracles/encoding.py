@@ -144,7 +144,7 @@ class Encoding:
         if column is None:
             return any(value in wanted for value in _every_value(entry))
         if self._counts[id(entry)] and is_even(entry):
-            grid = grid_values(entry)
+            grid = list(grid_values(entry))
             allowed = [place for place, value in enumerate(grid) if value in wanted]
             return np.isin(np.minimum((column * len(grid)).astype(int), len(grid) - 1), allowed)
         return np.array([entry.prob_to_value(min(float(p), 1.0 - 1e-12)) in wanted for p in column])
@@ -190,27 +190,28 @@ def probability_of(entry: Any, value: Any) -> float:
     return min(max(probability, 0.0), 1.0)
 
 
-def grid_values(entry: Any) -> list[Any]:
-    """Returns the values of a hyperparameter in order; ten spread evenly over its scale where that has no steps.
+def grid_values(entry: Any) -> Iterator[Any]:
+    """Yields the values of a hyperparameter in order; ten spread evenly over its scale where that has no steps.
 
     They are fewer where some of these are the same, as of integers on a logarithmic scale; of up to ten, all.
     """
-    if hasattr(entry, "value"):
-        return [entry.value]
     count = _count(entry)
-    if not is_even(entry):
-        if count is not None and count <= MOST_WITHOUT_STEPS:
-            return _every_value(entry)
-        count = None
-    count = count or MOST_WITHOUT_STEPS
-    return list(dict.fromkeys(entry.prob_to_value((index + 0.5) / count) for index in range(count)))
+    if hasattr(entry, "value"):
+        yield entry.value
+    elif is_even(entry) and count is not None:
+        yield from (entry.prob_to_value((index + 0.5) / count) for index in range(count))
+    elif count is not None and count <= MOST_WITHOUT_STEPS:
+        yield from _every_value(entry)
+    else:
+        places = (np.arange(MOST_WITHOUT_STEPS) + 0.5) / MOST_WITHOUT_STEPS
+        yield from dict.fromkeys(map(entry.prob_to_value, places.tolist()))
 
 
 def _every_value(entry: Any) -> list[Any]:
     """Returns the values of a hyperparameter; ten of one that has no end of them."""
     count = _count(entry)
     if count is None or is_even(entry):
-        return grid_values(entry)
+        return list(grid_values(entry))
     return [entry.min_value + index for index in range(count)]  # an `Int` on a logarithmic scale, or one value
 
 

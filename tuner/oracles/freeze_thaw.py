@@ -72,6 +72,14 @@ class FreezeThaw(LearningOracle):
         super().set_state(state)
         self._exploited = state["exploited"]
 
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Returns Keras Tuner's response; what the budget refuses has cost nothing."""
+        exploited = self._exploited
+        response = super().populate_space(trial_id)
+        if response["status"] != "RUNNING":
+            self._exploited = exploited
+        return response
+
     @property
     def start_epochs(self) -> int:
         """Epochs of the lowest rung that tells configurations apart, as far as that is known."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tuner.oracles.drawing import not_found
-from tuner.oracles.encoding import MOST_COUNTED, grid_values, is_active, values_key
+from tuner.oracles.encoding import MOST_COUNTED, grid_values, is_active, is_even, values_key
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move
 
@@ -44,11 +44,13 @@ class Grid(HistoryOracle):
         return None
 
     def _grid(self) -> Iterator[dict[str, Any]]:
-        choices = [(entry, dict.fromkeys([entry.default, *grid_values(entry)])) for entry in self.encoding.entries]
-        return _combinations(choices, {})
+        return _combinations(self.encoding.entries, {})
 
     def _size(self) -> int | None:
         """Returns how many configurations of the grid are allowed; None where they are too many to count."""
+        counts = [self.encoding.count(entry) or 0 for entry in self.encoding.entries if is_even(entry)]
+        if max(counts, default=0) > MOST_COUNTED:
+            return None
         found = list(itertools.islice(self._grid(), MOST_COUNTED + 1))
         return sum(map(self.drawing.allows, found)) if len(found) <= MOST_COUNTED else None
 
@@ -59,14 +61,20 @@ class Grid(HistoryOracle):
         return f"the grid is exhausted, {tried} tried of a space of {most}"
 
 
-def _combinations(choices: Sequence[tuple[Any, Iterable[Any]]], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _combinations(entries: Sequence[Any], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields the active values of all combinations that continue the values so far."""
-    if not choices:
+    if not entries:
         yield values
         return
-    (entry, its_values), *rest = choices
+    entry, *rest = entries
     if not is_active(entry, values):
         yield from _combinations(rest, values)
         return
-    for value in its_values:
+    for value in _default_first(entry):
         yield from _combinations(rest, {**values, entry.name: value})
+
+
+def _default_first(entry: Any) -> Iterator[Any]:
+    """Yields the values one by one: there may be millions."""
+    yield entry.default
+    yield from (value for value in grid_values(entry) if value != entry.default)

@@ -76,6 +76,12 @@ class Run:
         return self.scores[self.epochs] if self.scores else None
 
     @property
+    def result(self) -> tuple[int, float]:
+        """The most epochs after which it had a score, and that; of a run without one, the epochs, and `WORST`."""
+        scored = [pair for pair in self.scores.items() if pair[1] != WORST]
+        return scored[-1] if scored else (self.epochs, WORST)
+
+    @property
     def has_failed(self) -> bool:
         """Whether it failed or diverged: there is nothing to continue."""
         return self.score == WORST

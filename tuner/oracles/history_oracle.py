@@ -12,7 +12,7 @@ from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.base import StudyOracle
 from tuner.oracles.encoding import Encoding
-from tuner.oracles.history import History, Seen, observations
+from tuner.oracles.history import WORST, History, Seen, observations
 from tuner.oracles.moves import Move
 
 __all__ = ["HistoryOracle"]
@@ -70,11 +70,11 @@ class HistoryOracle(StudyOracle, abc.ABC):
         return {"status": "RUNNING", "values": values}
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
-        """Returns the newest trials of the best runs: those with the most epochs first, among them the best score."""
+        """Returns the newest trial with a score of each of the best runs: those with the most epochs first."""
         self.history.update(self.trials, self.hyperparameters)
-        ended = [run for run in self.history if run.score is not None]
-        ended.sort(key=lambda run: (not run.has_failed, run.epochs, run.score), reverse=True)
-        return [self.trials[run.names[run.epochs]] for run in ended[:num_trials]]
+        ended = [(*run.result, run) for run in self.history if run.scores]
+        ended.sort(key=lambda each: (each[1] != WORST, *each[:2]), reverse=True)
+        return [self.trials[run.names[epochs]] for epochs, _, run in ended[:num_trials]]
 
     def _next_move(self) -> Move | None:
         planned = self._planned()

@@ -28,9 +28,10 @@ class RungTuner(keras_tuner.Hyperband):
     """
 
     def __init__(self, oracle: StudyOracle, hypermodel: Any, **options: Any) -> None:
+        self._max_epochs = oracle.max_epochs  # a worker of a distributed search has a client in the oracle's place
         # Not that of Hyperband, which makes an oracle of its own.
         keras_tuner.Tuner.__init__(self, oracle=oracle, hypermodel=hypermodel, **options)
 
     def run_trial(self, trial: Trial, *arguments: Any, **options: Any) -> Any:
         """Trains one trial; what `model.fit` takes comes from `search`."""
-        return super().run_trial(trial, *arguments, **{"epochs": self.oracle.max_epochs, **options})
+        return super().run_trial(trial, *arguments, **{"epochs": self._max_epochs, **options})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tuner.oracles.base import StudyOracle
-from tuner.oracles.encoding import has_chosen_default
+from tuner.oracles.encoding import default_values, has_chosen_default
 
 __all__ = ["WholeFirst"]
 
@@ -19,7 +19,7 @@ class WholeFirst(StudyOracle):
 
     Args:
         begins_whole: Whether the default goes to the full budget at once; None where `max_total_epochs` allow it and
-            somebody chose that default. A study that grows keeps to what it began with.
+            somebody chose that default, which is allowed. A study that grows keeps to what it began with.
         options: See `StudyOracle`.
     """
 
@@ -33,7 +33,8 @@ class WholeFirst(StudyOracle):
         if self._begins_whole is not None:
             return self._begins_whole
         fits = self.max_total_epochs is None or self.max_total_epochs >= self.max_epochs
-        return fits and has_chosen_default(self.hyperparameters)
+        default = default_values(self.hyperparameters)
+        return fits and has_chosen_default(self.hyperparameters) and self.drawing.allows(default)
 
     def hurry(self) -> None:
         """Begins with few epochs of the default, too."""
