@@ -7,7 +7,7 @@ import pytest
 
 from tuner.budget import SAFETY, Budget, Limits
 from tuner.messages import Measurement
-from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
+from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, TIMED_OUT, Record
 
 MACS = 1000
 RECORD = Record(
@@ -107,6 +107,13 @@ def test_trials_that_did_not_complete_say_nothing_of_the_time():
     diverged = dataclasses.replace(RECORD, status=DIVERGED, seconds=0.001)
     budget = _budget(measured=MEASURED)
     assert budget.expected_seconds(epochs=1, macs=MACS, held=[diverged]) == SAFETY * (2.0 + 3.0)
+
+
+def test_trial_that_ran_out_of_time_says_how_long_its_epochs_take():
+    late = dataclasses.replace(RECORD, status=TIMED_OUT)
+    budget = _budget(measured=MEASURED)
+    expected = budget.expected_seconds(epochs=1, macs=MACS, held=[RECORD])
+    assert budget.expected_seconds(epochs=1, macs=MACS, held=[late]) == expected != SAFETY * (2.0 + 3.0)
 
 
 def test_epochs_are_refused_before_time():

@@ -94,6 +94,11 @@ def test_larger_totals_are_no_difference():
     assert differences(PLAIN, dataclasses.replace(PLAIN, trials=100, total_epochs=1000)) == []
 
 
+def test_difference_of_what_is_on_or_off_is_spelled_as_the_flag():
+    found = differences(PLAIN, dataclasses.replace(PLAIN, mixed_precision=True))
+    assert found == ["--mixed-precision is off in the study and on now"]
+
+
 def test_place_of_a_folder_is_no_difference():
     def told(before, after):
         return differences(dataclasses.replace(PLAIN, dataset=before), dataclasses.replace(PLAIN, dataset=after))

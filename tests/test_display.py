@@ -127,6 +127,25 @@ def test_terminal_has_a_line_for_each_worker_in_their_order():
     assert " 1/11 epochs, left" in bar
 
 
+def test_line_of_a_worker_fits_into_80_letters():
+    plan = Plan([Rung(270, 0, 1)], PLAN.measurement, is_fixed=False)
+    record = dataclasses.replace(BEGUN, trial=99, worker="10", epochs=27)
+
+    def watch(display):
+        with display:
+            display.trial_began(record)
+            display.epoch_ended(record, 14, {"val_accuracy": 0.5}, 12345.6)
+
+    worker, *_ = _last_lines(watch, 3, plan=plan)
+    assert worker == "worker 10  trial 100 run 99 epoch 14/27  val_accuracy 0.5000  12,346 images/s"
+    assert len(worker) < 80
+
+
+def test_what_failed_is_not_the_best():
+    bad = dataclasses.replace(_ended(0, 0.0), status=DIVERGED, message="The loss is not finite.")
+    assert "best" not in _shown(lambda display: display.trial_ended(bad))
+
+
 def test_worker_that_died_leaves_the_screen_with_a_line():
     record = dataclasses.replace(BEGUN, worker="1")
 

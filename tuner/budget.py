@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from tuner.messages import Measurement
-from tuner.records import COMPLETED, Record
+from tuner.records import COMPLETED, TIMED_OUT, Record
 
 __all__ = ["Budget", "Limits"]
 
@@ -81,7 +81,7 @@ class Budget:
 
     def expected_seconds(self, *, epochs: int, macs: int, held: Iterable[Record]) -> float:
         """Returns what a trial should take, going by the trials that ended and, before there are any, the plan."""
-        ended = [record for record in held if record.status == COMPLETED and record.curve.get("epoch")]
+        ended = [r for r in held if r.status in (COMPLETED, TIMED_OUT) and r.curve.get("epoch")]
         epoch_seconds = [record.seconds / len(record.curve["epoch"]) for record in ended]
         if epoch_seconds:
             rates = [seconds / max(record.macs, 1) for seconds, record in zip(epoch_seconds, ended, strict=True)]

@@ -274,7 +274,8 @@ def library_versions() -> dict[str, str]:
 def _difference(key: str, before: Any, after: Any) -> str:
     if key == "enqueue":
         return "--enqueue has other configurations than those that the study keeps"
-    return f"--{key.replace('_', '-')} is {before} in the study and {after} now"
+    shown = (("off", "on")[value] if isinstance(value, bool) else value for value in (before, after))
+    return "--{} is {} in the study and {} now".format(key.replace("_", "-"), *shown)
 
 
 def _require(condition: bool, flag: str, received: object, allowed: str) -> None:

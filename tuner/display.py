@@ -170,7 +170,8 @@ class Display:
         self._root[record.trial] = record.trial if record.parent is None else self._root[record.parent]
 
     def _describe(self, record: Record, epoch: int, value: float | None = None, rate: float | None = None) -> None:
-        trial = f"{self._trial(record)} run {self._root[record.trial]} epoch {epoch}/{record.epochs}"
+        name = self._trial(record).partition(" of about ")[0]  # of how many is in the lines above; 80 letters must do
+        trial = f"{name} run {self._root[record.trial]} epoch {epoch}/{record.epochs}"
         score = "" if value is None else f"  {self._objective} {value:.4f}"
         speed = "" if rate is None else f"  {rate:,.0f} images/s"
         self._workers[record.worker] = f"worker {record.worker}  {trial}{score}{speed}"
@@ -194,7 +195,7 @@ class Display:
 
     def _best(self) -> str:
         best = rank(runs_of(self._records.values()), self._direction)[0]
-        if best.score is None:
+        if best.score is None or best.last.status != records.COMPLETED:  # what failed has the worst score
             return ""
         return f"best {best.score:.4f} (run {best.number}, {best.epochs} epochs)"
 

@@ -22,7 +22,7 @@ __all__ = ["Staffing", "open_crew", "prepare", "settle"]
 WORKER_BYTES = 1_200_000_000
 MEMORY_SHARE = 0.8
 
-# More processes for each core would only wait for one another, and take all memory.
+# More processes or threads for each core would only wait for one another, and take all memory.
 MOST_PER_CORE = 16
 
 # More workers must train so much more than half as many to be worth their memory.
@@ -64,6 +64,9 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
         TunerError: If a cluster does not answer.
     """
     gpus, share = num_gpus(), staffing.gpus_per_trial
+    cores = available_cores()
+    if staffing.threads and not staffing.cluster:
+        _check_cores("--threads", staffing.threads, cores)
     threads = staffing.threads or (1 if staffing.cluster else None)
     session = dataclasses.replace(session, threads=threads)
     if share and not staffing.cluster and share > gpus:
@@ -85,16 +88,19 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
         with connected_crew(session, address=staffing.cluster, gpus_per_trial=share) as crew:
             yield crew
         return
-    cores = available_cores()
     if gpus and not share:  # a study may ask for several: with fewer, their parts are trained one after the other
         share = float(min(session.replicas, gpus))
     workers = staffing.workers or _most_workers(cores, gpus=gpus, share=share)
-    if workers > MOST_PER_CORE * cores:
-        raise UsageError(f"--workers is {workers}, and this machine has {cores} cores; give {cores}, or leave it out.")
+    _check_cores("--workers", workers, cores)
     memory = staffing.worker_memory or int(MEMORY_SHARE * available_memory() / workers) or None
     session = dataclasses.replace(session, cores=max(1, cores // workers), memory=memory)
     with local_crew(session, workers=workers, gpus_per_trial=share) as crew:
         yield crew
+
+
+def _check_cores(flag: str, asked: int, cores: int) -> None:
+    if asked > MOST_PER_CORE * cores:
+        raise UsageError(f"{flag} is {asked}, and this machine has {cores} cores; give {cores}, or leave it out.")
 
 
 def settle(staffing: Staffing, crew: Crew, hyperparameters: Mapping[str, Any]) -> tuple[Measurement, str]:
