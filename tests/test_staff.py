@@ -137,7 +137,7 @@ class TestOpenCrew:
         ):
             _open(Staffing(workers=33))
         assert started == {}
-        with pytest.raises(UsageError, match=r"^--threads is 33, and this machine has 2 cores; give 2, or leave it out"):
+        with pytest.raises(UsageError, match=r"^--threads is 33, and this machine has 2 cores; give 2, or leave"):
             _open(Staffing(threads=33))
         assert started == {}
         _open(Staffing(workers=32))
