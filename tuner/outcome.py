@@ -41,9 +41,8 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
     more = [f"... and {len(rows) - ROWS_SHOWN} more runs"] if len(rows) > ROWS_SHOWN else []
     front = [f"Front     {leaderboard.describe_front(rows)}"] if study.config.costs else []
     begun, trained = study.begun_epochs(), sum(len(record.curve.get("epoch", ())) for record in records)
-    fewer = (
-        [f"Trained   {trained} epochs, not {begun}: a trial that ends early counts in full"] if trained < begun else []
-    )
+    early = f"Trained   {trained} epochs, not {begun}: a trial that ends early counts in full"
+    fewer = [early] if trained < begun and study.config.trials is None else []
     flags = [*place_flags(arguments), *_data_flags(arguments)]
     selecting = shlex.join(["python", "-m", "tuner.select", study.name, *flags])
     if not any(run.last.status == COMPLETED for run in runs_of(records)):
