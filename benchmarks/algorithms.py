@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import inspect
 import sys
 import warnings
 from collections.abc import Callable
@@ -54,20 +53,15 @@ def keras_tuner_oracle(name: str, trainer: Trainer, seed: int) -> Any:
 
 
 def our_oracle(name: str, trainer: Trainer, seed: int) -> Any:
-    """Returns an oracle of this program, with a budget of epochs where it takes one."""
+    """Returns an oracle of this program, with a budget of epochs."""
     from tuner.oracles import ORACLES
 
-    options: dict[str, Any] = {"hyperband_iterations": MANY, "max_total_epochs": trainer.budget_epochs}
-    taken = {parameter for each in ORACLES[name].__mro__ for parameter in inspect.signature(each.__init__).parameters}
-    options = {key: value for key, value in options.items() if key in taken}
-    if not options:
-        options["max_trials"] = MANY
     return ORACLES[name](
         objective=_objective(trainer),
         hyperparameters=trainer.problem.hyperparameters(),
         max_epochs=trainer.problem.max_epochs,
         seed=seed,
-        **options,
+        max_total_epochs=trainer.budget_epochs,
     )
 
 
