@@ -266,7 +266,7 @@ def test_queue_is_read_into_the_configuration_and_kept(tmp_path):
     ("line", "phrase"),
     [
         ("--seed 0", "--seed is 4 in the study and 0 now"),
-        ("--jit", "--jit is False in the study and True now"),
+        ("--jit", "--jit is off in the study and on now"),
         ("--gpus-per-trial 2", "--gpus-per-trial is 1 in the study and 2 now"),
         ("--space small", "--space is tiny in the study and small now"),
         ("--dataset folder:x", "--dataset is digits in the study and folder:x now"),
@@ -280,7 +280,7 @@ def test_queue_is_read_into_the_configuration_and_kept(tmp_path):
         ("--eta 4", "--eta is 3 in the study and 4 now"),
         ("--min-epochs 2", "--min-epochs is 1 in the study and 2 now"),
         ("--warm-start earlier", "--warm-start is None in the study and earlier now"),
-        ("--mixed-precision on", "--mixed-precision is False in the study and True now"),
+        ("--mixed-precision on", "--mixed-precision is off in the study and on now"),
     ],
 )
 def test_changed_flag_is_spelled_out_with_the_way_out(line, phrase):
