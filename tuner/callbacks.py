@@ -160,9 +160,9 @@ class Callbacks:
 def _made(make: Callable[[], Any]) -> list[keras.callbacks.Callback]:
     """Returns the callbacks of a space, which know what is better of what they monitor."""
     made = make()
-    if not isinstance(made, Iterable) or not all(isinstance(each, keras.callbacks.Callback) for each in made):
+    callbacks = list(made) if isinstance(made, Iterable) else [made]
+    if not all(isinstance(callback, keras.callbacks.Callback) for callback in callbacks):
         raise SpaceError(f"callbacks() returns {made!r}; allowed is a list of objects of keras.callbacks.Callback.")
-    callbacks = list(made)
     for callback in callbacks:
         _refuse_rates(callback)
         _set_mode(callback)

@@ -177,11 +177,11 @@ class DaskCrew:
 
     def _call(self, address: str, method: str, *arguments: Any, kind: str = "told") -> None:
         """Calls the actor in the background; what it returns comes into the queue."""
-        call = getattr(self._members[address].actor, method)
+        actor = self._members[address].actor
 
         def wait() -> None:
             try:
-                self._happened.put((kind, address, call(*arguments).result()))
+                self._happened.put((kind, address, getattr(actor, method)(*arguments).result()))
             except Exception as error:  # noqa: BLE001  (raised again where the driver waits)
                 self._happened.put(("raised", address, error))
 
@@ -212,7 +212,8 @@ class DaskCrew:
         """Takes what an actor says: that it is ready, an answer, how a trial goes on, or an error."""
         member = self._members[address]
         if kind == "raised":
-            if isinstance(value, OSError) and member.actor:  # it has gone, and the scheduler may not have seen it yet
+            # It has gone. The scheduler may not have seen it yet; or Dask knows it, and this crew has not heard of it.
+            if member.actor and (isinstance(value, OSError) or _is_lost(value)):
                 self._lose(address)
                 return
             if isinstance(value, ModuleNotFoundError):
@@ -256,6 +257,7 @@ class DaskCrew:
 
     def _lose(self, address: str) -> None:
         member = self._members.pop(address, None)
+        self._revival.has_left(len(self._members))
         if member is not None and member.trial is not None:
             self._events.append(Event(member.trial, member.name, None))
         if member is not None and member.actor is None:
@@ -281,6 +283,11 @@ class DaskCrew:
 
     def _scheduler_workers(self) -> Mapping[str, Any]:
         return self._client.scheduler_info(n_workers=-1)["workers"]
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether that is what Dask says of an actor whose worker has gone."""
+    return isinstance(error, RuntimeError) and "holding Actor was lost" in str(error)
 
 
 def _in_background(call: Any) -> None:

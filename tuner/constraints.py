@@ -48,11 +48,18 @@ class Constraints:
     @property
     def predicate(self) -> Predicate | None:
         """Whether a configuration keeps all limits; None where there are none."""
-        return (lambda values: self.broken(values) is None) if self.limits else None
+        return _Allowed(self) if self.limits else None
 
-    def broken(self, values: Mapping[str, Any]) -> str | None:
-        """Returns the first limit that a configuration breaks as part of a sentence, or None."""
+    def broken(self, values: Mapping[str, Any], *, quickly: bool = False) -> str | None:
+        """Returns the first limit that a configuration breaks as part of a sentence, or None.
+
+        Args:
+            values: Active values by name.
+            quickly: Whether to leave out what has to be measured.
+        """
         for name, most in self.limits.items():
+            if quickly and name == "latency":
+                continue
             found = self._sizes.of(values, name)
             if found > most:
                 return f"has {describe_cost(found, name)}, which breaks {_limit(name, most)}"
@@ -100,6 +107,19 @@ class Constraints:
         networks = survey(hp, self._sizes)
         largest = {name: min(networks.largest(name), self.limits.get(name, math.inf)) for name, _ in costs}
         return {score: 0.0 if better == "max" else math.log(classes), **largest}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Allowed:
+    """Whether a configuration keeps all limits; `quickly`, those that are computed."""
+
+    constraints: Constraints
+
+    def __call__(self, values: Mapping[str, Any]) -> bool:
+        return self.constraints.broken(values) is None
+
+    def quickly(self, values: Mapping[str, Any]) -> bool:
+        return self.constraints.broken(values, quickly=True) is None
 
 
 @dataclasses.dataclass(frozen=True)

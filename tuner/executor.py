@@ -194,7 +194,9 @@ class Executor(keras_tuner.Tuner):
     def _next(self) -> Event | None:
         """Waits for the next event that may be handled; None after a while."""
         if self._order:
-            running = [flight.record for flight in self._flights.values()] + list(self._waiting)
+            # A trial that waits has its turn too, unless it waits for the end of one of the others.
+            waiting = self._waiting if len(self._flights) < self.crew.size else ()
+            running = [*(flight.record for flight in self._flights.values()), *waiting]
             told = {record.trial: (record, self.ledger.told(record.trial)) for record in running}
             event = self._order.next(told, lambda: self.crew.next(POLL_SECONDS))
         else:
@@ -268,8 +270,8 @@ class Executor(keras_tuner.Tuner):
     def _write(self) -> None:
         """Writes what has been decided and what follows from the trials that have ended; no worker waits for that."""
         with held_interrupt():  # it would leave a trial half written, and a traceback of SQLAlchemy in the terminal
+            ended, self._ended = self._ended, []  # first: what cannot be written leaves no trace on the disk
             self.ledger.write()
-            ended, self._ended = self._ended, []
             direction = self.ledger.study.config.direction
             for record in ended:
                 self.checkpoints.after(record, self.ledger.held, max_epochs=self.max_epochs, direction=direction)

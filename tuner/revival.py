@@ -45,6 +45,11 @@ class Revival:
         if self._deaths >= DEATHS * self.expected:
             raise dying(f"start, {self._deaths} until now")
 
+    def has_left(self, present: int) -> None:
+        """Expects no more workers than there are of a cluster that is not ours: nobody here starts another."""
+        if self._client.cluster is None:
+            self.expected = max(1, min(self.expected, present))
+
     def revive(self, present: int) -> None:
         """Starts processes that Dask has given up, as it does with one that dies before it has taken its place.
 

@@ -80,7 +80,8 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     from tuner.study import Study
     from tuner.warm_start import find_source
 
-    name, results = study_name(arguments), Path(arguments.results_dir)
+    name = arguments.study = study_name(arguments)  # once: after midnight it would be another
+    results = Path(arguments.results_dir)
     url = storage_url(results, name, arguments.storage)
     study = Study.open(url, name)
     config = resolve(arguments, study.config if study else None)
@@ -109,6 +110,8 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
             study.extend(config.ordered(crew.size))
             on_study(name)
             reason = _run(arguments, prepared, study, crew=crew)
+    if study.is_concluded(study.config) and not prepared.plan.keeps_checkpoints:
+        shutil.rmtree(results / name / "checkpoints", ignore_errors=True)  # not before the workers have written them
     print(*result_lines(study, arguments), f"Stopped   {reason}", sep="\n")
     return 0
 
@@ -260,8 +263,6 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
         executor.search()
     if executor.is_through:
         study.conclude()
-    if executor.is_through and not plan.keeps_checkpoints:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     waited = f"; the fixed order cost {order.waited:.1f} s of the workers' time" if order else ""
     return executor.reason + waited
 

@@ -22,6 +22,7 @@ __all__ = [
     "find_whole",
     "locked",
     "open_storage",
+    "sqlite_file",
     "storage_url",
     "stored_names",
     "told_in_words",
@@ -34,6 +35,16 @@ _BUSY_SECONDS = 60  # how long a write waits for another program that holds the 
 def storage_url(results: Path, name: str, storage: str | None) -> str:
     """Returns the URL of a study's storage: the one given, or SQLite in the study's own folder."""
     return storage or f"{_SQLITE}{(results / name / 'study.db').as_posix()}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Returns the file that a URL of SQLite names; None of any other, and of a database in memory."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except sqlalchemy.exc.ArgumentError:  # told where it is opened
+        return None
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(parsed.database) if is_file and parsed.database else None
 
 
 def check_place(folder: Path, storage: str | None) -> None:
@@ -51,10 +62,9 @@ def check_place(folder: Path, storage: str | None) -> None:
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         wrong = "cannot be written to" if place.is_dir() else "is no folder"
         raise UsageError(f"The study would be in {folder}, but {place} {wrong}; choose another --results-dir.")
-    if storage and storage.startswith(_SQLITE):
-        parent = Path(storage.removeprefix(_SQLITE)).parent
-        if not parent.is_dir():
-            raise UsageError(f"--storage is {storage}, but there is no folder {parent}; make it first.")
+    file = sqlite_file(storage) if storage else None
+    if file and not file.parent.is_dir():
+        raise UsageError(f"--storage is {storage}, but there is no folder {file.parent}; make it first.")
     if (folder / ".lock").exists():
         with locked(folder):
             pass

@@ -26,6 +26,7 @@ from tuner.storage import (
     delete_unfinished,
     find_whole,
     open_storage,
+    sqlite_file,
     storage_url,
     stored_names,
     told_in_words,
@@ -118,7 +119,8 @@ class Study:
         Raises:
             StudyError: If the storage cannot be opened, or another program made the study.
         """
-        if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        file = sqlite_file(url)
+        if file and not file.exists():
             return None
         with told_in_words(url):
             storage = open_storage(url)

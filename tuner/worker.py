@@ -99,9 +99,9 @@ class Worker:
             TunerError: If a person has to mend something, such as a full disk.
         """
         self._trial = None  # of a driver that has gone
-        began = time.monotonic()
         try:
-            network, curve = self._continuations.network(task)
+            network, curve = self._continuations.network(task)  # epochs that were lost are none of its time
+            began = time.monotonic()
             callbacks = self._callbacks(task, network)
             self._trial = _Trial(task, network, callbacks, curve, began, began)
             callbacks.train_begin()

@@ -179,16 +179,22 @@ class StudyOracle(keras_tuner.Oracle):
     @property
     def num_enqueued(self) -> int:
         """How many different configurations are enqueued, besides the default."""
-        return len({values_key(values) for values in self._queue()}) - 1
+        given = (None, *self.enqueue)
+        return len({values_key(default_values(self.hyperparameters, values)) for values in given}) - 1
+
+    @property
+    def first_values(self) -> Sequence[Mapping[str, Any]]:
+        """What is tried first, after the default."""
+        return self.enqueue
 
     def _queue(self) -> list[dict[str, Any]]:
-        """Returns the default configuration and those that are enqueued."""
-        return [default_values(self.hyperparameters, given) for given in (None, *self.enqueue)]
+        """Returns the default configuration and those that are tried first."""
+        return [default_values(self.hyperparameters, given) for given in (None, *self.first_values)]
 
     def _planned(self) -> dict[str, Any] | None:
         """Returns the next planned configuration that was not tried: the default one, then what was enqueued."""
         tried = self._tried()
-        if len(tried) > len(self.enqueue):
+        if len(tried) > len(self.first_values):
             return None
         return next((values for values in self._queue() if self._is_new(values, tried)), None)
 

@@ -14,7 +14,7 @@ from tuner.oracles.encoding import Encoding, values_key
 
 __all__ = ["MOST_COLLISIONS", "MOST_REJECTIONS", "Drawing", "Predicate", "not_found"]
 
-# Says of active values whether the search may try them.
+# Says of active values whether the search may try them. It may have a method `quickly` that measures nothing.
 Predicate = Callable[[Mapping[str, Any]], bool]
 
 # Draws that gave nothing new before a space counts as exhausted.
@@ -42,16 +42,21 @@ class Drawing:
         """Whether a configuration may be tried."""
         return self.is_allowed is None or self.is_allowed(values)
 
+    def may_allow(self, values: Mapping[str, Any]) -> bool:
+        """Whether a configuration may be tried as far as that is known without a measurement, of seconds each."""
+        quickly: Predicate | None = getattr(self.is_allowed, "quickly", self.is_allowed)
+        return quickly is None or quickly(values)
+
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yields the allowed ones of all configurations; of what has no steps, ten values each."""
         return (values for values in self.encoding.combinations() if self.allows(values))
 
     def size(self) -> int | None:
-        """Returns how many allowed configurations there are; None where they are endless or too many to count."""
+        """Returns how many configurations `may_allow` allows; None where they are endless or too many to count."""
         if not self._is_counted:
             size = self.encoding.size()
             if size is not None and self.is_allowed is not None:
-                size = sum(1 for _ in self.combinations())
+                size = sum(map(self.may_allow, self.encoding.combinations()))
             self._size, self._is_counted = size, True
         return self._size
 

@@ -25,6 +25,7 @@ __all__ = [
     "is_even",
     "is_ordered",
     "probability_of",
+    "value_at",
     "values_key",
 ]
 
@@ -86,8 +87,7 @@ class Encoding:
         values: dict[str, Any] = {}
         for entry in self.entries:
             if is_active(entry, values):
-                probability = min(max(float(probabilities.get(id(entry), INACTIVE)), 0.0), 1.0 - 1e-12)
-                values[entry.name] = entry.prob_to_value(probability)
+                values[entry.name] = value_at(entry, float(probabilities.get(id(entry), INACTIVE)))
         return values
 
     def features(self, points: np.ndarray) -> np.ndarray:
@@ -147,7 +147,7 @@ class Encoding:
             grid = list(grid_values(entry))
             allowed = [place for place, value in enumerate(grid) if value in wanted]
             return np.isin(np.minimum((column * len(grid)).astype(int), len(grid) - 1), allowed)
-        return np.array([entry.prob_to_value(min(float(p), 1.0 - 1e-12)) in wanted for p in column])
+        return np.array([value_at(entry, float(p)) in wanted for p in column])
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yields the active values of all configurations; of a `Float` without steps, ten values each."""
@@ -190,6 +190,17 @@ def probability_of(entry: Any, value: Any) -> float:
     return min(max(probability, 0.0), 1.0)
 
 
+def value_at(entry: Any, probability: float) -> Any:
+    """Returns the value of a hyperparameter that a probability stands for, from 0 to 1.
+
+    Keras Tuner's may lie beyond the range by rounding, as 0.09999999999999998 of a reversed logarithm from 0.1 to 0.9.
+    """
+    value = entry.prob_to_value(min(max(probability, 0.0), 1.0 - 1e-12))
+    if isinstance(value, float) and hasattr(entry, "min_value"):
+        return min(max(value, float(entry.min_value)), float(entry.max_value))
+    return value
+
+
 def grid_values(entry: Any) -> Iterator[Any]:
     """Yields the values of a hyperparameter in order; ten spread evenly over its scale where that has no steps.
 
@@ -199,12 +210,12 @@ def grid_values(entry: Any) -> Iterator[Any]:
     if hasattr(entry, "value"):
         yield entry.value
     elif is_even(entry) and count is not None:
-        yield from (entry.prob_to_value((index + 0.5) / count) for index in range(count))
+        yield from (value_at(entry, (index + 0.5) / count) for index in range(count))
     elif count is not None and count <= MOST_WITHOUT_STEPS:
         yield from _every_value(entry)
     else:
         places = (np.arange(MOST_WITHOUT_STEPS) + 0.5) / MOST_WITHOUT_STEPS
-        yield from dict.fromkeys(map(entry.prob_to_value, places.tolist()))
+        yield from dict.fromkeys(value_at(entry, place) for place in places.tolist())
 
 
 def _every_value(entry: Any) -> list[Any]:

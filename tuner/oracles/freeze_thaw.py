@@ -101,7 +101,8 @@ class FreezeThaw(LearningOracle):
         return GOING_ON
 
     def _move(self, rng: np.random.Generator) -> Move | None:
-        if not self.encoding.dimensions or self._num_scored() < FIRST_RUNS:
+        scored = self._num_scored()
+        if not self.encoding.dimensions or not scored or len(self.warm_start) + scored < FIRST_RUNS:
             return self._begun(self._new_values(rng), self._first_epochs())
         belief = self._learn()
         run = self._favourite(belief)
@@ -135,7 +136,7 @@ class FreezeThaw(LearningOracle):
         assert self._surrogate is not None, "the belief comes from it"
         points = self._candidates(belief, rng)
         if self.is_allowed is not None:  # before they are narrowed
-            points = points[[self.is_allowed(self.encoding.values(point)) for point in points]]
+            points = points[[self.drawing.may_allow(self.encoding.values(point)) for point in points]]
         if not len(points):
             return self._begun(self._new_values(rng), self._first_epochs())
         features = self.encoding.features(points)

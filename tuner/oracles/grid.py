@@ -30,6 +30,8 @@ class Grid(HistoryOracle):
         options: See `HistoryOracle`.
     """
 
+    tries_seen = True
+
     def _move(self, rng: np.random.Generator) -> Move | None:
         rejections = 0
         for values in self._grid():
@@ -52,7 +54,7 @@ class Grid(HistoryOracle):
         if max(counts, default=0) > MOST_COUNTED:
             return None
         found = list(itertools.islice(self._grid(), MOST_COUNTED + 1))
-        return sum(map(self.drawing.allows, found)) if len(found) <= MOST_COUNTED else None
+        return sum(map(self.drawing.may_allow, found)) if len(found) <= MOST_COUNTED else None
 
     def _exhausted(self, tried: int) -> str:
         most = self.drawing.size()
@@ -75,6 +77,7 @@ def _combinations(entries: Sequence[Any], values: dict[str, Any]) -> Iterator[di
 
 
 def _default_first(entry: Any) -> Iterator[Any]:
-    """Yields the values one by one: there may be millions."""
+    """Yields the values one by one: there may be millions. Three steps of 0.1 are 0.30000000000000004, and 0.3."""
     yield entry.default
-    yield from (value for value in grid_values(entry) if value != entry.default)
+    default = values_key({"": entry.default})
+    yield from (value for value in grid_values(entry) if values_key({"": value}) != default)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +13,17 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
+from tuner.enqueue import as_declared
+from tuner.errors import UsageError
 from tuner.oracles.base import StudyOracle
 from tuner.oracles.encoding import Encoding
 from tuner.oracles.history import WORST, History, Seen, observations
 from tuner.oracles.moves import Move
 
 __all__ = ["HistoryOracle"]
+
+# Configurations of a warm start that are tried where there is no model: a guess.
+MOST_SEEN = 3
 
 
 class HistoryOracle(StudyOracle, abc.ABC):
@@ -27,12 +35,15 @@ class HistoryOracle(StudyOracle, abc.ABC):
     Args:
         objective: Name of the objective, or a `keras_tuner.Objective`.
         hyperparameters: The declared space; a stock tuner hands it in later.
-        warm_start: What another study saw of the same space; it is never proposed for that.
+        warm_start: What another study saw of the same space, for a model; where there is none, see `tries_seen`.
         options: See `StudyOracle`.
 
     Attributes:
         history: The runs so far.
+        tries_seen: Whether the best configurations of the warm start are tried first: there is no model to learn.
     """
+
+    tries_seen = False
 
     def __init__(
         self,
@@ -48,6 +59,21 @@ class HistoryOracle(StudyOracle, abc.ABC):
             raise ValueError(f"warm_start has {strange!r}; allowed are objects of tuner.oracles.history.Seen.")
         self.warm_start = list(warm_start)
         self.history = History(self.objective.name, direction=self.objective.direction, max_epochs=self.max_epochs)
+
+    @property
+    def first_values(self) -> Sequence[Mapping[str, Any]]:
+        """What is enqueued and, where nothing else can be learned of a warm start, the best of that."""
+        return [*self.enqueue, *self._best_seen] if self.tries_seen else self.enqueue
+
+    @functools.cached_property
+    def _best_seen(self) -> list[Mapping[str, Any]]:
+        """The best configurations of the warm start that the space has: of the most epochs, then of the best score."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for seen in sorted(self.warm_start, key=lambda seen: (seen.epochs, seen.goodness), reverse=True):
+            if math.isfinite(seen.goodness) and len(found) < MOST_SEEN:
+                with contextlib.suppress(UsageError):
+                    found.setdefault(seen.key, as_declared([seen.values], self.hyperparameters)[0])
+        return list(found.values())
 
     @property
     def encoding(self) -> Encoding:

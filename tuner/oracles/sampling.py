@@ -22,7 +22,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.oracles.drawing import Predicate
-from tuner.oracles.encoding import Encoding, is_active, is_even, is_ordered, probability_of, values_key
+from tuner.oracles.encoding import Encoding, is_active, is_even, is_ordered, probability_of, value_at, values_key
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move
 
@@ -133,10 +133,10 @@ class Sampling:
             label = encoding.label(entry)
             distribution = distributions.get(label)
             if distribution is None:
-                values[entry.name] = entry.prob_to_value(0.5)
+                values[entry.name] = value_at(entry, 0.5)
                 continue
             probability = _suggested(trial, label, distribution)
-            values[entry.name] = entry.prob_to_value(min(probability, 1.0 - 1e-12))
+            values[entry.name] = value_at(entry, probability)
         self._study.tell(trial, state=TrialState.FAIL)
         return values
 
