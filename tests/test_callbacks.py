@@ -200,6 +200,10 @@ def test_what_is_no_list_of_callbacks_is_refused(made, network):
         _callbacks(lambda: made, network)
 
 
+def test_callbacks_of_a_generator_are_heard(train):
+    assert train(lambda: (callback for callback in [Quiet()])).wants_to_stop
+
+
 def test_learning_rate_is_there_to_read_only(network):
     class Sets(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

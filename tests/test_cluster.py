@@ -16,6 +16,7 @@ import distributed
 import pytest
 
 from tuner import launch
+from tuner.cluster import DaskCrew
 from tuner.data import DataSpec
 from tuner.errors import DataError, TunerError
 from tuner.launch import connected_crew, local_crew
@@ -114,6 +115,17 @@ class TestLocalCrew:
         facts, crew._facts = crew.facts, None
         os.kill(_process_of(crew, "0"), signal.SIGKILL)
         assert crew.facts == facts
+
+    def test_worker_that_dies_while_the_driver_is_busy_is_told(self, crew):
+        """Dask knows it before the crew has heard of it; until then that ended the search."""
+        crew.begin("1", 5, TASK)
+        assert _next(crew).progress.status == RUNNING
+        os.kill(_process_of(crew, "1"), signal.SIGKILL)
+        time.sleep(2)
+        crew.advance(5)
+        event = _next(crew)
+        assert (event.trial, event.progress) == (5, None)
+        _until(lambda: crew.free() == ["0", "1"], crew)
 
     def test_killed_worker_is_told_and_comes_back(self, crew):
         crew.begin("0", 7, dataclasses.replace(TASK, epochs=100))
@@ -274,6 +286,19 @@ def test_what_is_no_scheduler_and_says_nothing_is_not_waited_for(monkeypatch):
         told = f"No Dask scheduler answers at {address}: what listens there does not speak Dask's protocol; give what"
         with pytest.raises(TunerError, match=re.escape(told)), connected_crew(SESSION, address=address):
             pass
+
+
+def test_worker_that_leaves_a_cluster_is_not_waited_for():
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster.scheduler_address) as client,
+    ):
+        crew = DaskCrew(client, SESSION, expected=2)
+        crew.wait()
+        client.retire_workers([next(iter(crew._members))])
+        _until(lambda: len(crew._members) == 1, crew)
+        crew.wait()
+        assert (crew.size, len(crew.free())) == (1, 1)
 
 
 def test_worker_that_dies_before_dask_knows_it_ends_the_search(monkeypatch):

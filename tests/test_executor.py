@@ -237,6 +237,20 @@ def test_error_that_a_person_can_mend_ends_the_search_and_leaves_the_trial(searc
     assert [record.status for record in search.study().records()] == [COMPLETED, RUNNING]
 
 
+def test_what_cannot_be_written_leaves_no_trace(tmp_path, monkeypatch):
+    """Until then states were removed, and a leaderboard written, for trials whose end the study does not have."""
+    search = Search(tmp_path / "search")
+    shown = []
+
+    def fail(*_):
+        raise StudyError("the disk is full")
+
+    monkeypatch.setattr(Study, "finish", fail)
+    with pytest.raises(StudyError, match="the disk is full"):
+        search.run(on_trial_end=shown.append)
+    assert shown == []
+
+
 def test_oracle_that_gives_up_ends_the_search(tmp_path):
     names = iter("abcdefgh")
     search = Search(tmp_path / "search", oracle=stock_oracle)

@@ -70,6 +70,15 @@ def test_without_the_fixed_order_the_answers_decide(fresh):
     assert any(outcome != outcomes[0] for outcome in outcomes)
 
 
+def test_search_goes_on_with_fewer_workers(fresh):
+    """Until then it waited for ever for a trial that waited for a worker."""
+    search = fresh()
+    search.kill(5, crew=FakeCrew(3), order=FixedOrder())
+    assert sum(record.status == RUNNING for record in search.study().records()) > 1
+    held = search.run(crew=FakeCrew(1), order=FixedOrder())
+    assert {record.status for record in held} == {COMPLETED}
+
+
 @pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32), silent=st.floats(0, 0.9), data=st.data())

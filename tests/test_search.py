@@ -443,6 +443,17 @@ def _write_test_images(folder):
     return files
 
 
+def test_name_of_a_search_is_that_of_the_day_on_which_it_began(tmp_path, monkeypatch):
+    """Until then one that was interrupted after midnight named another study to go on with."""
+    days = iter(["one", "two", "three"])
+    monkeypatch.setattr(search, "study_name", lambda arguments: arguments.study or next(days))
+    monkeypatch.setattr(staff, "open_crew", None)  # not callable: the search ends there
+    arguments = search._parser().parse_args([*ALONE, "--results-dir", str(tmp_path)])
+    with pytest.raises(TypeError):
+        search.search(arguments)
+    assert arguments.study == "one"
+
+
 def test_interrupted_search_resumes_with_its_folders(tmp_path, monkeypatch, capsys):
     def interrupt(_, **__):
         raise KeyboardInterrupt

@@ -105,6 +105,11 @@ def test_ended_trial_comes_back_as_it_was(ended, study, url):
     assert Study.open(url, "mine").proposals() == [{"width": 8, "learning_rate": 0.1, "tuner/epochs": 3}]
 
 
+def test_url_with_a_query_is_the_same_study(url):
+    _create(f"{url}?timeout=60")
+    assert Study.open(f"{url}?timeout=60", "mine").config == Study.open(url, "mine").config == CONFIG
+
+
 def test_numbers_that_are_not_finite_come_back_as_not_a_number(study, url):
     _written(study, BEGUN, dataclasses.replace(ENDED, curve={"epoch": [1, 2, 3], "loss": [1.0, math.nan, math.inf]}))
     (record,) = Study.open(url, "mine").records()

@@ -131,6 +131,20 @@ def test_child_of_a_trial_that_ended_early_goes_on_from_there(where, worker, thr
     assert trained == [2, 3, 4]
 
 
+def test_epochs_that_were_lost_are_no_time_of_the_trial(worker, through, monkeypatch):
+    train_epoch = Network.train_epoch
+
+    def slow(network, *arguments, **options):
+        if network.epoch < 3:
+            time.sleep(1.0)
+        return train_epoch(network, *arguments, **options)
+
+    monkeypatch.setattr(Network, "train_epoch", slow)
+    result = worker.train(dataclasses.replace(TASK, initial_epoch=3, parent="lost", seconds=2.5))
+    assert (result.status, result.curve) == (COMPLETED, _tail(through[0].curve, 3))
+    assert result.seconds < 2.5
+
+
 def test_interrupted_trial_goes_on_from_its_own_state_and_reports_all_of_it(worker, through, tmp_path):
     path = tmp_path / "own.npz"
     part = worker.train(dataclasses.replace(TASK, epochs=2, checkpoint=str(path)))

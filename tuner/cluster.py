@@ -267,7 +267,7 @@ class DaskCrew:
         if not self._gpus_per_trial:
             return {}
         chosen = {}
-        if name.isdigit():  # a worker of our own; a cluster gives its workers their GPUs itself
+        if self._client.cluster is not None:  # our own; another one gives its workers their GPUs itself
             chosen = {"CUDA_VISIBLE_DEVICES": gpus_of(int(name), self._gpus_per_trial)}
         return {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **chosen}
 

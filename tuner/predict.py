@@ -96,7 +96,7 @@ def find_images(paths: Sequence[Path], *, on_broken: Callable[[DataError], None]
     images: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(_images_below(path))
+            found = sorted(_images_below(path, on_broken=on_broken))
             if not found:
                 on_broken(DataError(f"{path} contains no png, jpg or jpeg files."))
             images += found
@@ -107,8 +107,11 @@ def find_images(paths: Sequence[Path], *, on_broken: Callable[[DataError], None]
     return images
 
 
-def _images_below(directory: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(directory):
+def _images_below(directory: Path, *, on_broken: Callable[[DataError], None]) -> Iterator[Path]:
+    def report(error: OSError) -> None:
+        on_broken(DataError(f"{error.filename} cannot be read: {error.strerror}."))
+
+    for folder, folders, files in os.walk(directory, onerror=report):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if Path(name).suffix.lower() in _IMAGE_SUFFIXES and not name.startswith("."):

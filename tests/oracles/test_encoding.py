@@ -28,3 +28,13 @@ def test_value_that_is_none_of_the_choices_stands_in_the_middle(value):
 def test_combinations_are_all_configurations_once():
     found = [tuple(values.items()) for values in Encoding(six_values()).combinations()]
     assert len(set(found)) == len(found) == Encoding(six_values()).size() == 6
+
+
+@pytest.mark.parametrize("ends", [(0.1, 0.9), (1e-5, 1e-2), (0.3, 0.7), (1e-4, 1e-2), (0.5, 0.999)])
+@pytest.mark.parametrize("sampling", ["linear", "log", "reverse_log"])
+def test_value_of_any_probability_is_in_the_range(ends, sampling):
+    """Until then a search ended for good with what Keras Tuner makes of 0 on a reversed logarithm."""
+    hp = keras_tuner.HyperParameters()
+    hp.Float("dropout", *ends, sampling=sampling)
+    for probability in (0.0, 1e-17, 0.5, 1.0 - 1e-12, 1.0):
+        assert ends[0] <= Encoding(hp).values([probability])["dropout"] <= ends[1]

@@ -64,3 +64,10 @@ def test_conditional_hyperparameters_do_not_multiply_where_they_are_not_active()
     proposals = Drive(Grid(objective=SCORE, hyperparameters=conditional(), max_epochs=9), 62).proposals
     assert {values["momentum"] for values in proposals[:61]} == {0.9}
     assert proposals[61]["schedule"] == "steps"
+
+
+def test_default_between_steps_is_planned_once():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("dropout", 0.1, 0.5, step=0.1, default=0.3)  # 0.30000000000000004 is a step of Keras Tuner
+    oracle = Grid(objective=SCORE, hyperparameters=hp, max_epochs=9)
+    assert oracle.schedule()[0].trials == len(Drive(oracle, 20).proposals) == 5

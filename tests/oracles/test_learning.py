@@ -157,6 +157,26 @@ class TestLowestRung:
         assert begun == [27, *FEWEST_SEEN * [1], *FEWEST_SEEN * [3], *[9] * (len(begun) - 1 - 2 * FEWEST_SEEN)]
 
 
+def test_what_takes_seconds_to_measure_is_asked_for_few_configurations():
+    class Allowed:
+        """As the limit on a latency, which is measured."""
+
+        measured = 0
+
+        def __call__(self, values):
+            self.measured += 1
+            return self.quickly(values) and values["dropout"] < 0.4
+
+        def quickly(self, values):
+            return values["width"] < 60
+
+    allowed = Allowed()
+    options = {"objective": OBJECTIVE, "hyperparameters": flat(), "max_epochs": 9}
+    drive = Drive(FreezeThaw(**options, is_allowed=allowed), 40)
+    assert all(values["dropout"] < 0.4 and values["width"] < 60 for values in drive.proposals)
+    assert allowed.measured < 6 * len(drive.proposals)  # not the hundreds of candidates of each
+
+
 def test_what_the_budget_refuses_has_cost_nothing():
     """Until then a search that was asked once more, or given more epochs, went on otherwise."""
     for seed in range(6):

@@ -136,3 +136,19 @@ def test_queue_of_another_space_is_refused(algorithm):
 def test_what_was_seen_is_handed_on(algorithm):
     require_package(algorithm)
     assert [(known.epochs, known.goodness) for known in _oracle(algorithm, seen=SEEN).warm_start] == [(3, 0.5)]
+
+
+@pytest.mark.parametrize("algorithm", WITH_WARM_START)
+def test_what_was_seen_changes_what_is_proposed(algorithm):
+    """Until then a few algorithms took it and learned nothing of it."""
+    require_package(algorithm)
+    if algorithm == "gp":
+        pytest.skip("a second for each proposal")
+    tried = [{"width": width, "learning_rate": rate} for width in range(8, 72, 8) for rate in (0.05, 0.2, 0.4)]
+    seen = [{"values": values, "epochs": 9, "goodness": -float(place)} for place, values in enumerate(tried)]
+    first, second = (list(map(_own, _drive(_oracle(algorithm, seen=known, trials=8), 8))) for known in (seen, []))
+    assert first[0] == second[0]  # the default
+    assert first != second
+    if algorithm in ("asha", "one-epoch", "priorband", "grid"):
+        begun = [values for place, values in enumerate(first) if values not in first[:place]]
+        assert begun[1:4] == tried[:3]

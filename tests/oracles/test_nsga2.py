@@ -101,3 +101,9 @@ def test_survivors_are_the_first_fronts_and_the_ends_of_the_last():
 def test_distances_of_a_front_are_infinite_at_its_ends():
     goodness = np.array([[0.0, 4.0], [1.0, 2.0], [4.0, 0.0]])
     assert crowding_distances(goodness).tolist() == [math.inf, 2.0, math.inf]
+
+
+@pytest.mark.parametrize("population", [0, 1, 2.5])
+def test_population_of_less_than_two_is_refused(population):
+    with pytest.raises(ValueError, match=f"population is {population}; allowed is a whole number from 2"):
+        Nsga2(objective="val_accuracy", hyperparameters=flat(), max_epochs=9, population=population)

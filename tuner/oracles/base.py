@@ -14,7 +14,7 @@ from keras_tuner.engine.trial import Trial
 from threadpoolctl import ThreadpoolController
 
 from tuner.enqueue import as_declared
-from tuner.oracles.checks import check_count, check_queue, check_seed
+from tuner.oracles.checks import check_count, check_queue
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
 from tuner.oracles.moves import Rung
@@ -68,7 +68,7 @@ class StudyOracle(keras_tuner.Oracle):
         check_count("max_epochs", max_epochs)
         check_count("max_trials", max_trials, optional=True)
         check_count("max_total_epochs", max_total_epochs, optional=True)
-        check_seed(seed)
+        check_count("seed", seed, lowest=0, optional=True)
         check_queue(enqueue)
         options.setdefault("max_consecutive_failed_trials", sys.maxsize)
         super().__init__(seed=None if seed is None else spread_seed(seed), **options)

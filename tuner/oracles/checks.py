@@ -6,29 +6,20 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["check_count", "check_queue", "check_rungs", "check_seed"]
+__all__ = ["check_count", "check_queue", "check_rungs"]
 
 
-def check_count(name: str, received: object, *, optional: bool = False) -> None:
-    """Refuses what is no whole number from 1, nor, where that is optional, None.
+def check_count(name: str, received: object, *, lowest: int = 1, optional: bool = False) -> None:
+    """Refuses what is no whole number from the lowest one on, nor, where that is optional, None.
 
     Raises:
         ValueError: If it is something else.
     """
     if received is None and optional:
         return
-    if not _is_whole(received, lowest=1):
-        raise ValueError(f"{name} is {received!r}; allowed is a whole number from 1{', or None' if optional else ''}.")
-
-
-def check_seed(received: object) -> None:
-    """Refuses what is no seed.
-
-    Raises:
-        ValueError: If it is neither None nor a whole number from 0.
-    """
-    if received is not None and not _is_whole(received, lowest=0):
-        raise ValueError(f"seed is {received!r}; allowed is a whole number from 0, or None.")
+    if not _is_whole(received, lowest=lowest):
+        none = ", or None" if optional else ""
+        raise ValueError(f"{name} is {received!r}; allowed is a whole number from {lowest}{none}.")
 
 
 def check_rungs(max_epochs: int, *, eta: int, min_epochs: int) -> None:
@@ -38,8 +29,7 @@ def check_rungs(max_epochs: int, *, eta: int, min_epochs: int) -> None:
         ValueError: If one is out of its range.
     """
     check_count("max_epochs", max_epochs)
-    if not _is_whole(eta, lowest=2):
-        raise ValueError(f"eta is {eta!r}; allowed is a whole number from 2.")
+    check_count("eta", eta, lowest=2)
     if not _is_whole(min_epochs, lowest=1) or min_epochs > max_epochs:
         raise ValueError(f"min_epochs is {min_epochs!r}; allowed is from 1 to max_epochs, {max_epochs}.")
 

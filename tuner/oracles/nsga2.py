@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
+from tuner.oracles.checks import check_count
 from tuner.oracles.encoding import is_active, is_ordered
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move
@@ -40,6 +41,7 @@ class Nsga2(HistoryOracle):
     """
 
     def __init__(self, *, population: int = 20, **options: Any) -> None:
+        check_count("population", population, lowest=2)
         super().__init__(**options)
         self.population = population
         several = getattr(self.objective, "objectives", None)

@@ -67,7 +67,8 @@ class RungOracle(HistoryOracle):
 
     def _most_begun(self, most_epochs: int | None) -> int:
         """Returns how many runs can begin with all the promotions that they bring."""
-        size = self._size() or MOST_PLANNED
+        size = self._size()
+        size = MOST_PLANNED if size is None else size
         begun, beyond = 0, 1
         while beyond <= size and self._fits(self._planned_rungs(beyond), most_epochs):
             begun, beyond = beyond, 2 * beyond
