@@ -290,12 +290,12 @@ def test_what_is_no_scheduler_and_says_nothing_is_not_waited_for(monkeypatch):
 
 def test_worker_that_leaves_a_cluster_is_not_waited_for():
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster.scheduler_address) as client,
     ):
         crew = DaskCrew(client, SESSION, expected=2)
         crew.wait()
-        client.retire_workers([next(iter(crew._members))])
+        cluster.sync(cluster.workers[0].close)
         _until(lambda: len(crew._members) == 1, crew)
         crew.wait()
         assert (crew.size, len(crew.free())) == (1, 1)
