@@ -200,6 +200,12 @@ def _after(folder, record, held, *, limit=None, direction="max"):
     return _left(folder)
 
 
+def test_what_a_killed_worker_left_is_removed(folder):
+    (folder / "trial00003.4711.tmp").write_bytes(b"x" * 50)
+    CheckpointFolder(folder)
+    assert _left(folder) == [0, 1, 2, 3, 4, 5]
+
+
 def test_state_of_a_trial_that_may_go_on_stays(folder):
     held = _held(0.5, 0.6)
     assert _after(folder, held[1], held) == [0, 1, 2, 3, 4, 5]

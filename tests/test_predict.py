@@ -232,6 +232,11 @@ def test_directory_without_images_fails_before_the_model_is_opened(export, tmp_p
     assert "no png" in err
 
 
+def test_nothing_to_read_is_an_empty_list_of_json(export, tmp_path, capsys):
+    status, out, _ = _predict(capsys, export, tmp_path / "absent.png", "--format", "json")
+    assert (status, json.loads(out)) == (1, [])
+
+
 @pytest.mark.parametrize("wrong", [["--top", "0"], ["--top", "x"], ["--format", "xml"]])
 def test_wrong_options_exit_with_2(wrong, capsys):
     with pytest.raises(SystemExit) as exit_:

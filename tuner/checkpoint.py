@@ -137,6 +137,8 @@ class CheckpointFolder:
         self._limit = limit
         self._largest = 0  # of the files that were seen; one to come is taken to be as large
         self._late: dict[str, int] = {}  # worker -> its last trial, where that has ended before its file was there
+        for torn in folder.glob("*.tmp"):  # of workers that were killed
+            torn.unlink(missing_ok=True)
 
     def path(self, trial: int) -> Path:
         """Returns the file of a trial."""

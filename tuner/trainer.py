@@ -52,7 +52,3 @@ class Trainer:
     def stop(self) -> Progress:
         """Ends the trial after the epochs that it has."""
         return self._worker.stop()
-
-    def flush(self) -> None:
-        """Waits until all checkpoints are on the disk."""
-        self._worker.flush()

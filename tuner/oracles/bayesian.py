@@ -19,7 +19,7 @@ __all__ = ["Bayesian"]
 class Bayesian(StudyOracle, keras_tuner.oracles.BayesianOptimizationOracle):
     """A Gaussian process over the hyperparameters proposes trials, each of the full budget.
 
-    Its first trials are random: three for each hyperparameter. See `StudyOracle` for the arguments.
+    Its first trials are random: three for each hyperparameter, and at least three. See `StudyOracle` for the arguments.
 
     Reference: `keras_tuner.oracles.BayesianOptimizationOracle`.
     """

@@ -18,6 +18,9 @@ from tuner.oracles.whole import WholeFirst
 
 __all__ = ["Hyperband"]
 
+# Iterations of a plan without limits, which nobody reads to its end.
+MOST_PLANNED = 100
+
 
 class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
     """Successive halving in several brackets, from many short trials to few long ones.
@@ -124,7 +127,3 @@ class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
                 before = self._get_epochs(bracket, place - 1) if place else 0
                 rungs.append(Rung(self._get_size(bracket, place), before, self._get_epochs(bracket, place)))
         return rungs
-
-
-# Iterations of a plan without limits, which nobody reads to its end.
-MOST_PLANNED = 100

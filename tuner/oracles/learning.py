@@ -39,7 +39,7 @@ class Belief:
     """What is thought of the runs that have not failed, at the full budget.
 
     Args:
-        runs: They.
+        runs: Those runs, in the order in which they began.
         means: Of the standardised score, `(runs,)`.
         deviations: Its standard deviation, `(runs,)`.
     """

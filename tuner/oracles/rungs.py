@@ -15,6 +15,9 @@ from tuner.oracles.moves import Move, Rung
 
 __all__ = ["RungOracle", "rung_epochs"]
 
+# More than anybody trains; the limits of trials and epochs hold as they are.
+MOST_PLANNED = 10**12
+
 
 class RungOracle(HistoryOracle):
     """An oracle of one bracket: a run goes from rung to rung, each of `eta` times the epochs of the one below.
@@ -156,10 +159,6 @@ def _with_one_more(planned: list[Rung], between: tuple[int, int]) -> list[Rung]:
     place = places.index(between)
     more = dataclasses.replace(planned[place], trials=planned[place].trials + 1)
     return [*planned[:place], more, *planned[place + 1 :]]
-
-
-# More than anybody trains; the limits of trials and epochs hold as they are.
-MOST_PLANNED = 10**12
 
 
 def rung_epochs(max_epochs: int, *, eta: int, min_epochs: int) -> list[int]:

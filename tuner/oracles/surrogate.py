@@ -89,8 +89,8 @@ class Surrogate:
         """Moves the scales to where what was seen is most likely, their priors considered.
 
         Args:
-            points: Where.
-            scores: Standardised scores, `(n,)`.
+            points: Where something was seen, n of them.
+            scores: The standardised scores there, `(n,)`.
             steps: Most iterations.
         """
         parts = self._parts(points)
