@@ -280,6 +280,7 @@ def test_no_room_is_kept_for_ever_for_a_state_that_never_comes(folder):
 def test_file_that_a_worker_removes_meanwhile_is_no_error(folder, monkeypatch):
     held = _held(0.1, 0.9, 0.3, 0.8, 0.2, 0.7)
     (folder / "trial00002.npz").unlink()
+    checkpoints = CheckpointFolder(folder, 300)
     monkeypatch.setattr(type(folder), "glob", lambda self, pattern: [self / f"trial{n:05d}.npz" for n in range(6)])
-    CheckpointFolder(folder, 300).after(held[5], held, max_epochs=9, direction="max")
+    checkpoints.after(held[5], held, max_epochs=9, direction="max")
     assert _left(folder) == [1, 3, 5]
