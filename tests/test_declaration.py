@@ -33,6 +33,17 @@ def test_unknown_name_is_refused(name, hint):
     assert hint in str(refused.value)
 
 
+def test_second_declaration_that_says_something_else_is_refused():
+    def twice(hp):
+        hp.Choice("width", [4, 8])
+        hp.Choice("width", [4, 16])
+
+    with pytest.raises(SpaceError, match=r"declares 'width' twice, as .*\[4, 8\].* and as .*\[4, 16\].*each name once"):
+        declare(Space("own", "Own.", twice))
+    same = declare(Space("own", "Own.", lambda hp: [hp.Choice("width", [4, 8]) for _ in range(2)]))
+    assert same.values == {"width": 4}
+
+
 @pytest.mark.parametrize("smoothing", [lambda hp: hp.Float("label_smoothing", 0.0, 0.2)])
 def test_loss_is_no_objective_while_its_definition_is_searched(smoothing):
     with pytest.raises(UsageError, match="'val_loss', but the space searches label_smoothing"):

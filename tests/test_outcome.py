@@ -7,7 +7,7 @@ import pytest
 
 from tuner import search
 from tuner.config import SearchConfig
-from tuner.outcome import result_lines
+from tuner.outcome import finished_line, result_lines
 from tuner.records import COMPLETED, RUNNING, Record
 from tuner.storage import storage_url
 from tuner.study import Study
@@ -66,3 +66,10 @@ def test_epochs_of_trials_that_end_early_are_told(study, tmp_path):
 
 def test_without_a_result_there_is_nothing_to_select(study, tmp_path):
     assert _lines(study, tmp_path)["Nothing"] == "was trained yet: there is nothing to rank, nor to select."
+
+
+def test_only_a_flag_that_helps_is_named_where_a_study_is_finished(study):
+    _end(study, after=3)
+    assert "a larger --total-epochs N or --trials N, or another" in finished_line(study)
+    study.config = dataclasses.replace(study.config, trials=1)
+    assert "all that it asked for. More: a larger --trials N, or another --study" in finished_line(study)

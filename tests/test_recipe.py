@@ -148,6 +148,13 @@ def test_unknown_optimizer_is_refused():
         Recipe("lamb", 0.1)
 
 
+@pytest.mark.parametrize("rate", [0.0, -0.1, math.inf, math.nan, 0])
+@pytest.mark.parametrize("name", ["learning_rate", "sgd_learning_rate"])
+def test_rate_that_is_not_above_zero_is_refused(name, rate):
+    with pytest.raises(ValueError, match=f"learning_rate is {rate!r}; allowed is a number above 0"):
+        Recipe.from_values({name: rate}, batch_size=64, steps_per_epoch=10)
+
+
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.1), ("adam", 0.001)])
 def test_each_optimizer_may_have_a_learning_rate_of_its_own(optimizer, rate):
     values = {"sgd_learning_rate": 0.1, "adam_learning_rate": 0.001, "learning_rate": 0.5, "optimizer": optimizer}

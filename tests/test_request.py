@@ -187,6 +187,13 @@ def test_wrong_flag_exits_with_2(line, capsys):
     assert line.split()[0] in capsys.readouterr().err
 
 
+def test_name_that_is_too_long_for_a_folder_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit):
+        _flags(f"--study {'a' * 201}")
+    assert "aaaaaaaaaaaaaaaaaaaa... is too long; a study's name has at most 200 letters" in capsys.readouterr().err
+    assert _flags(f"--study {'a' * 200}").study == "a" * 200
+
+
 def test_empty_address_is_no_cluster(capsys):
     with pytest.raises(SystemExit):
         _flags("--cluster=")

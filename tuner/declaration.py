@@ -43,12 +43,15 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
         SpaceError: If `declare` fails, declares nothing, a name that its networks do not know, or a range without the
             default or without an end.
     """
-    hp = keras_tuner.HyperParameters()
+    hp = _Strict()
     try:
         space.declare(hp)
+    except SpaceError:
+        raise
     except (Exception, SystemExit) as error:
         where = inspect.getsourcefile(space.declare) or space.name
-        raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {reason}.") from error
     names = [entry.name for entry in hp.space]
     _check_names(names, space)
     twice = sorted(name for name in names if names.count(name) > 1)
@@ -62,6 +65,19 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
         if hasattr(entry, "min_value"):
             _check_range(entry)
     return hp
+
+
+class _Strict(keras_tuner.HyperParameters):
+    """Refuses a second declaration of a name that says something else, which Keras Tuner drops."""
+
+    def _retrieve(self, hp: Any) -> Any:
+        for entry in self.space:
+            same = entry.name == hp.name and entry.conditions == hp.conditions
+            if same and entry.get_config() != hp.get_config():
+                raise SpaceError(
+                    f"The search space declares {hp.name!r} twice, as {entry} and as {hp}; allowed is each name once."
+                )
+        return super()._retrieve(hp)
 
 
 def _check_range(entry: Any) -> None:

@@ -31,7 +31,7 @@ def read_queue(path: str) -> tuple[dict[str, Any], ...]:
         UsageError: If there is no such file, it is no JSON, or something else than a list of objects.
     """
     try:
-        queue = json.loads(Path(path).read_text(encoding="utf-8"))
+        queue = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--enqueue cannot read {path}: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:

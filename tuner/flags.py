@@ -15,6 +15,7 @@ from tuner.space import space_names
 __all__ = ["add_running_flags", "add_search_flags", "running_flags", "with_joined_objectives"]
 
 DEFAULT_RETRIES = 2
+LONGEST_NAME = 200  # bytes; a folder's name has 255 at most
 MOST_STEPS_PER_EXECUTION = STEPS_BETWEEN_CHECKS
 
 
@@ -159,6 +160,10 @@ def _address(text: str) -> str:
 def _study_name(text: str) -> str:
     if not re.fullmatch(r"\w[\w.+-]*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no name of a study; use letters, digits and . _ + -")
+    if len(text.encode()) > LONGEST_NAME:
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]}... is too long; a study's name has at most {LONGEST_NAME} letters"
+        )
     return text
 
 

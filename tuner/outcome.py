@@ -17,7 +17,7 @@ from tuner.request import study_name
 if TYPE_CHECKING:
     from tuner.study import Study
 
-__all__ = ["command_to_go_on", "place_flags", "result_lines"]
+__all__ = ["command_to_go_on", "finished_line", "place_flags", "result_lines"]
 
 ROWS_SHOWN = 10
 
@@ -53,6 +53,16 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
         f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}",
         f"Next      {selecting}",
     ]
+
+
+def finished_line(study: Study) -> str:
+    """Returns what to say where a search has nothing left to do, and how it can go on."""
+    made = len(study.records())
+    larger = "--trials N" if made == study.config.trials else "--total-epochs N or --trials N"
+    return (
+        f"The study {study.name} is finished: its {made} trials are all that it asked for. More: a larger {larger}, or "
+        "another --study with another --seed."
+    )
 
 
 def command_to_go_on(arguments: argparse.Namespace, given: Sequence[str], *, has_study: bool) -> str:

@@ -78,12 +78,19 @@ class Recipe:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], *, batch_size: int, steps_per_epoch: int) -> Recipe:
-        """Returns the recipe that hyperparameter values ask for; what they leave out is the paper's, and averaged."""
+        """Returns the recipe that hyperparameter values ask for; what they leave out is the paper's, and averaged.
+
+        Raises:
+            ValueError: If the values make no recipe.
+        """
         optimizer = values.get("optimizer", "sgd")
         shared_rate = values.get("learning_rate", PAPER_LEARNING_RATE_PER_IMAGE * batch_size)
+        learning_rate = values.get(f"{optimizer}_learning_rate", shared_rate)
+        if isinstance(learning_rate, int | float) and not 0 < learning_rate < math.inf:
+            raise ValueError(f"learning_rate is {learning_rate!r}; allowed is a number above 0.")
         return cls(
             optimizer=optimizer,
-            learning_rate=values.get(f"{optimizer}_learning_rate", shared_rate),
+            learning_rate=learning_rate,
             weight_decay=values.get("weight_decay", PAPER_WEIGHT_DECAY),
             label_smoothing=values.get("label_smoothing", 0.0),
             average_momentum=average_momentum(values.get("averaged_epochs", AVERAGED_EPOCHS), steps_per_epoch),

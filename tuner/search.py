@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tuner import command, leaderboard
 from tuner.config import SearchConfig, library_versions
 from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
-from tuner.outcome import command_to_go_on, result_lines
+from tuner.outcome import command_to_go_on, finished_line, result_lines
 from tuner.request import described, limits_of, resolve, staffing_of, study_name
 from tuner.space import Space, load_space
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tuner.study import Study
 
 __all__ = ["main", "search"]
-
-_MORE = "More: a larger --total-epochs N or --trials N, or another --study with another --seed."
 
 _EXAMPLES = """examples:
   python -m tuner.search --space small
@@ -89,8 +87,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     if study:
         study.check_totals(config)
     if study and study.is_concluded(config):
-        print(f"The study {name} is finished: its {len(study.records())} trials are all that it asked for. {_MORE}")
-        print(*result_lines(study, arguments), sep="\n")
+        print(finished_line(study), *result_lines(study, arguments), sep="\n")
         return 0
 
     if not arguments.dry_run:
