@@ -86,7 +86,7 @@ class Recipe:
         optimizer = values.get("optimizer", "sgd")
         shared_rate = values.get("learning_rate", PAPER_LEARNING_RATE_PER_IMAGE * batch_size)
         learning_rate = values.get(f"{optimizer}_learning_rate", shared_rate)
-        if isinstance(learning_rate, int | float) and not 0 < learning_rate < math.inf:
+        if isinstance(learning_rate, int | float) and learning_rate <= 0:
             raise ValueError(f"learning_rate is {learning_rate!r}; allowed is a number above 0.")
         return cls(
             optimizer=optimizer,
