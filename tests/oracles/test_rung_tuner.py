@@ -48,7 +48,8 @@ def _search(kind, folder, **options):
     return tuner, hypermodel.fits
 
 
-@pytest.mark.parametrize("kind", [Asha, pytest.param(FreezeThaw, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Asha, FreezeThaw])
 def test_trial_has_the_epochs_of_its_rung_and_goes_on_from_its_parent(kind, tmp_path):
     tuner, fits = _search(kind, tmp_path, max_total_epochs=20)
     by_name = dict(zip(tuner.oracle.start_order, fits, strict=True))
