@@ -53,12 +53,10 @@ class Encoding:
         self.entries = list(space.space)
         self._counts = {id(entry): _count(entry) for entry in self.entries}
         self.free = [entry for entry in self.entries if self._counts[id(entry)] != 1]
-        named: dict[str, list[int]] = {}
-        for entry in self.entries:
-            named.setdefault(entry.name, []).append(id(entry))
-        self._labels = {
-            key: f"{name}#{place}" if place else name for name, keys in named.items() for place, key in enumerate(keys)
-        }
+        self._labels: dict[int, str] = {}
+        for place, entry in enumerate(self.entries):
+            earlier = sum(other.name == entry.name for other in self.entries[:place])
+            self._labels[id(entry)] = f"{entry.name}#{earlier}" if earlier else entry.name
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies by the space alone: what is kept by the identity of its entries is made anew."""
