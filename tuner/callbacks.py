@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from tuner.errors import SpaceError
-from tuner.training import Network
+from tuner.training import Network, OnBatch
 
 __all__ = ["Callbacks"]
 
@@ -96,14 +96,18 @@ class Callbacks:
         return self._model.stop_training
 
     @property
-    def on_batch(self) -> Callable[[int, Mapping[str, float]], None] | None:
+    def on_batch(self) -> OnBatch | None:
         """What to call after each training step; None where no callback wants it."""
-        return self._batch if self._hears("on_batch", "on_train_batch") else None
+        if self._list is None or not self._hears("on_batch", "on_train_batch"):
+            return None
+        return _after_steps(self._list.on_train_batch_begin, self._list.on_train_batch_end, steps=self._steps)
 
     @property
-    def on_test_batch(self) -> Callable[[int, Mapping[str, float]], None] | None:
+    def on_test_batch(self) -> OnBatch | None:
         """What to call after each step of a validation; None where no callback wants it."""
-        return self._test_batch if self._hears("on_test_batch") else None
+        if self._list is None or not self._hears("on_test_batch"):
+            return None
+        return _after_steps(self._list.on_test_batch_begin, self._list.on_test_batch_end, steps=self._test_steps)
 
     def train_begin(self) -> None:
         """The trial begins or is gone on with."""
@@ -114,15 +118,15 @@ class Callbacks:
         """An epoch is about to be trained."""
         if self._list is not None:
             self._list.on_epoch_begin(self._network.epoch)
-        if self._list is not None and self.on_batch:
-            self._list.on_train_batch_begin(0)
+            if self.on_batch:
+                self._list.on_train_batch_begin(0)
 
     def test_begin(self) -> None:
         """A validation is about to begin."""
         if self._list is not None:
             self._list.on_test_begin()
-        if self._list is not None and self.on_test_batch:
-            self._list.on_test_batch_begin(0)
+            if self.on_test_batch:
+                self._list.on_test_batch_begin(0)
 
     def test_end(self, metrics: Mapping[str, float]) -> None:
         """A validation has given these metrics."""
@@ -143,18 +147,16 @@ class Callbacks:
     def _hears(self, *kinds: str) -> bool:
         return self._list is not None and any(_hears(callback, kinds) for callback in self._list.callbacks)
 
-    def _batch(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Tells that a step has ended, and that the next one begins."""
-        assert self._list is not None
-        self._list.on_train_batch_end(number, dict(metrics))
-        if number + 1 < self._steps:
-            self._list.on_train_batch_begin(number + 1)
 
-    def _test_batch(self, number: int, metrics: Mapping[str, float]) -> None:
-        assert self._list is not None
-        self._list.on_test_batch_end(number, dict(metrics))
-        if number + 1 < self._test_steps:
-            self._list.on_test_batch_begin(number + 1)
+def _after_steps(begin: Callable[[int], None], end: Callable[..., None], *, steps: int) -> OnBatch:
+    """Returns what tells, after a step, that it has ended and that the next one begins."""
+
+    def tell(number: int, metrics: Mapping[str, float]) -> None:
+        end(number, dict(metrics))
+        if number + 1 < steps:
+            begin(number + 1)
+
+    return tell
 
 
 def _made(make: Callable[[], Any]) -> list[keras.callbacks.Callback]:

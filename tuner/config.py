@@ -57,8 +57,8 @@ OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
 # What a network costs by name, and the setting that limits it. What is measured stands behind what is computed.
 COSTS = {"params": "max_params", "macs": "max_macs", "latency": "max_latency_ms"}
 
-# Totals of all trials in a study, which may grow when it goes on.
-_TOTALS = ("trials", "total_epochs")
+# What may change when a study goes on: totals of all its trials, which grow, and who trains.
+_FREE = ("trials", "total_epochs", "workers", "deterministic")
 
 _LIBRARIES = (
     "tensorflow",
@@ -230,7 +230,7 @@ def differences(stored: SearchConfig, asked: SearchConfig) -> list[str]:
     that may have moved, and whether it has the same images is seen when they are read.
     """
     before, after = ({**each.to_dict(), "objective": each.sought, "costs": None} for each in (stored, asked))
-    kept = [key for key in before if key not in (*_TOTALS, "workers", "deterministic")]
+    kept = [key for key in before if key not in _FREE]
     if all(each.dataset.startswith("folder:") for each in (stored, asked)):
         kept.remove("dataset")
     return [_difference(key, before[key], after[key]) for key in kept if before[key] != after[key]]

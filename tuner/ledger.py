@@ -171,10 +171,12 @@ class Ledger:
             TrialsFailError: If the trial failed as one before it, or where the last ones did.
             TunerError: If the oracle gives up.
         """
-        messages = [r.message for r in self.held if r.status == records.FAILED]
-        if record.status == records.FAILED and messages.count(record.message) > 1:
+        has_failed = record.status == records.FAILED
+        if has_failed and sum((r.status, r.message) == (record.status, record.message) for r in self.held) > 1:
             raise _failing("Two trials failed in the same way", record)
         self._dialogue.end(record)
+        if not has_failed:
+            return
         last = sorted((r for r in self.held if r.order is not None), key=lambda r: r.order or 0)[-MOST_FAILED:]
         if len(last) == MOST_FAILED and all((r.status, r.place) == (records.FAILED, record.place) for r in last):
             raise _failing(f"The last {MOST_FAILED} trials failed at the same place", record)

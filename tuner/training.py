@@ -30,7 +30,7 @@ from tuner.program import Layout, Program, State, Structure, hyperparameters
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
 from tuner.splitting import Splits, Steps
 
-__all__ = ["Architecture", "Network", "TrialTimeout"]
+__all__ = ["Architecture", "Network", "OnBatch", "TrialTimeout"]
 
 OnBatch = Callable[[int, Mapping[str, float]], None]
 

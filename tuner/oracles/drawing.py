@@ -48,7 +48,7 @@ class Drawing:
         return quickly is None or quickly(values)
 
     def combinations(self) -> Iterator[dict[str, Any]]:
-        """Yields the allowed ones of all configurations; of what has no steps, ten values each."""
+        """Yields the allowed ones of all configurations; of a `Float` without steps, ten values each."""
         return (values for values in self.encoding.combinations() if self.allows(values))
 
     def size(self) -> int | None:
