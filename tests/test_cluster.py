@@ -390,7 +390,7 @@ class TestDriver:
             "forking": lambda: len(_children(driver.pid)) >= 2,
             "workers": lambda: len(_children(driver.pid)) >= 5,
             "first trial": lambda: "trial " in told.read_text(),
-            "last trial": lambda: told.read_text().count("\ntrial ") == 4,
+            "last trial": lambda: told.read_text().count("\ntrial ") >= 4,  # the last two may end at once
         }
         _until(moments[moment])
         os.killpg(driver.pid, signal.SIGINT)
