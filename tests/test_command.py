@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import termios
-import time
+import threading
 
 import pytest
 
@@ -187,6 +187,9 @@ def test_other_text_is_refused_by_name(parse, text):
 
 
 def test_interrupt_in_a_callback_of_the_garbage_collector_is_not_lost(capsys):
+    over = threading.Event()
+    timer = threading.Timer(5, over.set)
+
     def interrupt(phase, info):
         gc.callbacks.remove(interrupt)
         raise KeyboardInterrupt
@@ -194,10 +197,13 @@ def test_interrupt_in_a_callback_of_the_garbage_collector_is_not_lost(capsys):
     def work():
         gc.callbacks.append(interrupt)
         gc.collect()
-        time.sleep(5)
+        timer.start()
+        over.wait()
         return 0
 
     assert command.run(work, debug=False) == command.INTERRUPTED
+    assert not over.is_set()  # what the main thread waits in does not end before
+    timer.cancel()
     assert capsys.readouterr().err == "Interrupted.\n"
 
 

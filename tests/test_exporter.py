@@ -261,6 +261,7 @@ def test_killed_exports_are_cleared_away_and_the_earlier_one_is_put_back(earlier
 
 
 def test_link_stays_one(model, card, tmp_path, reopened):
+    reopened(lambda predictions: predictions)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "model").symlink_to(tmp_path / "elsewhere")
     assert _export(model, tmp_path / "model", card).directory == tmp_path / "model"
@@ -314,7 +315,8 @@ def test_directory_with_other_files_is_not_replaced(model, card, tmp_path):
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_litter_of_programs_that_show_folders_is_no_other_file(model, card, tmp_path):
+def test_litter_of_programs_that_show_folders_is_no_other_file(model, card, tmp_path, reopened):
+    reopened(lambda predictions: predictions)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / ".DS_Store").touch()
     _export(model, tmp_path / "model", card)

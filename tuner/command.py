@@ -10,7 +10,6 @@ What several commands share besides: flags, and an import of TensorFlow that sta
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import contextlib
 import gc
@@ -239,7 +238,9 @@ def hidden(package: str) -> Iterator[None]:
 def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
     """Repeats a Ctrl-C that was raised, and lost, in a callback of the garbage collector: Dask times collections so."""
     if issubclass(lost.exc_type, KeyboardInterrupt):
-        threading.Timer(INTERRUPTED_AGAIN_SECONDS, _thread.interrupt_main).start()  # once the callback is through
+        main = threading.main_thread().ident
+        # Once the callback is through. A signal wakes what the main thread waits in, `_thread.interrupt_main` does not.
+        threading.Timer(INTERRUPTED_AGAIN_SECONDS, signal.pthread_kill, (main, signal.SIGINT)).start()
     else:
         sys.__unraisablehook__(lost)
 
