@@ -32,6 +32,7 @@ def _values(declare_):
 
 
 # A stock Hyperband loads a promoted trial's weights into a model whose optimizer is not built yet.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 def test_works_unchanged_in_a_stock_hyperband(stripes, tmp_path):
     hypermodel = SEResNetHyperModel(_declare, **SHAPE)

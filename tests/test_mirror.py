@@ -100,11 +100,13 @@ def found(stripes, tmp_path_factory):
     return json.loads(run.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one_in_two_parts_bit_for_bit(found):
     assert found["two"] == found["one"]
     assert found["two"][-2:] == ["", 2]  # what was asked for needs no remark
 
 
+@pytest.mark.slow
 def test_worker_trains_on_both_devices_what_it_trains_on_one(found):
     *two, mirrored = found["worker of two"]
     *one, still = found["worker of one"]
@@ -113,10 +115,12 @@ def test_worker_trains_on_both_devices_what_it_trains_on_one(found):
     assert mirrored == still == found["mirrored in all"] + 3 * 3  # epochs, and batches of more than one image
 
 
+@pytest.mark.slow
 def test_batch_of_one_image_is_not_shared(found):
     assert found["mirrored in all"] == 2 * 3 + 2 + 1  # three of the four batches; below, two steps and one that failed
 
 
+@pytest.mark.slow
 def test_share_that_does_not_fit_is_split_again(found):
     loss, parts, remark, calls = found["small"]
     assert np.isfinite(loss)

@@ -109,6 +109,7 @@ save_state(pathlib.Path(sys.argv[3]), network.state())
 """
 
 
+@pytest.mark.slow
 def test_fresh_process_goes_on_from_a_file_bit_for_bit(networks, train, stripes, tmp_path):
     np.savez(tmp_path / "data.npz", images=stripes.train.images, labels=stripes.train.labels)
     network = networks["sgd"]

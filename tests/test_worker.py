@@ -74,6 +74,7 @@ print(tf.config.threading.get_intra_op_parallelism_threads() - cores)
 """
 
 
+@pytest.mark.slow
 def test_threads_are_settled_before_the_data_is_prepared(tmp_path):
     environment = os.environ | {"TFDS_DATA_DIR": str(tmp_path)}
     command = [sys.executable, "-c", PROCESS]

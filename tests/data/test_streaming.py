@@ -182,6 +182,7 @@ def test_order_follows_from_seed_and_epoch_alone(name, specs, streamed):
     assert len({tuple(order) for order in [first, *others, _pairs(train.batches(16))]}) == 4
 
 
+@pytest.mark.slow
 def test_order_is_the_same_in_another_process(shards, streamed):
     numbers = _numbers(streamed(shards).train.batches(32, shuffle=(5, 2)))
     digest = hashlib.sha256(repr(numbers).encode()).hexdigest()

@@ -34,6 +34,7 @@ def _network():
     return keras.Model(image, keras.layers.GlobalAveragePooling2D()(x), name="net")
 
 
+@pytest.mark.slow
 def test_stock_copy_loads_in_a_process_without_the_package_and_predicts_the_same(tmp_path):
     model = _network()
     model.get_layer("norm").moving_mean.assign([0.1, 0.2, 0.3, 0.4])

@@ -71,3 +71,33 @@ def test_default_between_steps_is_planned_once():
     hp.Float("dropout", 0.1, 0.5, step=0.1, default=0.3)  # 0.30000000000000004 is a step of Keras Tuner
     oracle = Grid(objective=SCORE, hyperparameters=hp, max_epochs=9)
     assert oracle.schedule()[0].trials == len(Drive(oracle, 20).proposals) == 5
+
+
+def test_gives_up_after_so_many_refused_ones_in_a_row_wherever_it_began(monkeypatch):
+    monkeypatch.setattr("tuner.oracles.grid.MOST_REJECTED", 4)
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 0, 30, default=0)
+    options = {"objective": SCORE, "hyperparameters": hp, "max_epochs": 9}
+    options["is_allowed"] = lambda values: values["width"] in (0, 4, 8, 12, 17)  # three are refused in a row, then four
+    grid = Grid(**options)
+    assert [own(values)["width"] for values in Drive(grid, 20).proposals] == [0, 4, 8, 12]
+    assert "4" in grid.reason
+    resumed = Grid(**options)
+    resumed.trials |= grid.trials  # all that it decides from
+    assert (resumed.create_trial("tuner").status, resumed.reason) == ("STOPPED", grid.reason)
+
+
+def test_looks_at_no_combination_twice():
+    seen = []
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 0, 30, default=0)
+
+    def is_allowed(values):
+        seen.append(values["width"])
+        return values["width"] % 2 == 0
+
+    grid = Grid(objective=SCORE, hyperparameters=hp, max_epochs=9, is_allowed=is_allowed)
+    before = len(seen)
+    assert len(Drive(grid, 10).proposals) == 10
+    assert max(seen[before:]) == 18
+    assert all(seen[before:].count(width) <= 2 for width in seen[before:])  # once for its turn, once for its trial

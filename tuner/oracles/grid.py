@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.oracles.drawing import not_found
+from tuner.oracles.drawing import Drawing, not_found
 from tuner.oracles.encoding import MOST_COUNTED, grid_values, is_active, is_even, values_key
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move
@@ -31,17 +31,23 @@ class Grid(HistoryOracle):
     """
 
     tries_seen = True
+    _walk: _Walk | None = None
 
     def _move(self, rng: np.random.Generator) -> Move | None:
-        rejections = 0
-        for values in self._grid():
-            if not self.drawing.allows(values):
+        if self._walk is None or self._walk.drawing is not self.drawing:
+            self._walk = _Walk(self.drawing, self._grid())
+        walk, rejections = self._walk, 0
+        while walk.values is not None:
+            if not self.drawing.allows(walk.values):
                 rejections += 1
                 if rejections == MOST_REJECTED:
                     self.reason = not_found(rejections)
                     return None
-            elif values_key(values) not in self.history.keys:
-                return Move(self.max_epochs, values=values)
+            elif values_key(walk.values) not in self.history.keys:
+                return Move(self.max_epochs, values=walk.values)
+            else:
+                rejections = 0
+            walk.go_on()
         self.reason = self._exhausted(len(self.history)) if len(self.history) else not_found(rejections)
         return None
 
@@ -61,6 +67,27 @@ class Grid(HistoryOracle):
         if most is None or most <= tried:
             return self.drawing.exhausted(tried)
         return f"the grid is exhausted, {tried} tried of a space of {most}"
+
+
+class _Walk:
+    """A way through the combinations that is gone once, because what was tried or refused remains so.
+
+    Args:
+        drawing: What decides on them: with another one the way begins anew.
+        combinations: All of them, in order.
+
+    Attributes:
+        values: The combination where it stands; None at the end.
+    """
+
+    def __init__(self, drawing: Drawing, combinations: Iterator[dict[str, Any]]) -> None:
+        self.drawing = drawing
+        self._combinations = combinations
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Steps to the next combination."""
+        self.values = next(self._combinations, None)
 
 
 def _combinations(entries: Sequence[Any], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
