@@ -357,6 +357,18 @@ def test_concluded_study_has_no_trial_left_for_its_totals(had, asked, concluded,
     assert Study.open(url, "mine").is_concluded(asked) is concluded
 
 
+def test_study_that_grew_and_was_killed_is_not_concluded_before_its_last_trial_has_ended(url):
+    study = _create(url, config=dataclasses.replace(CONFIG, trials=1))
+    _written(study, BEGUN, ENDED)
+    study.conclude()
+    more = dataclasses.replace(CONFIG, trials=2)
+    study.extend(more)
+    study.begin(dataclasses.replace(BEGUN, trial=1), proposal={})
+    assert not Study.open(url, "mine").is_concluded(more)
+    study.finish(dataclasses.replace(ENDED, trial=1))
+    assert Study.open(url, "mine").is_concluded(more)
+
+
 def test_study_that_an_older_program_concluded_is_concluded(study, url):
     study._storage.set_study_user_attr(study._id, "concluded", {"trials": None})
     assert Study.open(url, "mine").is_concluded(CONFIG)

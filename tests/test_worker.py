@@ -343,6 +343,34 @@ def test_long_trial_is_saved_on_the_way(worker, through, tmp_path, monkeypatch):
     assert worker.advance().curve == {name: [values[2]] for name, values in through[0].curve.items()}
 
 
+def test_time_before_an_interruption_is_time_of_the_trial(worker, tmp_path, monkeypatch):
+    clock = types.SimpleNamespace(passed=0.0)
+    real = time.monotonic
+    monkeypatch.setattr("tuner.worker.time", types.SimpleNamespace(monotonic=lambda: real() + clock.passed))
+    monkeypatch.setattr("tuner.worker.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    task = dataclasses.replace(TASK, checkpoint=str(tmp_path / "own.npz"), seconds=10_000.0)
+    worker.begin(task)
+    worker._trial.began -= 3600.0  # the first epoch took an hour
+    worker.advance()
+    clock.passed += 86_400.0  # the machine was off
+    assert 3600.0 < worker.begin(task).seconds < 4000.0
+    worker._trial.began -= 7200.0
+    assert worker.advance().status == TIMED_OUT
+
+
+def test_child_that_was_interrupted_goes_on_from_its_own_state_where_its_parent_is_still_in_memory(
+    worker, through, tmp_path, monkeypatch
+):
+    first, second = str(tmp_path / "first.npz"), str(tmp_path / "second.npz")
+    worker.train(dataclasses.replace(TASK, epochs=1, checkpoint=first))
+    child = dataclasses.replace(TASK, initial_epoch=1, parent=first, checkpoint=second)
+    save_state(tmp_path / "second.npz", dataclasses.replace(through[1], curve=_tail(through[0].curve, 1), seconds=1.0))
+    monkeypatch.setattr(Network, "train_epoch", lambda *_, **__: pytest.fail("trained again"))
+    told = worker.begin(child)
+    assert (told.status, told.curve) == (COMPLETED, _tail(through[0].curve, 1))
+    assert first not in worker._continuations._resident  # its time has passed
+
+
 def test_short_trial_is_not_saved_on_the_way(worker, tmp_path):
     path = tmp_path / "own.npz"
     worker.begin(dataclasses.replace(TASK, checkpoint=str(path)))

@@ -38,6 +38,7 @@ class TrainingState:
         weights: All variables of the model, in its order.
         optimizer: All variables of the optimizer, in its order.
         curve: Metric values by name since the trial began, one an epoch; for a trial that was interrupted.
+        seconds: Wall time of the trial so far; for the same.
         parts: Parts in which batches are trained (`tuner/splitting.py`), >= 1.
     """
 
@@ -47,13 +48,15 @@ class TrainingState:
     optimizer: list[np.ndarray]
     curve: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
     parts: int = 1
+    seconds: float = 0.0
 
 
 def save_state(path: Path, state: TrainingState) -> None:
     """Writes a state under a temporary name and renames it, so that a reader sees the old file or the new one."""
     arrays: dict[str, Any] = {f"weights/{index:04d}": array for index, array in enumerate(state.weights)}
     arrays |= {f"optimizer/{index:04d}": array for index, array in enumerate(state.optimizer)}
-    facts = json.dumps({"epoch": state.epoch, "seed": state.seed, "curve": dict(state.curve), "parts": state.parts})
+    names = ("epoch", "seed", "parts", "seconds")
+    facts = json.dumps({"curve": dict(state.curve), **{name: getattr(state, name) for name in names}})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
@@ -74,6 +77,7 @@ class CheckpointWriter:
         state: Callable[[], TrainingState],
         curve: Mapping[str, list[float]],
         *,
+        seconds: float = 0.0,
         instead_of: str | None = None,
     ) -> None:
         """Writes a state soon.
@@ -82,6 +86,7 @@ class CheckpointWriter:
             path: Where to.
             state: Returns the state; called in the writing thread, so it must not change meanwhile.
             curve: Curve of the trial.
+            seconds: Wall time of the trial.
             instead_of: The state that this one continues: nothing needs it any more once this one is there.
 
         Raises:
@@ -91,7 +96,7 @@ class CheckpointWriter:
         curve = {name: list(values) for name, values in curve.items()}
 
         def write() -> None:
-            save_state(Path(path), dataclasses.replace(state(), curve=curve))
+            save_state(Path(path), dataclasses.replace(state(), curve=curve, seconds=seconds))
             if instead_of is not None:
                 Path(instead_of).unlink(missing_ok=True)
 
@@ -205,8 +210,6 @@ def load_state(path: str | Path, *, patience: float = 0.0) -> TrainingState | No
             facts = json.loads(str(file["facts"]))
             weights = [file[name] for name in sorted(file.files) if name.startswith("weights/")]
             optimizer = [file[name] for name in sorted(file.files) if name.startswith("optimizer/")]
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+            return TrainingState(weights=weights, optimizer=optimizer, **facts)
+    except (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return None
-    return TrainingState(
-        facts["epoch"], facts["seed"], weights, optimizer, curve=facts["curve"], parts=facts.get("parts", 1)
-    )

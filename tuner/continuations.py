@@ -6,6 +6,7 @@ A checkpoint is written by a thread of its own while the next epoch is trained.
 from __future__ import annotations
 
 import collections
+from pathlib import Path
 
 from tuner.batches import AnyImages
 from tuner.checkpoint import CheckpointWriter, TrainingState, load_state
@@ -39,23 +40,29 @@ class Continuations:
         self._resident: collections.OrderedDict[str, Network] = collections.OrderedDict()
         self._writer = CheckpointWriter()
 
-    def network(self, task: Task) -> tuple[Network, Curve]:
-        """Returns the network at the epoch from which to train on, and the curve of the trial so far."""
+    def network(self, task: Task) -> tuple[Network, Curve, float]:
+        """Returns the network at the epoch from which to train on, and curve and seconds of the trial so far."""
         resident = self._resident.pop(task.parent, None) if task.parent else None
-        if resident is not None and resident.seed == task.seed and resident.epoch <= task.initial_epoch:
-            return self._gone_on(resident, task), {}
+        if resident is not None and not (resident.seed == task.seed and resident.epoch <= task.initial_epoch):
+            resident = None
+        own = None
+        if resident is None or (
+            task.checkpoint and Path(task.checkpoint).exists()
+        ):  # else it need not wait for the disk
+            own = self._state(task.checkpoint, task, range(task.initial_epoch + 1, task.epochs + 1))
+        if own is None and resident is not None:
+            return self._gone_on(resident, task), {}, 0.0
         network = self._networks.network(self._hypermodel, task.hyperparameters)
         recipe = self._hypermodel.recipe(task.hyperparameters)
-        own = self._state(task.checkpoint, task, range(task.initial_epoch + 1, task.epochs + 1))
         if own is not None:
             network.restore(recipe, own)
-            return network, {name: list(values) for name, values in own.curve.items()}
+            return network, {name: list(values) for name, values in own.curve.items()}, own.seconds
         parent = self._state(task.parent, task, range(1, task.initial_epoch + 1), self._patience)
         if parent is not None:
             network.restore(recipe, parent)
         else:
             network.reset(recipe, seed=task.seed)
-        return self._gone_on(network, task), {}
+        return self._gone_on(network, task), {}, 0.0
 
     def _gone_on(self, network: Network, task: Task) -> Network:
         """Trains what a callback has ended early, or what was lost, to where the trial begins."""
@@ -63,10 +70,10 @@ class Continuations:
             network.train_epoch(self._images)
         return network
 
-    def save(self, task: Task, network: Network, curve: Curve) -> None:
-        """Writes the state of a network and the curve so far to the checkpoint of its trial, where that has one."""
+    def save(self, task: Task, network: Network, curve: Curve, *, seconds: float) -> None:
+        """Writes the state of a network and the trial so far to the checkpoint of that, where it has one."""
         if task.checkpoint:
-            self._writer.save(task.checkpoint, network.frozen(), dict(curve), instead_of=task.parent)
+            self._writer.save(task.checkpoint, network.frozen(), dict(curve), seconds=seconds, instead_of=task.parent)
 
     def keep(self, task: Task, network: Network) -> None:
         """Keeps the network of an ended trial, which its checkpoint names, and lets the oldest of too many go."""

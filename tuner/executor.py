@@ -180,7 +180,7 @@ class Executor(keras_tuner.Tuner):
                 message = f"It would have continued trial {parent.trial}, which {_ended_how(parent)}."
                 self._end(record, Progress(status=parent.status, curve={}, seconds=0.0, message=message))
                 continue
-            home = self._homes.get(record.trial if parent is None else parent.trial)
+            home = self._homes.get(record.trial) or (self._homes.get(parent.trial) if parent else None)
             worker = home if home in free else free[0]
             free.remove(worker)
             record = dataclasses.replace(record, worker=worker)

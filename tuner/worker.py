@@ -100,10 +100,10 @@ class Worker:
         """
         self._trial = None  # of a driver that has gone
         try:
-            network, curve = self._continuations.network(task)  # epochs that were lost are none of its time
-            began = time.monotonic()
+            network, curve, seconds = self._continuations.network(task)  # epochs that were lost are none of its time
+            now = time.monotonic()
             callbacks = self._callbacks(task, network)
-            self._trial = _Trial(task, network, callbacks, curve, began, began)
+            self._trial = _Trial(task, network, callbacks, curve, began=now - seconds, saved=now)
             callbacks.train_begin()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (what goes wrong in one trial must not end the others)
             return self._ended(*kind_of(error))
@@ -230,7 +230,7 @@ class Worker:
 
     def _save(self, trial: _Trial) -> None:
         trial.saved = time.monotonic()
-        self._continuations.save(trial.task, trial.network, trial.curve)
+        self._continuations.save(trial.task, trial.network, trial.curve, seconds=trial.saved - trial.began)
 
     def _complete(self, curve: Mapping[str, list[float]], *, rate: float | None = None) -> Progress:
         """Ends the trial as complete and keeps its network for a promotion."""
