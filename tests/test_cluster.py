@@ -150,6 +150,16 @@ class TestLocalCrew:
         _until(lambda: crew.free() == ["0", "1"], crew)
         assert _process_of(crew, "1") != before
 
+    def test_worker_that_dask_forgets_meanwhile_comes_back(self, monkeypatch):
+        """It looks once, some seconds later, whether there is another; until then it was gone for good."""
+        monkeypatch.setitem(launch._FRUGAL, "distributed.deploy.lost-worker-timeout", "10ms")
+        with local_crew(SESSION, workers=1) as crew:
+            for _ in range(2):
+                before = _process_of(crew, "0")
+                crew.replace("0")
+                _until(lambda: crew.free() == ["0"], crew)
+                assert _process_of(crew, "0") != before
+
     @pytest.mark.parametrize("error", [distributed.comm.CommClosedError("closing"), ValueError("no such worker")])
     def test_replacement_that_comes_too_late_says_nothing(self, error, crew, monkeypatch):
         def restart(addresses, *, raise_for_error):

@@ -67,6 +67,7 @@ class Revival:
             self.has_died(len(given_up))
             for name in given_up:
                 cluster.workers.pop(name, None)
+        if len(cluster.workers) < self.expected:  # also where Dask has forgotten one
             cluster.scale(self.expected)
 
 
