@@ -8,7 +8,9 @@ import uuid
 import pytest
 
 from tuner.config import SearchConfig
+from tuner.errors import StudyError
 from tuner.records import COMPLETED, RUNNING, Record
+from tuner.storage import check_place, locked
 from tuner.study import Study
 
 URL = os.environ.get("TUNER_TEST_POSTGRESQL")
@@ -43,3 +45,16 @@ def test_a_study_in_postgresql_comes_back_as_it_was_written():
     assert (record.status, record.score, record.hyperparameters) == (COMPLETED, 0.5, {"width": 8})
     assert math.isnan(record.curve["val_loss"][0])
     assert Study.open(URL, f"{name}-other") is None
+
+
+def test_study_on_the_server_is_kept_for_one_search(tmp_path):
+    name = f"study-{uuid.uuid4()}"
+    with locked(tmp_path / "a" / name, URL):
+        with pytest.raises(StudyError, match=f"Another search is writing to the study {name} in postgresql"):
+            check_place(tmp_path / "b" / name, URL)
+        with pytest.raises(StudyError, match="Another search is writing"), locked(tmp_path / "b" / name, URL):
+            pass
+        with locked(tmp_path / "b" / f"{name}-other", URL):
+            pass
+    with locked(tmp_path / "b" / name, URL):
+        pass

@@ -505,6 +505,21 @@ def test_second_search_is_kept_away_until_the_first_ends(tmp_path):
         pass
 
 
+def test_study_in_a_shared_storage_is_kept_for_one_search(tmp_path):
+    url, other = f"sqlite:///{tmp_path}/all.db", f"sqlite:///{tmp_path}/other.db"
+    with locked(tmp_path / "a" / "mine", url):
+        with pytest.raises(StudyError, match=r"Another search is writing to the study mine in sqlite:.*all\.db"):
+            check_place(tmp_path / "b" / "mine", url)
+        assert not (tmp_path / "b").exists()
+        with pytest.raises(StudyError, match="Another search is writing"), locked(tmp_path / "b" / "mine", url):
+            pass
+        for folder, storage in (("b/another", url), ("b/mine", other), ("b/mine", None)):
+            with locked(tmp_path / folder, storage):
+                pass
+    with locked(tmp_path / "b" / "mine", url):
+        pass
+
+
 def test_place_that_cannot_hold_a_study_is_refused_before_there_is_anything(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     check_place(tmp_path / "results" / "mine", None)

@@ -41,8 +41,8 @@ _FRUGAL: dict[str, Any] = {
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.system-monitor.gil.enabled": False,
-    # Else Dask looks 15 s after a worker has gone whether there is one in its place, and gives it up where that is on its
-    # way: because its data takes longer, or because it is the next to be replaced.
+    # Else Dask looks 15 s after a worker has gone whether there is one in its place, and gives it up where that is on
+    # its way: because its data takes longer, or because it is the next to be replaced.
     "distributed.deploy.lost-worker-timeout": "365d",
 }
 

@@ -102,7 +102,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew, began=began)
         if arguments.dry_run:
             return 0
-        with locked(results / name), told_in_words(url):
+        with locked(results / name, arguments.storage), told_in_words(url):
             study = study or _new_study(url, name, config, prepared, crew.facts)
             study.extend(config.ordered(crew.size))
             on_study(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ def check_place(folder: Path, storage: str | None) -> None:
 
     Raises:
         UsageError: If one of the two can be no place for files.
-        StudyError: If another search writes to the folder.
+        StudyError: If another search writes to one of them.
     """
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
@@ -68,23 +69,81 @@ def check_place(folder: Path, storage: str | None) -> None:
     if (folder / ".lock").exists():
         with locked(folder):
             pass
+    if storage and (not file or _lock_file(file, folder.name).exists()):
+        with _kept(storage, folder.name):
+            pass
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps the folder of a study for one search; a killed process frees it.
+def locked(folder: Path, storage: str | None = None) -> Iterator[None]:
+    """Keeps a study for one search; a killed process frees it.
+
+    Args:
+        folder: The study's folder, which has its name.
+        storage: URL of a storage that searches with other folders may use too, on a server those of other machines.
 
     Raises:
         StudyError: If another search has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with _file_lock(folder / ".lock", f"{folder}"), _kept(storage, folder.name):
+        yield
+
+
+def _kept(storage: str | None, name: str) -> contextlib.AbstractContextManager[None]:
+    """Keeps a study of a shared storage; of a server that is not PostgreSQL's nothing is kept."""
+    if storage is None:
+        return contextlib.nullcontext()
+    where = f"the study {name} in {without_password(storage)}"
+    if file := sqlite_file(storage):
+        return _file_lock(_lock_file(file, name), where)
+    if storage.startswith("postgresql"):
+        return _advisory_lock(storage, name, where)
+    return contextlib.nullcontext()
+
+
+def _lock_file(database: Path, name: str) -> Path:
+    """Returns the file beside a database that a search of a study locks; names of studies may be long."""
+    return database.with_name(f".{hashlib.sha256(f'{database.name}/{name}'.encode()).hexdigest()[:16]}.lock")
+
+
+@contextlib.contextmanager
+def _file_lock(file: Path, where: str) -> Iterator[None]:
+    lock = filelock.FileLock(file, timeout=0, mode=0o666)  # a database may be that of a group
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            yield
+        lock.acquire()
     except filelock.Timeout as error:
-        raise StudyError(
-            f"Another search is writing to {folder}; wait for it, stop it, or start another study with --study NAME."
-        ) from error
+        raise _taken(where) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _advisory_lock(url: str, name: str, where: str) -> Iterator[None]:
+    """Holds a lock of PostgreSQL, which ends with its connection.
+
+    Reference: PostgreSQL, "Explicit Locking", section "Advisory Locks".
+    """
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
+    with told_in_words(url):
+        connection = engine.connect()
+        is_ours = connection.execute(sqlalchemy.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
+    try:
+        if not is_ours:
+            raise _taken(where)
+        yield
+    finally:
+        with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):  # the server has gone, and the lock with it
+            connection.close()
+
+
+def _taken(where: str) -> StudyError:
+    return StudyError(
+        f"Another search is writing to {where}; wait for it, stop it, or start another study with --study NAME."
+    )
 
 
 @contextlib.contextmanager
