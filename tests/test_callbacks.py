@@ -194,6 +194,11 @@ def test_callback_that_sets_learning_rates_is_refused(callback, network):
         _callbacks(lambda: [callback], network)
 
 
+def test_callback_that_swaps_averaged_weights_is_refused(network):
+    with pytest.raises(SpaceError, match="has a SwapEMAWeights, but averaged weights are validated anyway"):
+        _callbacks(lambda: [keras.callbacks.SwapEMAWeights()], network)
+
+
 @pytest.mark.parametrize("made", [None, [None], ["EarlyStopping"], 3])
 def test_what_is_no_list_of_callbacks_is_refused(made, network):
     with pytest.raises(SpaceError, match=r"callbacks\(\) returns .*; allowed is a list of objects of keras.callbacks"):

@@ -220,6 +220,28 @@ def test_difference_within_tolerance_replaces_the_earlier_export(model, card, ea
     assert {path.name for path in earlier.iterdir()} == FILES
 
 
+@pytest.mark.parametrize(
+    ("rounding", "difference", "is_allowed"),
+    [(2e-5, 3e-5, True), (2e-5, 6e-5, False), (1e-7, 2e-5, False), (0.1, 5e-4, True), (0.1, 2e-3, False)],
+)
+def test_difference_is_allowed_as_far_as_the_model_rounds_by_itself(
+    rounding, difference, is_allowed, model, card, tmp_path, reopened, monkeypatch
+):
+    predict = exporter._predict
+    of_one = {1: rounding}
+    monkeypatch.setattr(
+        exporter,
+        "_predict",
+        lambda model, images, batch_size=32: predict(model, images, batch_size=batch_size) + of_one.get(batch_size, 0),
+    )
+    reopened(lambda p: p + difference)
+    if is_allowed:
+        assert _export(model, tmp_path / "model", card).differences["model.keras"] == pytest.approx(difference, rel=0.1)
+    else:
+        with pytest.raises(ExportError, match="differ from the trained model's"):
+            _export(model, tmp_path / "model", card)
+
+
 @pytest.mark.slow
 def test_grouped_convolutions_are_exported_as_stock_layers(card, tmp_path):
     model = _model(GroupedConv2D(4, 3, groups=2), keras.layers.BatchNormalization(), keras.layers.ReLU())
@@ -284,6 +306,13 @@ def test_unwritable_place_is_an_export_error(model, card, tmp_path, reopened):
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match="could not be written"):
         _export(model, tmp_path / "file" / "model", card)
+
+
+def test_folder_that_is_not_writable_shows_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write everywhere
+    with pytest.raises(ExportError, match=f"could not be written: {tmp_path} cannot be written to"):
+        exporter.check_directory(tmp_path / "mine" / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_hanging_process_is_given_up(model, card, earlier, monkeypatch):

@@ -166,7 +166,7 @@ def _made(make: Callable[[], Any]) -> list[keras.callbacks.Callback]:
     if not all(isinstance(callback, keras.callbacks.Callback) for callback in callbacks):
         raise SpaceError(f"callbacks() returns {made!r}; allowed is a list of objects of keras.callbacks.Callback.")
     for callback in callbacks:
-        _refuse_rates(callback)
+        _refuse_optimizers(callback)
         _set_mode(callback)
     return callbacks
 
@@ -178,10 +178,12 @@ def _hears(callback: keras.callbacks.Callback, kinds: Iterable[str]) -> bool:
     return any(getattr(own, "__func__", own) is not inherited for own, inherited in methods)
 
 
-def _refuse_rates(callback: keras.callbacks.Callback) -> None:
-    """Refuses what would look for an optimizer: learning rates follow from the configuration."""
+def _refuse_optimizers(callback: keras.callbacks.Callback) -> None:
+    """Refuses what would look for an optimizer: rates follow from the configuration, averages are taken in any case."""
     if isinstance(callback, keras.callbacks.LearningRateScheduler | keras.callbacks.ReduceLROnPlateau):
         raise SpaceError(f"callbacks() has a {type(callback).__name__}, but {_RATES}")
+    if isinstance(callback, keras.callbacks.SwapEMAWeights):
+        raise SpaceError("callbacks() has a SwapEMAWeights, but averaged weights are validated anyway; leave it out.")
 
 
 def _set_mode(callback: keras.callbacks.Callback) -> None:

@@ -5,6 +5,7 @@
     │   ├── DataError     the images are missing, empty, broken or contradictory
     │   └── SpaceError    the search space cannot be loaded or declares nothing
     ├── TrialsFailError   trials fail in the same way again and again; it has their traceback
+    ├── DivergedError     a last training has no finite loss
     ├── StudyError        the study on disk and the request do not fit together
     └── ExportError       an exported model does not predict what the trained one does
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,11 @@ __all__ = ["REOPEN_TIMEOUT_SECONDS", "TOLERANCE", "ExportReport", "check_directo
 # moves probabilities far more (0.01 added to every weight of the model in the tests is refused). On a CPU, both forms
 # of SE-ResNet-18 and -50 differed by 0 (TensorFlow 2.21, Keras 3.15, 100 images, also with mixed_bfloat16).
 TOLERANCE = 1e-5
+
+# Where a network's logits are large, rounding alone moves its probabilities further: those of a MobileNetV2 that had
+# trained with a learning rate of 0.6 by 1.2e-4 in another process, and by 1.8e-4 in the same one where the images came
+# one by one. Twice of the latter is allowed, and never more than this.
+LARGEST_TOLERANCE = 1e-3
 
 # A hang must not hold the command for ever. A tiny model takes 6 s, an SE-ResNet-50 less than 60 s on two shared cores.
 REOPEN_TIMEOUT_SECONDS = 600
@@ -99,7 +104,8 @@ def export(
         ) as staging:
             fresh = Path(staging) / "fresh"
             _write_models(model, fresh)
-            differences = _compare(expected, _reopen(fresh, probe_images, scratch=Path(staging)))
+            reopened = _reopen(fresh, probe_images, scratch=Path(staging))
+            differences = _compare(expected, reopened, one_by_one=lambda: _predict(model, probe_images, batch_size=1))
             _write_texts(fresh, labels=labels, card=dataclasses.replace(card, export_differences=differences))
             _put_in_place(fresh, place, previous=Path(f"{staging}{_PREVIOUS}"))
     except (OSError, OpError) as error:
@@ -119,11 +125,14 @@ def _clear(place: Path) -> None:
 
 
 def check_directory(directory: Path) -> None:
-    """Makes sure that nothing but an earlier export would be lost by an export to a directory.
+    """Makes sure that an export to a directory can be written, and that nothing but an earlier one would be lost.
 
     Raises:
-        ExportError: If something else is there.
+        ExportError: If something else is there, or it cannot be written to.
     """
+    place = next(path for path in (directory.parent, *directory.absolute().parents) if path.exists())
+    if place.is_dir() and not os.access(place, os.W_OK | os.X_OK):
+        raise ExportError(f"The export to {directory} could not be written: {place} cannot be written to; mend that.")
     if not directory.exists():
         return
     names = {path.name for path in directory.iterdir()} if directory.is_dir() else {directory.name}
@@ -148,7 +157,7 @@ def _check_request(model: Any, directory: Path, *, labels: Sequence[str], probe_
         raise ExportError("Without a probe image nothing can be compared; give at least one.")
 
 
-def _predict(model: Any, images: np.ndarray) -> np.ndarray:
+def _predict(model: Any, images: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
     """Returns the model's own probabilities, `(batch, classes)`, in full float32 also on a GPU.
 
     The files are re-opened on the CPU. TensorFloat-32, a GPU's default, keeps 10 bits of the mantissa (2^-11 = 5e-4),
@@ -159,7 +168,7 @@ def _predict(model: Any, images: np.ndarray) -> np.ndarray:
     before = tensor_float_32_execution_enabled()
     enable_tensor_float_32_execution(False)
     try:
-        probabilities = model.predict(images.astype("float32"), verbose=0)
+        probabilities = model.predict(images.astype("float32"), batch_size=batch_size, verbose=0)
     finally:
         enable_tensor_float_32_execution(before)
     if not np.isfinite(probabilities).all():
@@ -214,21 +223,33 @@ def _tail(text: str) -> str:
     return "\n".join(text.strip().splitlines()[-_TAIL_LINES:])[-_TAIL_CHARACTERS:] or "no message"
 
 
-def _compare(expected: np.ndarray, reopened: Mapping[str, np.ndarray]) -> dict[str, float]:
+def _compare(
+    expected: np.ndarray, reopened: Mapping[str, np.ndarray], *, one_by_one: Callable[[], np.ndarray]
+) -> dict[str, float]:
     """Returns the largest |difference| of each file.
 
+    Args:
+        expected: Probabilities of the trained model, `(batch, classes)`.
+        reopened: File name -> its probabilities.
+        one_by_one: Returns those of the trained model again, in batches of one; needed beyond `TOLERANCE`.
+
     Raises:
-        ExportError: If one exceeds `TOLERANCE`, is not a number, or has another shape.
+        ExportError: If one exceeds `TOLERANCE` and twice what the model's own rounding does, is not a number, or has
+            another shape.
     """
-    differences = {}
+    differences: dict[str, float] = {}
+    allowed = TOLERANCE
     for name, probabilities in reopened.items():
         if probabilities.shape != expected.shape:
             raise ExportError(f"{name} predicts {probabilities.shape}, the trained model {expected.shape}.")
         difference = float(np.max(np.abs(probabilities - expected)))
-        if not difference <= TOLERANCE:  # also true for NaN
+        if difference > allowed == TOLERANCE:
+            rounding = float(np.max(np.abs(one_by_one() - expected)))
+            allowed = min(max(TOLERANCE, 2 * rounding), LARGEST_TOLERANCE)
+        if not difference <= allowed:  # also true for NaN
             raise ExportError(
                 f"{name} predicts probabilities that differ from the trained model's by up to {difference:.2g}; "
-                f"at most {TOLERANCE:g} is allowed. Nothing was exported."
+                f"at most {allowed:.2g} is allowed. Nothing was exported."
             )
         differences[name] = difference
     return differences

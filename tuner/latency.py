@@ -75,9 +75,9 @@ def latency_ms(config: AnyConfig, *, batch: int = 1) -> float:
 def measure(config: AnyConfig, *, batch: int = 1) -> float:
     """Measures how long the compiled network takes from raw images to class probabilities.
 
-    The pass is that of evaluation: float32, one thread for an operation (`training.configure_runtime`), images in the
-    memory of the device. It is called for half a second, three times at least, and the fastest call counts: whatever
-    else the machine does can only make a call slower.
+    The pass is that of evaluation: float32, the threads that the process has settled on (`runtime.configure_runtime`;
+    one for an operation where it has not), images in the memory of the device. It is called for half a second, three
+    times at least, and the fastest call counts: whatever else the machine does can only make a call slower.
 
     Args:
         config: The network.

@@ -1,4 +1,4 @@
-"""Imports what every worker process needs, once, in the process that they are forked from (`tuner/cluster.py`)."""
+"""Imports what every worker process needs, once, in the process that they are forked from (`tuner/forking.py`)."""
 
 from tuner.command import hidden, import_tensorflow, lasting_imports
 

@@ -5,6 +5,8 @@ import copy
 import io
 import json
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras_tuner
 import pytest
@@ -250,3 +252,37 @@ def test_bayesian_guesses_the_scores_in_flight_by_what_has_ended_alone():
     again.trials = copy.deepcopy(oracle.trials)
     again.set_state(json.loads(json.dumps(oracle.get_state())))
     assert again.create_trial("d").hyperparameters.values == oracle.create_trial("d").hyperparameters.values
+
+
+def test_threads_limit_linear_algebra_one_after_the_other(monkeypatch):
+    """Else the last to leave puts back what another has set."""
+    inside, most = [], []
+
+    class Controller:
+        @contextlib.contextmanager
+        def limit(self, **_):
+            inside.append("a thread")
+            most.append(len(inside))
+            time.sleep(0.001)
+            yield
+            inside.pop()
+
+    monkeypatch.setattr("tuner.oracles.base._linear_algebra", Controller)
+    oracle = ORACLES["random"](objective="val_accuracy", hyperparameters=flat(), max_epochs=MAX_EPOCHS, seed=0)
+    with ThreadPoolExecutor(4) as threads:
+        names = {trial.trial_id for trial in threads.map(oracle.create_trial, [f"tuner{i}" for i in range(20)])}
+    assert (len(names), most) == (20, [1] * 20)
+
+
+@pytest.mark.parametrize("algorithm", EACH)
+def test_without_an_objective_it_is_the_number_that_a_tuner_returns(algorithm, tmp_path):
+    class Tuner(keras_tuner.Tuner):
+        def run_trial(self, trial):
+            return float(trial.hyperparameters.get("width"))
+
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 1, 6)
+    oracle = ORACLES[algorithm](hyperparameters=hp, max_epochs=1, seed=0, max_trials=6)
+    tuner = Tuner(oracle=oracle, directory=tmp_path)
+    tuner.search()
+    assert tuner.get_best_hyperparameters()[0].get("width") == 1

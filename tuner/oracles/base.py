@@ -100,6 +100,7 @@ class StudyOracle(keras_tuner.Oracle):
     def hurry(self) -> None:
         """Hears before the first trial that there is no time to train one configuration to the full budget."""
 
+    @keras_tuner.synchronized  # the limit is the process's: threads must not take back each other's
     def create_trial(self, tuner_id: str) -> Trial:
         """Returns the next trial, computed with one thread of linear algebra.
 

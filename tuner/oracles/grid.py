@@ -33,6 +33,10 @@ class Grid(HistoryOracle):
     tries_seen = True
     _walk: _Walk | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy has: a way cannot be copied, but gone again."""
+        return {**self.__dict__, "_walk": None}
+
     def _move(self, rng: np.random.Generator) -> Move | None:
         if self._walk is None or self._walk.drawing is not self.drawing:
             self._walk = _Walk(self.drawing, self._grid())

@@ -33,7 +33,8 @@ class HistoryOracle(StudyOracle, abc.ABC):
     diverged or has no finite score counts as the worst.
 
     Args:
-        objective: Name of the objective, or a `keras_tuner.Objective`.
+        objective: Name of the objective, or a `keras_tuner.Objective`; None is the number that a tuner's `run_trial`
+            returns, which is to be small.
         hyperparameters: The declared space; a stock tuner hands it in later.
         warm_start: What another study saw of the same space, for a model; where there is none, see `tries_seen`.
         options: See `StudyOracle`.
@@ -48,7 +49,7 @@ class HistoryOracle(StudyOracle, abc.ABC):
     def __init__(
         self,
         *,
-        objective: str | keras_tuner.Objective | Sequence[Any],
+        objective: str | keras_tuner.Objective | Sequence[Any] | None = None,
         hyperparameters: keras_tuner.HyperParameters | None = None,
         warm_start: Sequence[Seen] = (),
         **options: Any,
