@@ -46,9 +46,8 @@ class Continuations:
         if resident is not None and not (resident.seed == task.seed and resident.epoch <= task.initial_epoch):
             resident = None
         own = None
-        if resident is None or (
-            task.checkpoint and Path(task.checkpoint).exists()
-        ):  # else it need not wait for the disk
+        begun_before = task.checkpoint is not None and Path(task.checkpoint).exists()
+        if begun_before or resident is None:  # else there is nothing that it would have to wait for
             own = self._state(task.checkpoint, task, range(task.initial_epoch + 1, task.epochs + 1))
         if own is None and resident is not None:
             return self._gone_on(resident, task), {}, 0.0

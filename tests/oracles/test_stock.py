@@ -7,12 +7,13 @@ import json
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import keras_tuner
 import pytest
 
 from oracles.driving import EACH, MAX_EPOCHS, WARNINGS, Drive, flat, own, require_package, score_of, six_values
-from tuner.oracles import ORACLES
+from tuner.oracles import ORACLES, RungTuner
 from tuner.oracles.encoding import Encoding, values_key
 from tuner.oracles.history import Seen
 
@@ -286,3 +287,26 @@ def test_without_an_objective_it_is_the_number_that_a_tuner_returns(algorithm, t
     tuner = Tuner(oracle=oracle, directory=tmp_path)
     tuner.search()
     assert tuner.get_best_hyperparameters()[0].get("width") == 1
+
+
+@pytest.mark.parametrize("file", ["oracle.json", "trial_*/trial.json", "tuner0.json"])
+def test_file_that_is_not_written_to_its_end_stays_as_it_was(file, tmp_path, monkeypatch):
+    oracle = _oracle("asha", max_trials=2)
+    tuner = RungTuner(oracle, lambda hp: None, directory=tmp_path, project_name="p")
+    trial = oracle.create_trial("tuner0")
+    tuner.save()
+    (written,) = (tmp_path / "p").glob(file)
+    before = written.read_text()
+
+    def die(path, _):
+        Path(path).write_text("")  # as Keras Tuner begins
+        raise _Killed
+
+    monkeypatch.setattr("keras_tuner.src.utils.save_json", die)
+    save = {"oracle.json": oracle.save, "tuner0.json": tuner.save}.get(file, lambda: oracle._save_trial(trial))
+    if file == "tuner0.json":
+        monkeypatch.setattr(oracle, "save", lambda: None)  # or it would be that which dies
+    with pytest.raises(_Killed):
+        save()
+    assert before
+    assert written.read_text() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
@@ -17,6 +18,7 @@ from tuner.enqueue import as_declared
 from tuner.oracles.checks import check_count, check_queue
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
+from tuner.oracles.files import replacing
 from tuner.oracles.moves import Rung
 from tuner.seeds import spread_seed
 
@@ -159,11 +161,13 @@ class StudyOracle(keras_tuner.Oracle):
     def save(self) -> None:
         """Writes Keras Tuner's own file where a tuner has named a directory."""
         if self._has_directory():
-            super().save()
+            with replacing(self._get_oracle_fname()) as file:
+                super(keras_tuner.Oracle, self).save(file)
 
     def _save_trial(self, trial: Trial) -> None:
         if self._has_directory():
-            super()._save_trial(trial)
+            with replacing(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json")) as file:  # noqa: PTH118
+                trial.save(file)
 
     def _record_values(self, trial: Trial) -> None:
         """Keeps the value of a name that another conditional scope declares, too, which Keras Tuner drops."""

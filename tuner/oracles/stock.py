@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras_tuner
+from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.base import StudyOracle
+from tuner.oracles.files import replacing
 
 __all__ = ["RungTuner"]
 
@@ -31,6 +33,13 @@ class RungTuner(keras_tuner.Hyperband):
         self._max_epochs = oracle.max_epochs  # a worker of a distributed search has a client in the oracle's place
         # Not that of Hyperband, which makes an oracle of its own.
         keras_tuner.Tuner.__init__(self, oracle=oracle, hypermodel=hypermodel, **options)
+
+    def save(self) -> None:
+        """Writes the files of oracle and tuner, each as a whole."""
+        if not self._is_worker():
+            self.oracle.save()
+        with replacing(self._get_tuner_fname()) as file:
+            super(BaseTuner, self).save(file)
 
     def run_trial(self, trial: Trial, *arguments: Any, **options: Any) -> Any:
         """Trains one trial; what `model.fit` takes comes from `search`."""
