@@ -281,6 +281,7 @@ def test_without_an_objective_it_is_the_number_that_a_tuner_returns(algorithm, t
         def run_trial(self, trial):
             return float(trial.hyperparameters.get("width"))
 
+    require_package(algorithm)
     hp = keras_tuner.HyperParameters()
     hp.Int("width", 1, 6)
     oracle = ORACLES[algorithm](hyperparameters=hp, max_epochs=1, seed=0, max_trials=6)
