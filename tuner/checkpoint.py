@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import time
 import zipfile
 import zlib
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tuner.errors import TunerError
+from tuner.files import replacing
 from tuner.records import COMPLETED, RUNNING, Record
 
 __all__ = ["CheckpointFolder", "CheckpointWriter", "TrainingState", "load_state", "save_state"]
@@ -58,10 +58,8 @@ def save_state(path: Path, state: TrainingState) -> None:
     names = ("epoch", "seed", "parts", "seconds")
     facts = json.dumps({"curve": dict(state.curve), **{name: getattr(state, name) for name in names}})
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **(arrays | {"facts": np.array(facts)}))
-    temporary.replace(path)
 
 
 class CheckpointWriter:
@@ -210,6 +208,7 @@ def load_state(path: str | Path, *, patience: float = 0.0) -> TrainingState | No
             facts = json.loads(str(file["facts"]))
             weights = [file[name] for name in sorted(file.files) if name.startswith("weights/")]
             optimizer = [file[name] for name in sorted(file.files) if name.startswith("optimizer/")]
-            return TrainingState(weights=weights, optimizer=optimizer, **facts)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return None
+    parts, seconds = facts.get("parts", 1), facts.get("seconds", 0.0)  # older files lack them
+    return TrainingState(facts["epoch"], facts["seed"], weights, optimizer, facts["curve"], parts, seconds)

@@ -43,7 +43,7 @@ class Continuations:
     def network(self, task: Task) -> tuple[Network, Curve, float]:
         """Returns the network at the epoch from which to train on, and curve and seconds of the trial so far."""
         resident = self._resident.pop(task.parent, None) if task.parent else None
-        if resident is not None and not (resident.seed == task.seed and resident.epoch <= task.initial_epoch):
+        if resident is not None and (resident.seed != task.seed or resident.epoch > task.initial_epoch):
             resident = None
         own = None
         begun_before = task.checkpoint is not None and Path(task.checkpoint).exists()

@@ -1,29 +1,43 @@
-"""Text files that are there whole or not at all. Standard library only."""
+"""Files that are there whole or not at all. Standard library only."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from tuner.errors import TunerError
 
-__all__ = ["write_whole"]
+__all__ = ["replacing", "write_whole"]
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary name, under which a file is written that takes the place of another at the end of the block.
+
+    What could not be written is removed; what was there before stays, also where the process is killed.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file under a temporary name that is then renamed.
+    """Writes a text.
 
     Raises:
         TunerError: If it cannot be written; what was there before stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise TunerError(
             f"{path} cannot be written: {error.strerror or error}. Once that is mended, the same command goes on where "
             "the study stands."

@@ -111,13 +111,11 @@ def _lock_file(database: Path, name: str) -> Path:
 def _file_lock(file: Path, where: str) -> Iterator[None]:
     lock = filelock.FileLock(file, timeout=0, mode=0o666)  # a database may be that of a group
     try:
-        lock.acquire()
+        held = lock.acquire()
     except filelock.Timeout as error:
         raise _taken(where) from error
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

@@ -202,10 +202,8 @@ class Study:
         concluded = self._storage.get_study_user_attrs(self._id).get("concluded")
         if concluded is None:
             return False
-        if (concluded["trials"], concluded.get("total_epochs")) == (config.trials, config.total_epochs):
-            return True
-        begun = self._trials()  # for larger totals, perhaps, and not all to their end
-        return config.trials == len(begun) and all(trial.state.is_finished() for trial in begun)
+        same = (concluded["trials"], concluded.get("total_epochs")) == (config.trials, config.total_epochs)
+        return same or config.trials == sum(trial.state.is_finished() for trial in self._trials())
 
     def begin(self, record: Record, *, proposal: Mapping[str, Any]) -> None:
         """Writes a trial that is about to be trained.

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
+from pathlib import Path
+
+from tuner import files
 
 __all__ = ["replacing"]
 
 
 @contextlib.contextmanager
-def replacing(file: str) -> Iterator[str]:
-    """Gives the name of a file that takes the place of another at the end of the block, so that one of both is there.
+def replacing(name: str) -> Iterator[str]:
+    """Gives the name under which to write what is to be a file of Keras Tuner.
 
-    Keras Tuner empties a file before it writes: killed in between, it cannot read its project again. In a bucket, which
-    it can write to as well, a file appears whole by itself.
-
-    Args:
-        file: The file to be, a path or an address such as `gs://bucket/file`.
-
-    Yields:
-        The name to write to.
+    Keras Tuner empties a file before it writes: killed in between, it cannot read its project again. In a bucket
+    (`gs://bucket/file`), which it can write to as well, a file appears whole by itself.
     """
-    if "://" in file:
-        yield file
+    if "://" in name:
+        yield name
         return
-    temporary = f"{file}.tmp"
-    yield temporary
-    os.replace(temporary, file)  # noqa: PTH105 - Keras Tuner's names are text
+    with files.replacing(Path(name)) as temporary:
+        yield str(temporary)
