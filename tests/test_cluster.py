@@ -1,6 +1,7 @@
 """Worker processes: two at once, killed, replaced, refused, interrupted; and none is left behind."""
 
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -436,8 +437,8 @@ class TestConnectedCrew:
     def scheduler(self, start, tmp_path):
         file = tmp_path / "scheduler.json"
         start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
-        _until(file.exists)
-        return re.search(r'"address": "(.*?)"', file.read_text())[1]
+        _until(lambda: file.exists() and file.read_text().endswith("\n}"))  # Dask creates it, then writes
+        return json.loads(file.read_text())["address"]
 
     def _add(self, start, scheduler, name):
         options = ["--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", "--memory-limit", "0", "--name", name]
