@@ -68,6 +68,9 @@ def hypervolume(points: np.ndarray) -> float:
     Reference: While et al., 2006, IEEE Transactions on Evolutionary Computation 10(1), section III.
     """
     points = points[np.all(points > 0.0, axis=1)]
+    if points.shape[1] > 2:
+        points = np.unique(points, axis=0)
+        points = points[contenders(points, 1)]
     points = points[np.argsort(-points[:, -1], kind="stable")]
     depths = points[:, -1] - np.append(points[1:, -1], 0.0)
     if points.shape[1] == 1:
@@ -79,14 +82,22 @@ def hypervolume(points: np.ndarray) -> float:
 
 
 def hypervolumes(points: np.ndarray) -> list[float]:
-    """Returns the volume of the front of the first row, the first two rows, and so on."""
-    front = points[:0]
+    """Returns the volume of the front of the first row, the first two rows, and so on.
+
+    A new row adds its own box without what the front covers of it: few rows reach far into one box.
+
+    Args:
+        points: As for `hypervolume`.
+
+    Reference: While et al., 2012, IEEE Transactions on Evolutionary Computation 16(1), section III.
+    """
+    front, volume = points[:0], 0.0
     found: list[float] = []
     for point in points:
-        is_new = not np.any(np.all(front >= point, axis=1))
-        if is_new:
+        if np.all(point > 0.0) and not np.any(np.all(front >= point, axis=1)):
+            volume += float(np.prod(point)) - hypervolume(np.minimum(front, point))
             front = np.vstack([front[~np.all(front <= point, axis=1)], point])
-        found.append(hypervolume(front) if is_new else found[-1])
+        found.append(volume)
     return found
 
 

@@ -140,7 +140,7 @@ class Situation:
     """What goes on while an oracle is driven.
 
     Args:
-        in_flight: Trials that run at a time; the one in the middle ends first.
+        in_flight: Trials that run at a time; which one ends next has nothing to do with when it began.
         outcome: Score of a trial by its number and true score; None for a failure.
     """
 
@@ -194,7 +194,7 @@ class Drive:
                 self.names.append(trial.trial_id)
                 running.append(trial)
             elif running:
-                self._end(running.pop(len(running) // 2))
+                self._end(running.pop(3 * calls % len(running)))
             else:
                 break
 

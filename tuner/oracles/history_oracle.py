@@ -6,7 +6,7 @@ import abc
 import contextlib
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -17,7 +17,7 @@ from tuner.enqueue import as_declared
 from tuner.errors import UsageError
 from tuner.oracles.base import StudyOracle
 from tuner.oracles.encoding import Encoding
-from tuner.oracles.history import WORST, History, Seen, observations
+from tuner.oracles.history import WORST, History, Run, Seen, observations
 from tuner.oracles.moves import Move
 
 __all__ = ["HistoryOracle"]
@@ -119,7 +119,11 @@ class HistoryOracle(StudyOracle, abc.ABC):
     def _observations(self, epochs: int) -> list[tuple[Mapping[str, Any], float]]:
         """Returns values and goodness of all that reached so many epochs, or failed on the way."""
         is_full = epochs == self._first_epochs() == self.max_epochs
-        return observations(self.warm_start, self.history, epochs=epochs, is_full=is_full)
+        return observations(self.warm_start, self._runs(), epochs=epochs, is_full=is_full)
+
+    def _runs(self) -> Iterable[Run]:
+        """Returns the runs in the order in which they are learned from: that of their beginning."""
+        return self.history
 
     @abc.abstractmethod
     def _move(self, rng: np.random.Generator) -> Move | None:

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.oracles.drawing import Predicate
 from tuner.oracles.encoding import Encoding, is_active, is_even, is_ordered, probability_of, value_at, values_key
+from tuner.oracles.history import Run
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move
 
@@ -178,10 +179,9 @@ class SampledOracle(HistoryOracle):
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         running = [run.values for run in self.history.in_progress]
-        observations = self._observations(self.max_epochs)
         values = self._sampling.new_values(
             self.encoding,
-            observations,
+            self._observations(self.max_epochs),
             running=running,
             tried=self.history.keys,
             rng=rng,
@@ -189,6 +189,11 @@ class SampledOracle(HistoryOracle):
         )
         values = self._random_values(rng) if values is None else values
         return None if values is None else Move(self.max_epochs, values=values)
+
+    def _runs(self) -> list[Run]:
+        """Returns the runs in the order in which they ended, so that a study is only added to: one may end late."""
+        places = {name: place for place, name in enumerate(self.end_order)}
+        return sorted(self.history, key=lambda run: places.get(run.last, len(places)))
 
 
 def _empty_study() -> optuna.Study:
