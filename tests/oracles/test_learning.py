@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from oracles.driving import Drive, flat, score_of
+from oracles.driving import Drive, Situation, flat, score_of
 from tuner.oracles import Hyperband
 from tuner.oracles.freeze_thaw import FEWEST_SEEN, SHARE_ALONE, FreezeThaw
 from tuner.oracles.learning import expected_gain, standardised
@@ -51,6 +51,37 @@ def test_expected_gain_is_the_mean_of_what_is_above_zero():
     draws = np.random.default_rng(0).normal([0.3, -1.0], [0.5, 2.0], (400_000, 2)).clip(min=0.0)
     found = expected_gain(np.array([0.3, -1.0]), np.array([0.5, 2.0]))
     assert np.all(np.abs(found - draws.mean(axis=0)) < 5 * draws.std(axis=0) / 400_000**0.5)
+
+
+@pytest.mark.parametrize("algorithm", [FreezeThaw, Mobster])
+def test_ask_that_comes_to_nothing_leaves_no_fit(algorithm):
+    """A search that goes on asks only for the trials that there were, and must find the scales that they came from."""
+    kept = []
+
+    class Spy(algorithm):
+        def populate_space(self, trial_id):
+            before, self.has_learned = self.get_state()["surrogate"], False
+            response = super().populate_space(trial_id)
+            if response["status"] != "RUNNING" and self.has_learned:
+                kept.append(self.get_state()["surrogate"] == before)
+            return response
+
+        def _learn(self):
+            self.has_learned = True
+            return super()._learn()
+
+    for in_flight in (3, 8):
+        Drive(Spy(objective=OBJECTIVE, hyperparameters=_few(), max_epochs=9), 200, Situation(in_flight=in_flight))
+    assert kept
+    assert all(kept)
+
+
+def _few():
+    """Twelve configurations, so that no new one is left while the last ones run."""
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("optimizer", ["sgd", "adam", "lion"])
+    hp.Int("width", 1, 4)
+    return hp
 
 
 def test_proposal_takes_one_thread_of_linear_algebra_and_gives_the_others_back():

@@ -78,16 +78,27 @@ class LearningOracle(WholeFirst, RungOracle):
 
     def get_state(self) -> dict[str, Any]:
         """Returns what a stock tuner keeps: the scales, too, which are fitted from where they were."""
-        kept = self._kept
-        if self._surrogate is not None:
-            kept = {"fitted": self._fitted, "scales": self._surrogate.scales.tolist()}
         state: dict[str, Any] = super().get_state()
-        return state | {"surrogate": kept}
+        return state | {"surrogate": self._fit()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `get_state` has returned."""
         super().set_state(state)
         self._kept = state["surrogate"]
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Returns Keras Tuner's response; a search that goes on does not repeat what came to nothing, nor its fit."""
+        before = self._fit()
+        response = super().populate_space(trial_id)
+        if response["status"] != "RUNNING" and self._fit() != before:
+            self._surrogate, self._kept = None, before
+        return response
+
+    def _fit(self) -> dict[str, Any] | None:
+        """Returns what the next proposal depends on besides the trials: the model's scales, and what they stand on."""
+        if self._surrogate is None:
+            return self._kept
+        return {"fitted": self._fitted, "scales": self._surrogate.scales.tolist()}
 
     @property
     @abc.abstractmethod
