@@ -11,7 +11,9 @@ from tuner.budget import Limits
 from tuner.config import ALGORITHMS, DEFAULT_ALGORITHM, WITH_MIN_EPOCHS, WITH_RUNGS, WITH_WARM_START, SearchConfig
 from tuner.errors import SpaceError, StudyError, UsageError
 from tuner.flags import add_running_flags, add_search_flags, running_flags, with_joined_objectives
-from tuner.request import limits_of, resolve, staffing_of, study_name
+from tuner.messages import Facts
+from tuner.request import described, limits_of, resolve, staffing_of, study_name
+from tuner.space import load_space
 from tuner.staff import Staffing
 
 STORED = SearchConfig(
@@ -300,6 +302,23 @@ def test_changed_flag_is_spelled_out_with_the_way_out(line, phrase):
 def test_all_changed_flags_are_named_at_once():
     with pytest.raises(StudyError, match=r"--max-epochs.*--seed|--seed.*--max-epochs"):
         resolve(_flags("--seed 1 --max-epochs 4"), STORED)
+
+
+@pytest.mark.parametrize(
+    ("variance", "told"),
+    [
+        ((6.25,), "Contrast  a standard deviation of 2.5; few of 255 levels are used: scale the images, those of 16 "),
+        ((0.0, 1.0, 0.0), "Contrast  a standard deviation of 1.0; "),
+        ((0.0, 70.0, 0.0), None),
+        ((5000.0,), None),
+    ],
+)
+def test_images_of_few_levels_are_told_of(variance, told, tmp_path):
+    facts = Facts(train=9, validation=3, input_shape=(8, 8, 1), classes=2, mean=(1.0,), variance=variance)
+    config = resolve(_flags("--space small"), None)
+    lines = described(config, load_space("small"), facts, tmp_path, enqueued=0)
+    contrast = [line for line in lines if line.startswith("Contrast")]
+    assert contrast[0].startswith(told) if told else not contrast
 
 
 @pytest.mark.parametrize(

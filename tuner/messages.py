@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -109,6 +110,11 @@ class Facts:
             variance=variance,
             labels=dataset.labels,
         )
+
+    @property
+    def contrast(self) -> float:
+        """Standard deviation of the training pixels in levels of 0..255, of the channel that has most."""
+        return math.sqrt(max(self.variance))
 
     def differences(self, then: Mapping[str, Any]) -> list[str]:
         """Returns what is different from facts that were stored as plain data, for a person to read."""

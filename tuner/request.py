@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["described", "limits_of", "moved", "resolve", "staffing_of", "study_name"]
 
+# Levels of 0..255: 12 bits in samples of 16 leave 16 of these, whose standard deviation is 8 at most.
+LOW_CONTRAST = 8.0
+
 _SETTINGS = (
     "space",
     "backbone",
@@ -155,6 +158,9 @@ def described(config: SearchConfig, space: Space, data: Facts, folder: Path, *, 
     if config.backbone:
         lines.append(f"Backbone  {config.backbone} of keras.applications, from fresh weights")
     lines.append(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
+    if data.contrast < LOW_CONTRAST:
+        lost = "few of 255 levels are used: scale the images, those of 16 bits before the lower 8 are dropped"
+        lines.append(f"Contrast  a standard deviation of {data.contrast:.1f}; {lost}")
     lines.append(f"Search    {config.algorithm}, {sought}, seed {config.seed}, batch {config.batch_size}, {precision}")
     lines.append(f"Study     {folder}")
     if config.enqueue:

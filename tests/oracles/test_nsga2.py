@@ -46,6 +46,15 @@ def test_best_trials_are_those_that_no_other_dominates():
         assert not any(a >= accuracy and b <= loss and (a, b) != (accuracy, loss) for a, b in figures)
 
 
+def test_more_best_trials_than_the_front_has_are_those_of_the_next_ones():
+    oracle = _oracle()
+    _drive(oracle, 40, figures=_opposed)
+    front, best = oracle.get_best_trials(), oracle.get_best_trials(30)
+    assert len(best) == len({trial.trial_id for trial in best}) == 30 > len(front)
+    assert best[: len(front)] == front
+    assert len(oracle.get_best_trials(100)) == 40
+
+
 def test_children_lie_nearer_to_the_front_than_random_configurations():
     # Dropout is uniform up to 0.5 at random: the mean of 40 lies below 0.18 in 1 of 1000 searches.
     proposals = _drive(_oracle(), 100, figures=_opposed)

@@ -162,6 +162,34 @@ class TestStockTuner:
             assert int(trials[0].trial_id) == best
             assert not math.isfinite(outcomes[int(trials[-1].trial_id)])
 
+    @pytest.mark.parametrize("status", ["STOPPED", "RUNNING"])
+    def test_trial_that_a_tuner_ends_without_a_verdict_is_complete(self, algorithm, status):
+        """Those with rungs waited for it for ever."""
+        oracle = _oracle(algorithm)
+        trial = oracle.create_trial("worker")
+        oracle.update_trial(trial.trial_id, {"score": 0.5})
+        trial.status = status
+        oracle.end_trial(trial)
+        assert (trial.status, trial.score) == ("COMPLETED", 0.5)
+        assert [each.trial_id for each in oracle.get_best_trials(2)] == [trial.trial_id]
+
+    def test_trial_that_diverges_is_run_again_as_often_as_allowed(self, algorithm, capsys):
+        oracle = _oracle(algorithm, max_retries_per_trial=1)
+        names = []
+        for scores in ((math.nan, 0.5), (math.nan, math.nan), (0.25,)):
+            for step, score in enumerate(scores):
+                trial = oracle.create_trial("worker")
+                names.append(trial.trial_id)
+                oracle.update_trial(trial.trial_id, {"score": math.nan}, step=1)
+                oracle.update_trial(trial.trial_id, {"score": score}, step=3 - step)  # the second one ends early
+                trial.status = "COMPLETED"
+                oracle.end_trial(trial)
+        assert [int(name) for name in names] == [0, 0, 1, 1, 2]
+        assert [trial.status for trial in oracle.trials.values()] == ["COMPLETED", "FAILED", "COMPLETED"]
+        assert [oracle.trials[names[n]].score for n in (0, 4)] == [0.5, 0.25]
+        assert int(oracle.get_best_trials(1)[0].trial_id) == 0
+        assert "retries left" in capsys.readouterr().out  # Keras Tuner's words
+
     @pytest.mark.parametrize(
         ("declare", "size"),
         [

@@ -52,7 +52,7 @@ def read_header(path: Path) -> ImageHeader:
                 file.seek(2)
                 return _read_jpeg(file)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}; replace or remove it.") from error
     except (struct.error, ValueError) as error:
         raise DataError(f"{path} is a broken image; replace or remove it.") from error
     if not start:

@@ -40,7 +40,7 @@ def decode_image(path: str | Path, *, channels: int, image_size: tuple[int, int]
     try:
         image = tf.image.decode_image(path.read_bytes(), channels=channels, expand_animations=False).numpy()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}; replace or remove it.") from error
     except tf.errors.InvalidArgumentError as error:
         raise DataError(f"{path} is a broken image; replace or remove it.") from error
     return image if image_size is None else resize_images(image, image_size)

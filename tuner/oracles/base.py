@@ -141,6 +141,20 @@ class StudyOracle(keras_tuner.Oracle):
         trial: Trial = super().update_trial(trial_id, known, step)
         return trial
 
+    @keras_tuner.synchronized
+    def end_trial(self, trial: Trial) -> None:
+        """Ends a trial; one to which a tuner gave no verdict, as where it stopped it, is complete."""
+        if trial.status not in ("COMPLETED", "FAILED", "INVALID"):
+            trial.status = "COMPLETED"
+        super().end_trial(trial)
+
+    def _retry(self, trial: Trial) -> bool:
+        """Whether the trial is to run again; then it begins without the metrics that it had."""
+        is_again: bool = super()._retry(trial)
+        if is_again:
+            trial.metrics = type(trial.metrics)()
+        return is_again
+
     def reload(self) -> None:
         """Reads Keras Tuner's files, which it finds in any order, and puts the trials into that of their beginning.
 
@@ -152,10 +166,10 @@ class StudyOracle(keras_tuner.Oracle):
         self.trials.update(known)
 
     def score_trial(self, trial: Trial) -> None:
-        """Scores a trial by its last epoch; one without a finite score is worse than any other."""
+        """Scores a trial by its last epoch; one without a finite score is worse than any other, or may run again."""
         points = trial.metrics.get_history(self.objective.name) if trial.metrics.exists(self.objective.name) else []
         score = float(points[-1].value[-1]) if points else math.nan
-        trial.score = score if math.isfinite(score) else self._worst_score()
+        trial.score = score if math.isfinite(score) else self._no_score()
         trial.best_step = points[-1].step if points else 0
 
     def save(self) -> None:
@@ -268,6 +282,10 @@ class StudyOracle(keras_tuner.Oracle):
     def _size(self) -> int | None:
         """Returns how many configurations the space has; None where there is no end of them or too many to count."""
         return self.drawing.size()
+
+    def _no_score(self) -> float:
+        """Returns what stands for a score that is not finite; NaN is what Keras Tuner runs again."""
+        return math.nan if self.max_retries_per_trial else self._worst_score()
 
     def _worst_score(self) -> float:
         return -sys.float_info.max if self.objective.direction == "max" else sys.float_info.max

@@ -55,22 +55,21 @@ class Nsga2(HistoryOracle):
             super().score_trial(trial)
             return
         goodness = self._goodness(trial)
-        trial.score = -sum(goodness) if math.isfinite(sum(goodness)) else self._worst_score()
+        trial.score = -sum(goodness) if math.isfinite(sum(goodness)) else self._no_score()
         trial.best_step = self._last_step(trial)
 
     def get_best_trials(self, num_trials: int | None = None) -> list[Trial]:
-        """Returns trials that no other dominates, those in the emptiest parts of the front first.
+        """Returns trials that no other dominates, those in the emptiest parts of the front first, then the next front.
 
         Args:
-            num_trials: Most of them, or None for the whole front. With one objective, the best so many (default: 1).
+            num_trials: How many, or None for the first front. With one objective, the best so many (default: 1).
         """
         if not self._has_several:
             return super().get_best_trials(1 if num_trials is None else num_trials)
         ended = [trial for trial in self.trials.values() if trial.status in ("COMPLETED", "FAILED")]
         goodness = np.array([self._goodness(trial) for trial in ended]).reshape(len(ended), len(self._objectives))
-        front = contenders(goodness, 1)
-        order = np.argsort(-crowding_distances(goodness[front]), kind="stable")
-        return [ended[front[place]] for place in order][:num_trials]
+        most = len(contenders(goodness, 1)) if num_trials is None else num_trials
+        return [ended[row] for row in survivors(goodness, most)]
 
     def _move(self, rng: np.random.Generator) -> Move | None:
         values = self._child(rng)
