@@ -549,6 +549,13 @@ def test_storage_that_fails_says_why(study, url):
         study.begin(BEGUN, proposal={})
 
 
+def test_trial_that_another_program_has_ended_is_told(study, url):
+    study.begin(BEGUN, proposal={})
+    study.finish(ENDED)
+    with pytest.raises(StudyError, match=r"Another program has ended a trial in the storage"), told_in_words(url):
+        study.finish(ENDED)
+
+
 def test_file_that_is_removed_meanwhile_is_told(study, url):
     file = Path(url.removeprefix("sqlite:///"))
     file.rename(file.with_name("elsewhere"))

@@ -158,6 +158,11 @@ def told_in_words(url: str) -> Iterator[None]:
             f"The storage {without_password(url)} cannot be read or written: {_reason(error)}. The study is as it was "
             "before; once that is mended, the same command goes on."
         ) from error
+    except optuna.exceptions.UpdateFinishedTrialError as error:
+        raise StudyError(
+            f"Another program has ended a trial in the storage {without_password(url)}; only one search may write to a "
+            "study."
+        ) from error
 
 
 def open_storage(url: str) -> optuna.storages.RDBStorage:
