@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.stats import rankdata
+from tables import markdown
 
 __all__ = ["BUDGETS", "Row", "at_budget", "report"]
 
@@ -55,7 +56,7 @@ def _summary(rows: Sequence[Row]) -> str:
         "same ratio without staying, and mean rank by median regret"
     )
     heads = ["algorithm", "searches", "ratio", "quartiles", "reached", "once", "rank"]
-    return f"{title}\n\n{_markdown([*heads, *(f'rank {budget} R' for budget in BUDGETS)], table)}"
+    return f"{title}\n\n{markdown([*heads, *(f'rank {budget} R' for budget in BUDGETS)], table)}"
 
 
 def _ratios(rows: Sequence[Row], *, kept: bool) -> dict[str, list[float]]:
@@ -116,7 +117,7 @@ def _regrets(rows: Sequence[Row]) -> str:
             cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
         seconds = np.median([float(row["seconds"]) for row in own])
         table.append([name, str(len(own)), *cells, f"{seconds:.1f}"])
-    return _markdown(["algorithm", "seeds", *(f"{budget} R" for budget in BUDGETS), "seconds"], table)
+    return markdown(["algorithm", "seeds", *(f"{budget} R" for budget in BUDGETS), "seconds"], table)
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -127,8 +128,3 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 def _changes(row: Row) -> list[list[float]]:
     return json.loads(row["incumbents"])
-
-
-def _markdown(heads: Sequence[str], table: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *table]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

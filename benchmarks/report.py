@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from programs import CAPPED, REACHED
 from scipy.stats import ttest_1samp, wilcoxon
+from tables import markdown
 
 __all__ = ["gap", "memory", "scores", "speed", "target", "versus"]
 
@@ -30,7 +30,7 @@ def versus(rows: Sequence[Row], names: Sequence[str]) -> str:
         ratios = [a / b if b else math.nan for a, b in pairs]
         spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
         table.append([name, f"{ours:.4g}", f"{theirs:.4g}", f"{statistics.median(ratios):.3f}", spread])
-    return _markdown([f"median of {len(seeds)} seeds", first, second, "ratio", "its range"], table)
+    return markdown([f"median of {len(seeds)} seeds", first, second, "ratio", "its range"], table)
 
 
 def speed(rows: Sequence[Row], reference: str) -> str:
@@ -41,7 +41,7 @@ def speed(rows: Sequence[Row], reference: str) -> str:
         rate, start = statistics.median(rates), _median(rows, program, "start_seconds")
         spread = f"{min(rates):.0f} to {max(rates):.0f}"
         table.append([program, str(len(rates)), f"{start:.2f}", f"{rate:.0f}", spread, f"{rate / base:.2f}"])
-    return _markdown(["program", "n", "s to first step", "images a second", "range", f"over {reference}"], table)
+    return markdown(["program", "n", "s to first step", "images a second", "range", f"over {reference}"], table)
 
 
 def gap(rows: Sequence[Row]) -> str:
@@ -51,7 +51,7 @@ def gap(rows: Sequence[Row]) -> str:
         middle, largest = _median(rows, program, "median_ms"), max(_values(rows, program, "largest_ms"))
         count = sum(_values(rows, program, "gaps"))
         table.append([program, f"{count:.0f}", f"{middle:.1f}", f"{largest:.1f}"])
-    return _markdown(["workers", "gaps", "median, ms", "largest, ms"], table)
+    return markdown(["workers", "gaps", "median, ms", "largest, ms"], table)
 
 
 def memory(rows: Sequence[Row]) -> str:
@@ -70,7 +70,7 @@ def memory(rows: Sequence[Row]) -> str:
                 cells += [f"{middle:.0f}", f"{statistics.median(ratios):.3f}"]
             table.append([program, str(ended), str(len(at)), at[0]["processes"], *cells])
     heads = ["workers", "ended trials", "n", "processes", "resident, MB", "ratio", "proportional, MB", "ratio"]
-    return _markdown(heads, table)
+    return markdown(heads, table)
 
 
 def target(rows: Sequence[Row]) -> str:
@@ -94,7 +94,7 @@ def target(rows: Sequence[Row]) -> str:
             table.append([program, seed, _seconds(ours[seed]), _seconds(theirs[seed]), shown])
         middle = statistics.median(ratios) if ratios else math.nan
         table.append([program, f"median of {len(ratios)}", "", "", f"{'<= ' if bounded else ''}{middle:.3f}"])
-    return _markdown(["program", "seed", "s", f"{last}, s", "ratio"], table)
+    return markdown(["program", "seed", "s", f"{last}, s", "ratio"], table)
 
 
 def scores(rows: Sequence[Row]) -> str:
@@ -116,7 +116,7 @@ def scores(rows: Sequence[Row]) -> str:
                 difference = np.subtract(*([float(side[key][metric]) for key in finite] for side in both))
                 table.append([f"{first} - {second}", metric, count, *_tested(difference, metric)])
     heads = ["difference", "metric", "pairs", "mean", "95 % interval", "Wilcoxon p", f"TOST p, {EQUIVALENCE_MARGIN}"]
-    return _markdown(heads, table)
+    return markdown(heads, table)
 
 
 def _tested(difference: np.ndarray, metric: str) -> list[str]:
@@ -154,8 +154,3 @@ def _values(rows: Iterable[Row], program: str, name: str) -> list[float]:
 
 def _median(rows: Iterable[Row], program: str, name: str) -> float:
     return statistics.median(_values(rows, program, name))
-
-
-def _markdown(heads: Sequence[str], table: Iterable[Sequence[Any]]) -> str:
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *table]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

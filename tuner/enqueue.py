@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import UsageError, did_you_mean
+from tuner.quantities import is_number
 
 __all__ = ["as_declared", "completed", "read_queue"]
 
@@ -122,7 +123,7 @@ def _value(entry: Any, received: Any, number: int) -> Any:
     """Returns the value of a hyperparameter that is meant by one in JSON, which tells 1 and 1.0 apart and we do not."""
     kind = type(entry).__name__
     if _is_range(entry):
-        within = _is_number(received) and entry.min_value <= received <= entry.max_value
+        within = is_number(received) and entry.min_value <= received <= entry.max_value
         if within and (kind == "Float" or received == int(received)):
             return float(received) if kind == "Float" else int(received)
     else:
@@ -152,13 +153,9 @@ def _listed(entry: Any) -> list[Any]:
 
 
 def _is_same(value: Any, received: Any) -> bool:
-    if _is_number(value) and _is_number(received):
+    if is_number(value) and is_number(received):
         return math.isclose(value, received, rel_tol=TOLERANCE)
     return type(value) is type(received) and bool(value == received)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _allowed(entry: Any) -> str:

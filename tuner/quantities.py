@@ -1,4 +1,4 @@
-"""Times and sizes as people write and read them."""
+"""Numbers, times and sizes as people write and read them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,24 @@ __all__ = [
     "describe_seconds",
     "duration",
     "gpus",
+    "is_number",
+    "is_whole",
     "milliseconds",
 ]
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; to Python, True is one."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def is_whole(value: object, lowest: int) -> bool:
+    """Whether a value is a whole number of at least so much."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
 
 
 def duration(text: str) -> float:

@@ -7,6 +7,7 @@ import os
 import re
 
 from tuner.errors import UsageError
+from tuner.quantities import is_number
 
 __all__ = ["VALIDATION_NAMES", "DataSpec"]
 
@@ -48,7 +49,7 @@ class DataSpec:
         _check_source(self.source)
         if self.image_size is not None:
             object.__setattr__(self, "image_size", _checked_size(self.image_size))
-        if not _is_number(self.validation_fraction) or not 0 < self.validation_fraction < 1:
+        if not is_number(self.validation_fraction) or not 0 < self.validation_fraction < 1:
             raise UsageError(f"--validation-fraction is {self.validation_fraction!r}; allowed is between 0 and 1.")
         if self.images is not None and not _is_count(self.images):
             raise UsageError(f"--images is {self.images!r}; allowed is a whole number from 1.")
@@ -94,7 +95,3 @@ def _checked_size(size: object) -> tuple[int, int]:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

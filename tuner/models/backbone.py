@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tuner.errors import UsageError, did_you_mean
+from tuner.quantities import is_whole
 
 __all__ = ["BACKBONES", "RULES", "RULE_NAMES", "BackboneConfig", "backbone_name", "spelled_backbone"]
 
@@ -72,8 +73,8 @@ class BackboneConfig:
             hint = did_you_mean(self.backbone, BACKBONES)
             raise ValueError(f"backbone is {self.backbone!r}, allowed is one of {', '.join(sorted(BACKBONES))}.{hint}")
         _require(self.se_after in RULE_NAMES, "se_after", self.se_after, " or ".join(map(repr, RULE_NAMES)))
-        _require(_is_whole(self.se_ratio, 0), "se_ratio", self.se_ratio, "a whole number >= 0")
-        _require(_is_whole(self.classes, 2), "classes", self.classes, "a whole number >= 2")
+        _require(is_whole(self.se_ratio, 0), "se_ratio", self.se_ratio, "a whole number >= 0")
+        _require(is_whole(self.classes, 2), "classes", self.classes, "a whole number >= 2")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "a number p with 0 <= p < 1")
         _require(0 <= self.norm_momentum < 1, "norm_momentum", self.norm_momentum, "a number m with 0 <= m < 1")
         edge, size = BACKBONES[self.backbone], "x".join(map(str, self.input_shape[:2]))
@@ -111,7 +112,3 @@ def spelled_backbone(text: str) -> str:
 def _require(holds: bool, field: str, received: object, allowed: str) -> None:
     if not holds:
         raise ValueError(f"{field} is {received!r}, allowed is {allowed}.")
-
-
-def _is_whole(value: object, smallest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= smallest
