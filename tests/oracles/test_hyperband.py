@@ -26,6 +26,12 @@ def _planned(oracle):
     return [(rung.initial_epoch, rung.epochs) for rung in oracle.schedule() for _ in range(rung.trials)]
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("factor", "eta"), ("hyperband_iterations", "iterations")])
+def test_keras_tuners_names_are_refused_with_ours(theirs, ours):
+    with pytest.raises(ValueError, match=f"{theirs} is 4; here its name is {ours}: give {ours}=... instead"):
+        Hyperband(objective="val_accuracy", hyperparameters=flat(), max_epochs=9, **{theirs: 4})
+
+
 @pytest.mark.parametrize("algorithm", ["bayesian", "random", "tpe", "grid"])
 def test_trials_without_rungs_get_the_full_budget(algorithm):
     assert _oracle(algorithm=algorithm, trials=3).schedule() == [Rung(3, 0, 9)]

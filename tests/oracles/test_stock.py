@@ -297,10 +297,12 @@ def test_threads_limit_linear_algebra_one_after_the_other(monkeypatch):
             inside.pop()
 
     monkeypatch.setattr("tuner.oracles.base._linear_algebra", Controller)
-    oracle = ORACLES["random"](objective="val_accuracy", hyperparameters=flat(), max_epochs=MAX_EPOCHS, seed=0)
+    options = {"objective": "val_accuracy", "hyperparameters": flat(), "max_epochs": MAX_EPOCHS}
+    oracles = [ORACLES["random"](**options) for _ in range(2)]
     with ThreadPoolExecutor(4) as threads:
-        names = {trial.trial_id for trial in threads.map(oracle.create_trial, [f"tuner{i}" for i in range(20)])}
-    assert (len(names), most) == (20, [1] * 20)
+        trials = threads.map(lambda number: oracles[number % 2].create_trial(f"tuner{number}"), range(20))
+        assert sorted(int(trial.trial_id) for trial in trials) == sorted(2 * list(range(10)))
+    assert most == [1] * 20
 
 
 @pytest.mark.parametrize("algorithm", EACH)

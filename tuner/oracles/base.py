@@ -6,6 +6,7 @@ import functools
 import math
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
@@ -23,6 +24,8 @@ from tuner.oracles.moves import Rung
 from tuner.seeds import spread_seed
 
 __all__ = ["StudyOracle"]
+
+_PROPOSING = threading.Lock()  # the limit of linear algebra is the process's, and all oracles set it
 
 
 class StudyOracle(keras_tuner.Oracle):
@@ -102,13 +105,13 @@ class StudyOracle(keras_tuner.Oracle):
     def hurry(self) -> None:
         """Hears before the first trial that there is no time to train one configuration to the full budget."""
 
-    @keras_tuner.synchronized  # the limit is the process's: threads must not take back each other's
+    @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
         """Returns the next trial, computed with one thread of linear algebra.
 
         The matrices are small: two threads take five times as long for a proposal, and those from workers that train.
         """
-        with _linear_algebra().limit(limits=1, user_api="blas"):
+        with _PROPOSING, _linear_algebra().limit(limits=1, user_api="blas"):
             trial: Trial = super().create_trial(tuner_id)
         return trial
 
@@ -129,9 +132,8 @@ class StudyOracle(keras_tuner.Oracle):
                 return {"status": "STOPPED"}
             values = new | {name: value for name, value in values.items() if name.startswith("tuner/")}
         epochs = values.get("tuner/epochs", self.max_epochs) - values.get("tuner/initial_epoch", 0)
-        if self._exceeds(self._epochs_begun() + epochs):
-            return {"status": "STOPPED"}
-        return {"status": "RUNNING", "values": values}
+        is_over = self._exceeds(self._epochs_begun() + epochs)
+        return {"status": "STOPPED"} if is_over else {"status": "RUNNING", "values": values}
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Trial:
         """Takes in metrics after an epoch; of several objectives also what Keras Tuner makes of them, their sum."""

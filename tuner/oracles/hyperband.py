@@ -18,6 +18,9 @@ from tuner.oracles.whole import WholeFirst
 
 __all__ = ["Hyperband"]
 
+# Keras Tuner's names of arguments that have other names in all oracles of this program.
+_OURS = {"factor": "eta", "hyperband_iterations": "iterations"}
+
 # Iterations of a plan without limits, which nobody reads to its end.
 MOST_PLANNED = 100
 
@@ -35,12 +38,18 @@ class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
         iterations: How often the schedule of all brackets is gone through; None means without end.
         options: See `WholeFirst`.
 
+    Raises:
+        ValueError: If an argument is out of its range, or has Keras Tuner's name.
+
     Reference: Li et al., 2018, https://arxiv.org/abs/1603.06560, algorithm 1; `keras_tuner.oracles.HyperbandOracle`.
     """
 
     def __init__(
         self, *, max_epochs: int, eta: int = 3, min_epochs: int = 1, iterations: int | None = None, **options: Any
     ) -> None:
+        for theirs, ours in _OURS.items():
+            if theirs in options:
+                raise ValueError(f"{theirs} is {options[theirs]!r}; here its name is {ours}: give {ours}=... instead.")
         check_rungs(max_epochs, eta=eta, min_epochs=min_epochs)
         super().__init__(max_epochs=max_epochs, factor=eta, hyperband_iterations=iterations or sys.maxsize, **options)
         self._iterations = iterations
