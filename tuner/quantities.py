@@ -36,7 +36,11 @@ def is_whole(value: object, lowest: int) -> bool:
 
 
 def duration(text: str) -> float:
-    """Returns seconds from `90`, `90s`, `30m`, `1h30m` or `2d`, for argparse."""
+    """Returns seconds from `90`, `90s`, `30m`, `1h30m` or `2d`, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: If the text is none.
+    """
     parts = re.findall(_NUMBER + "([smhd]?)", text.lower())
     seconds = sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text.lower() or not 0 < seconds < math.inf:
@@ -45,7 +49,11 @@ def duration(text: str) -> float:
 
 
 def byte_size(text: str) -> int:
-    """Returns bytes from `500M`, `2G` or `1.5GB`, for argparse."""
+    """Returns bytes from `500M`, `2G` or `1.5GB`, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: If the text is none.
+    """
     match = re.fullmatch(_NUMBER + "([kmgt]?)b?", text.lower())
     size = float(match[1]) * _BYTES[match[2]] if match else 0.0
     if not 1 <= size < math.inf:
@@ -54,7 +62,11 @@ def byte_size(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """Returns a number of things from `500`, `163k`, `1.5M` or `2G`, for argparse."""
+    """Returns a number of things from `500`, `163k`, `1.5M` or `2G`, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: If the text is none.
+    """
     match = re.fullmatch(_NUMBER + "([kmgt]?)", text.lower())
     number = float(match[1]) * _BYTES[match[2]] if match else 0.0
     if not 1 <= number < math.inf:
@@ -63,7 +75,11 @@ def count(text: str) -> int:
 
 
 def milliseconds(text: str) -> float:
-    """Returns a number above 0, for argparse."""
+    """Returns a number above 0, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: If the text is none.
+    """
     number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no time in milliseconds; write a number above 0, such as 2.5")
@@ -71,7 +87,11 @@ def milliseconds(text: str) -> float:
 
 
 def gpus(text: str) -> float:
-    """Returns a share of a GPU, above 0 and up to 1, or a whole number of them, for argparse."""
+    """Returns a share of a GPU, above 0 and up to 1, or a whole number of them, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: If the text is none.
+    """
     number = _number(text)
     if not (0 < number <= 1 or (number > 1 and number.is_integer())):
         raise argparse.ArgumentTypeError(

@@ -209,14 +209,15 @@ class Study:
         """Writes a trial that is about to be trained.
 
         Args:
-            record: The trial; its number is that of the next trial of the study.
-            proposal: All values that the oracle gave, the `tuner/` entries included.
+            record: The trial; its number is the next one of the study.
+            proposal: All values that the oracle gave, also those of `tuner/`.
+
+        Raises:
+            StudyError: If another program has begun a trial of that number.
         """
-        template = trials.begun(
-            record, proposal=proposal, distributions=distributions(self.space, record.hyperparameters)
-        )
-        identifier = self._storage.create_new_trial(self._id, template)
-        number = self._storage.get_trial_number_from_id(identifier)
+        known = distributions(self.space, record.hyperparameters)
+        begun = trials.begun(record, proposal=proposal, distributions=known)
+        number = self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._id, begun))
         if number != record.trial:
             raise StudyError(
                 f"The study {self.name} has got trial {number} from another program; only one search may write to it."

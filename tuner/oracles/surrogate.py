@@ -137,6 +137,11 @@ class Surrogate:
     def loss(self, scales: np.ndarray, parts: Parts, scores: np.ndarray) -> tuple[float, np.ndarray]:
         """Returns the negative logarithm of the posterior density of the scales, and its gradient.
 
+        Args:
+            scales: As `scales`, `(scales,)`.
+            parts: What each pair of points has in common, which does not depend on the scales.
+            scores: Standardised scores of the points, `(n,)`.
+
         Reference: Rasmussen and Williams, 2006, http://gaussianprocess.org/gpml/, eq. 5.8 and 5.9.
         """
         distances, early, same = parts
