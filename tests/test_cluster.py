@@ -174,6 +174,10 @@ class TestLocalCrew:
         monkeypatch.setattr(crew, "_members", {})
         with pytest.raises(TunerError, match=r"no worker at tls://127\.0\.0\.1:\d+ for 120 s"):
             crew._check_alive()
+        crew._happened.put(("add-worker", "tls://127.0.0.1:1", None))
+        assert crew.next(0.1) is None  # somebody was there just now
+        crew._check_alive()
+        monkeypatch.setattr(crew, "_last_seen", time.monotonic() - 121)
         monkeypatch.setattr(crew._client, "status", "connecting")
         with pytest.raises(TunerError, match=r"no answer from the Dask scheduler at tls://127"):
             crew._check_alive()

@@ -4,6 +4,7 @@ import json
 
 import keras_tuner
 import pytest
+from oracles.driving import shared_names
 
 from tuner.enqueue import completed, read_queue
 from tuner.errors import UsageError
@@ -149,3 +150,13 @@ def test_file_that_cannot_be_read_is_one_sentence(tmp_path):
     (tmp_path / "image.png").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(UsageError, match="is no JSON"):
         read_queue(str(tmp_path / "image.png"))
+
+
+@pytest.mark.parametrize("values", [{"optimizer": "sgd", "rate": 0.5}, {"optimizer": "adam", "rate": 0.001}])
+def test_name_that_two_scopes_declare_is_that_of_the_active_one(values):
+    assert completed([values], shared_names())[0].items() >= values.items()
+
+
+def test_value_out_of_the_active_scopes_range_is_refused():
+    with pytest.raises(UsageError, match=r"rate is 0\.5 in configuration 1"):
+        completed([{"optimizer": "adam", "rate": 0.5}], shared_names())

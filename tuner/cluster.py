@@ -201,6 +201,7 @@ class DaskCrew:
         except queue.Empty:
             self._check_alive()
             return
+        self._last_seen = time.monotonic()
         if kind == "add-worker":
             self._add(address)
         elif kind == "remove-worker":

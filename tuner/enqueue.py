@@ -99,12 +99,16 @@ def _completed(given: Mapping[str, Any], entries: Sequence[Any], number: int) ->
             f"{did_you_mean(unknown, names)}"
         )
     values: dict[str, Any] = {}
+    refused: dict[str, str] = {}
     for entry in entries:
         unmet = next((c for c in entry.conditions if values.get(c.name, _ABSENT) not in c.values), None)
         if unmet is None:
             values[entry.name] = _value(entry, given[entry.name], number) if entry.name in given else entry.default
         elif entry.name in given:
-            raise UsageError(_without_effect(entry.name, unmet, values, number))
+            refused[entry.name] = _without_effect(entry.name, unmet, values, number)
+    for name, message in refused.items():
+        if name not in values:  # another scope may declare it, too
+            raise UsageError(message)
     return values
 
 
