@@ -83,7 +83,7 @@ def test_trainings_come_back_from_their_file(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["trainings.csv"]
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2\n", "network,seed\nx,y\n"])
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "network,seed\nx,y\n", f"network,seed\n{'x' * 200_000},1\n"])
 def test_file_of_something_else_is_refused_by_name(text, tmp_path):
     (tmp_path / "trainings.csv").write_text(text)
     with pytest.raises(StudyError, match=r"trainings\.csv is not what an ablation wrote .* move it away"):

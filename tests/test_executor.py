@@ -33,6 +33,7 @@ from tuner.budget import Budget, Limits
 from tuner.crew import LocalCrew
 from tuner.errors import StudyError, TrialsFailError, TunerError
 from tuner.models import cost
+from tuner.oracles import ORACLES
 from tuner.records import (
     COMPLETED,
     DIVERGED,
@@ -167,6 +168,30 @@ def test_diverged_trial_has_the_worst_score(objective, worst, tmp_path):
     earlier = [held[: record.trial + 1] for record in diverged if record.initial_epoch == 0]
     assert all(before[-1].score == worst(record.score for record in before) for before in earlier)
     assert diverged[0].message == "The loss is not finite."
+
+
+def test_oracle_hears_the_same_of_what_diverged_when_a_search_goes_on(tmp_path):
+    class Worker(FakeWorker):
+        def advance(self):
+            progress = super().advance()
+            curve = progress.curve | ({"val_loss": [math.nan]} if progress.status == DIVERGED else {})
+            return dataclasses.replace(progress, curve=curve)
+
+    class Listening(ORACLES["random"]):
+        def update_trial(self, trial_id, metrics, step=0):
+            heard[-1].append((trial_id, step, metrics["val_loss"]))
+            return super().update_trial(trial_id, metrics, step)
+
+    def make(config):
+        objective = keras_tuner.Objective("val_loss", "min")
+        return Listening(objective=objective, hyperparameters=space(), max_epochs=config.max_epochs, max_trials=4)
+
+    heard = []
+    search = Search(tmp_path / "search", dataclasses.replace(CONFIG, objective="val_loss", trials=4), oracle=make)
+    for _ in range(2):
+        heard.append([])
+        search.run(Worker(diverges=wide))
+    assert sorted(heard[0]) == sorted(heard[1]) != []
 
 
 def test_diverged_loss_is_no_better_than_chance(tmp_path):

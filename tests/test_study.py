@@ -635,6 +635,22 @@ def test_study_that_was_only_read_is_not_the_newest(tmp_path):
     assert find_study(tmp_path, None).name == "newer"
 
 
+def test_file_that_another_program_removes_meanwhile_is_none(tmp_path, monkeypatch):
+    """SQLite removes its own files with the last connection."""
+    _make(tmp_path, "mine").close()
+    (tmp_path / "mine" / "study.db-wal").write_text("x")
+    exists = Path.exists
+
+    def removed(path, **options):
+        there = exists(path, **options)
+        if path.name == "study.db-wal":
+            path.unlink(missing_ok=True)
+        return there
+
+    monkeypatch.setattr(Path, "exists", removed)
+    assert find_study(tmp_path, None).name == "mine"
+
+
 def test_study_that_is_not_there_lists_what_is(tmp_path):
     with pytest.raises(StudyError, match=r"There is no study in .*tuner\.search"):
         find_study(tmp_path, None)

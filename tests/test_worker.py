@@ -241,6 +241,14 @@ def test_session_says_what_a_search_shares(worker):
     assert session.data == DataSpec("digits", (9, 9), 0.3, "somewhere", 50)
 
 
+@pytest.mark.parametrize(("source", "whole"), [("folder:photos", "folder:{here}/photos"), ("digits", "digits")])
+@pytest.mark.parametrize(("space", "file"), [("mine.py", "{here}/mine.py"), ("tiny", "tiny")])
+def test_session_that_goes_elsewhere_has_whole_paths(source, whole, space, file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    session = Session(data=DataSpec(source), space=space, max_epochs=3, batch_size=64).elsewhere()
+    assert (session.data.source, session.space) == (whole.format(here=tmp_path), file.format(here=tmp_path))
+
+
 def test_state_of_another_trial_is_not_taken_for_its_own(worker, through, tmp_path):
     path = tmp_path / "own.npz"
     worker.train(dataclasses.replace(TASK, seed=8, epochs=2, checkpoint=str(path)))

@@ -172,7 +172,7 @@ def read_trainings(path: Path) -> list[Training]:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return [Training(**{name: types.get(name, str)(value) for name, value in row.items()}) for row in rows]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, csv.Error) as error:
         raise StudyError(f"{path} is not what an ablation wrote ({error}); move it away to begin anew.") from error
 
 

@@ -134,7 +134,7 @@ class Ledger:
             curve.setdefault(name, []).append(value)
         value = metrics[self.objective]
         self._unwritten.append(functools.partial(self.study.report, trial, epoch=epoch, value=value))
-        return self._dialogue.report(self.held[trial], epoch=epoch, value=value)
+        return self._tell(self.held[trial], epoch, value)
 
     def judge(self, record: Record, progress: Progress) -> Record:
         """Enters how a trial ended, and returns it with its score; the oracle is told by `conclude`."""
@@ -205,11 +205,14 @@ class Ledger:
         self.held[record.trial] = record
         values = record.curve.get(self.objective, [])
         for epoch, value in zip(record.curve.get("epoch", []), values, strict=True):
-            if math.isfinite(value):
-                self._dialogue.report(record, epoch=int(epoch), value=value)
+            self._tell(record, int(epoch), value)
         self._dialogue.end(record)
         if self._order:
             self._order.end(record)
+
+    def _tell(self, record: Record, epoch: int, value: float) -> bool:
+        """Tells the oracle what an epoch gave, unless that is no number, and returns whether the trial is to stop."""
+        return math.isfinite(value) and self._dialogue.report(record, epoch=epoch, value=value)
 
     def _ended(self) -> int:
         return sum(record.order is not None for record in self.held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tuner.config import SearchConfig
@@ -73,6 +74,14 @@ class Session:
             replicas=config.gpus_per_trial,
             **options,
         )
+
+    def elsewhere(self) -> Session:
+        """Returns the same for workers that were started in another folder: with whole paths."""
+        data = self.data
+        if data.kind == "folder":
+            data = dataclasses.replace(data, source=f"folder:{Path(data.location).expanduser().absolute()}")
+        space = str(Path(self.space).absolute()) if self.space.endswith(".py") else self.space
+        return dataclasses.replace(self, data=data, space=space)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ was killed is still running in the study and is trained again. Optuna's own tool
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -275,22 +276,19 @@ def find_study(results: Path, name: str | None, storage: str | None = None) -> S
     if study is None:
         names = [path.name for path in folders]
         if name in names:
-            raise StudyError(
-                f"The study {name!r} is not kept {_where(storage)}; give the --storage that its search had."
-            )
+            where = f"in {without_password(storage)}" if storage else "in its folder"
+            raise StudyError(f"The study {name!r} is not kept {where}; give the --storage that its search had.")
         there = f"the newest are {', '.join(names[-5:])}" if names else "it holds none yet"
         raise StudyError(f"There is no study {name!r} in {results}; {there}.{did_you_mean(name, names)}")
     return study
 
 
-def _where(storage: str | None) -> str:
-    return f"in {without_password(storage)}" if storage else "in its folder"
-
-
 def _written(folder: Path) -> float:
     """Returns when a search has last written into its folder; 0 where none has. To read it leaves files, too."""
-    files = [folder / name for name in ("leaderboard.csv", "study.db", "study.db-wal")]
-    there = [file.stat() for file in files if file.exists()]
+    there = []
+    for name in ("leaderboard.csv", "study.db", "study.db-wal"):
+        with contextlib.suppress(FileNotFoundError):  # SQLite removes its own when another program closes it
+            there.append((folder / name).stat())
     return max((file.st_mtime for file in there if file.st_size), default=0.0)
 
 
