@@ -230,9 +230,10 @@ class TestBudgets:
         def watch():
             while process.poll() is None:
                 now = [0]
-                for file in (results / study).glob("checkpoints/*.npz"):
-                    with contextlib.suppress(FileNotFoundError):
-                        now.append(file.stat().st_size)
+                with contextlib.suppress(FileNotFoundError):  # the folder, too, may go meanwhile
+                    for file in (results / study).glob("checkpoints/*.npz"):
+                        with contextlib.suppress(FileNotFoundError):
+                            now.append(file.stat().st_size)
                 sizes.append(sum(now))
                 files.append(max(now))
                 time.sleep(0.01)

@@ -162,7 +162,8 @@ def test_streamed_images_come_step_by_step(networks, train):
     ("looped", "steps"),
     [
         ([9.0, 1.0, 1.0, 1.0], 1),  # a start of 8 seconds, and no step is faster
-        ([9.0, 0.9, 0.5, 0.8], 1),  # 4 steps are an epoch, which saves a quarter of a second
+        ([9.0, 0.9, 0.5, 0.8], 1),  # 4 steps are an epoch, which saves half a second
+        ([0.9, 0.9, 0.5, 0.8], STEPS_BETWEEN_CHECKS),  # a start of 0.4 seconds
         ([0.6, 0.9, 0.5, 0.8], STEPS_BETWEEN_CHECKS),
     ],
 )

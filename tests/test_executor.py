@@ -31,6 +31,7 @@ from fakes import (
 
 from tuner.budget import Budget, Limits
 from tuner.crew import LocalCrew
+from tuner.dialogue import Proposal
 from tuner.errors import StudyError, TrialsFailError, TunerError
 from tuner.models import cost
 from tuner.oracles import ORACLES
@@ -168,6 +169,16 @@ def test_diverged_trial_has_the_worst_score(objective, worst, tmp_path):
     earlier = [held[: record.trial + 1] for record in diverged if record.initial_epoch == 0]
     assert all(before[-1].score == worst(record.score for record in before) for before in earlier)
     assert diverged[0].message == "The loss is not finite."
+
+
+def test_one_trial_is_trained_for_a_script_of_keras_tuner(tmp_path):
+    search = Search(tmp_path / "search")
+    executor = search.executor()
+    trial = executor.oracle.create_trial("tuner0")
+    last = curve_of(executor.ledger.record_of(Proposal(trial, None)))["val_accuracy"][-1]
+    assert executor.run_trial(trial) == {"val_accuracy": last}
+    assert search.study().records() == []
+    assert not search.checkpoints.exists()
 
 
 def test_oracle_hears_the_same_of_what_diverged_when_a_search_goes_on(tmp_path):

@@ -38,8 +38,8 @@ class TrainingState:
         weights: All variables of the model, in its order.
         optimizer: All variables of the optimizer, in its order.
         curve: Metric values by name since the trial began, one an epoch; for a trial that was interrupted.
-        seconds: Wall time of the trial so far; for the same.
         parts: Parts in which batches are trained (`tuner/splitting.py`), >= 1.
+        seconds: Wall time of the trial so far; for a trial that was interrupted.
     """
 
     epoch: int

@@ -8,7 +8,6 @@ processes comes from the scheduler's own log of events.
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import queue
 import threading
@@ -140,8 +139,12 @@ class DaskCrew:
             _in_background(lambda address=address: self._restart(address))
 
     def _restart(self, address: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it has gone, or the search has ended meanwhile
+        try:
             self._client.restart_workers([address], raise_for_error=False)
+        except ValueError:  # it has gone; or it has no nanny to start another process, and serves on as it is
+            self._happened.put(("add-worker", address, None))
+        except OSError:  # the search has ended meanwhile
+            return
 
     def next(self, seconds: float | None = None) -> Event | None:
         """Waits for what comes next."""

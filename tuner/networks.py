@@ -101,7 +101,8 @@ class Networks:
         start = _seconds(looped, train)
         rounds = [(_seconds(network, train), _seconds(looped, train)) for _ in range(MEASURED_ROUNDS)]
         one, many = (min(taken) for taken in zip(*rounds, strict=True))
-        return STEPS_BETWEEN_CHECKS if (one - many) * steps_per_epoch / MEASURED_STEPS > start - many else 1
+        epochs_measured = min(MEASURED_STEPS, steps_per_epoch) / steps_per_epoch
+        return STEPS_BETWEEN_CHECKS if (one - many) / epochs_measured > start - many else 1
 
     def _make_room(self) -> None:
         """Drops the compiled steps that were used least recently: all but the newest where memory is short."""
