@@ -287,7 +287,7 @@ def _written(folder: Path) -> float:
     """Returns when a search has last written into its folder; 0 where none has. To read it leaves files, too."""
     there = []
     for name in ("leaderboard.csv", "study.db", "study.db-wal"):
-        with contextlib.suppress(FileNotFoundError):  # SQLite removes its own when another program closes it
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # SQLite may remove its own meanwhile
             there.append((folder / name).stat())
     return max((file.st_mtime for file in there if file.st_size), default=0.0)
 

@@ -1,5 +1,8 @@
 """What the oracles with one model of all learning curves make of scores."""
 
+import copy
+import json
+
 import keras_tuner
 import numpy as np
 import pytest
@@ -74,6 +77,21 @@ def test_ask_that_comes_to_nothing_leaves_no_fit(algorithm):
         Drive(Spy(objective=OBJECTIVE, hyperparameters=_few(), max_epochs=9), 200, Situation(in_flight=in_flight))
     assert kept
     assert all(kept)
+
+
+@pytest.mark.parametrize("algorithm", [FreezeThaw, Mobster])
+def test_scales_are_fitted_anew_where_the_space_grows_by_one_value(algorithm):
+    """In an oracle that has read its state, too: the scales are as many as before."""
+    oracle, again = (algorithm(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=9) for _ in range(2))
+    Drive(oracle, 24)
+    trial = oracle.create_trial("worker")
+    trial.hyperparameters.Fixed("extra", 1)
+    trial.status = "FAILED"
+    oracle.end_trial(trial)
+    again.trials = copy.deepcopy(oracle.trials)
+    again.set_state(json.loads(json.dumps(oracle.get_state())))
+    proposed = [Drive(each, 12).proposals for each in (oracle, again)]
+    assert proposed[0] == proposed[1]
 
 
 def _few():

@@ -5,6 +5,7 @@ import copy
 import io
 import json
 import math
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,6 +64,11 @@ def _end(oracle, trial, **metrics):
     oracle.update_trial(trial.trial_id, metrics)
     trial.status = "COMPLETED"
     oracle.end_trial(trial)
+
+
+def _failed(trial):
+    trial.status = "FAILED"
+    return trial
 
 
 def _told(oracle, scores):
@@ -190,6 +196,61 @@ class TestStockTuner:
         assert int(oracle.get_best_trials(1)[0].trial_id) == 0
         assert "retries left" in capsys.readouterr().out  # Keras Tuner's words
 
+    def test_older_scripts_end_a_trial_by_its_name(self, algorithm):
+        oracle = _oracle(algorithm, max_trials=3)
+        for status in ("COMPLETED", "FAILED", "COMPLETED"):
+            trial = oracle.create_trial("worker")
+            values = dict(trial.hyperparameters.values)
+            oracle.update_trial(trial.trial_id, {"score": 0.5})
+            oracle.end_trial(trial.trial_id, status)
+            assert (trial.status, trial.hyperparameters.values) == (status, values)
+        assert oracle.create_trial("worker").status == "STOPPED"
+
+    def test_too_many_failures_raise_and_leave_no_lock(self, algorithm):
+        oracle = _oracle(algorithm, max_consecutive_failed_trials=2)
+        trials = [oracle.create_trial(f"tuner{number}") for number in range(2)]
+        oracle.end_trial(_failed(trials[0]))
+        with pytest.raises(RuntimeError, match="Number of consecutive failures exceeded the limit of 2"):
+            oracle.end_trial(_failed(trials[1]))
+        assert oracle.ongoing_trials == {}
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(oracle.create_trial, "tuner2").result(30).trial_id not in {t.trial_id for t in trials}
+
+    def test_trial_that_was_killed_is_scored_by_what_its_second_attempt_tells(self, algorithm, tmp_path):
+        killed, again = (_oracle(algorithm) for _ in range(2))
+        for oracle in (killed, again):
+            oracle._set_project_dir(tmp_path, "p")
+        killed.update_trial(killed.create_trial("worker").trial_id, {"score": 0.9}, step=5)
+        again.reload()
+        trial = again.create_trial("worker")
+        again.update_trial(trial.trial_id, {"score": 0.2}, step=3)
+        trial.status = "COMPLETED"
+        again.end_trial(trial)
+        assert (trial.trial_id, trial.score) == (killed.start_order[0], 0.2)
+
+    def test_trial_that_has_ended_before_a_kill_is_not_run_again(self, algorithm, tmp_path):
+        """Keras Tuner writes before it takes the trial from those that run."""
+        killed, again = (_oracle(algorithm) for _ in range(2))
+        for oracle in (killed, again):
+            oracle._set_project_dir(tmp_path, "p")
+        _told(killed, [0.9])
+        again.reload()
+        assert int(again.create_trial("worker").trial_id) == 1
+        assert again.end_order == killed.end_order
+
+    def test_copy_of_an_oracle_whose_space_has_grown_goes_on(self, algorithm):
+        oracle = _oracle(algorithm)
+        for number in range(TRIALS.get(algorithm, 14)):
+            trial = oracle.create_trial("worker")
+            if number == TRIALS.get(algorithm, 14) - 1:
+                trial.hyperparameters.Float("more", 0.0, 1.0)
+            _end(oracle, trial, score=float(number % 5))
+        proposed = [
+            [each.create_trial(f"tuner{number}").hyperparameters.values for number in range(3)]
+            for each in (copy.deepcopy(oracle), oracle)
+        ]
+        assert proposed[0] == proposed[1]
+
     @pytest.mark.parametrize(
         ("declare", "size"),
         [
@@ -281,6 +342,41 @@ def test_bayesian_guesses_the_scores_in_flight_by_what_has_ended_alone():
     again.trials = copy.deepcopy(oracle.trials)
     again.set_state(json.loads(json.dumps(oracle.get_state())))
     assert again.create_trial("d").hyperparameters.values == oracle.create_trial("d").hyperparameters.values
+
+
+@pytest.mark.parametrize("algorithm", ["asha", "nsga2"])
+def test_best_trials_wait_for_who_asks_for_the_next_one(algorithm):
+    """Both take in what has ended; at once they did so twice, and a search waited for ever for what had ended."""
+    within, best = threading.Event(), []
+
+    class Spy(ORACLES[algorithm]):
+        def populate_space(self, trial_id):
+            within.set()
+            reader.join(0.3)
+            best.append(reader.is_alive())
+            return super().populate_space(trial_id)
+
+    oracle = Spy(objective="val_accuracy", hyperparameters=flat(), max_epochs=MAX_EPOCHS)
+    reader = threading.Thread(target=lambda: within.wait() and oracle.get_best_trials(1))
+    reader.start()
+    assert oracle.create_trial("worker").status == "RUNNING"
+    reader.join(30)
+    assert (best, reader.is_alive()) == ([True], False)
+
+
+def test_trial_has_not_ended_before_the_oracle_hears_of_it():
+    """A tuner sets the status of a trial that several threads share, and then ends it."""
+    oracle = _oracle("asha", max_retries_per_trial=1)
+    trial = oracle.create_trial("tuner0")
+    oracle.update_trial(trial.trial_id, {"score": math.nan}, step=1)
+    trial.status = "COMPLETED"
+    oracle.create_trial("tuner1")
+    oracle.end_trial(trial)
+    again = oracle.create_trial("tuner2")
+    assert again.trial_id == trial.trial_id
+    _end(oracle, again, score=0.9)
+    assert oracle.get_best_trials(1) == [trial]
+    assert [run.score for run in oracle.history if run.scores] == [0.9]
 
 
 def test_threads_limit_linear_algebra_one_after_the_other(monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence, Set
@@ -19,7 +18,7 @@ from tuner.enqueue import as_declared
 from tuner.oracles.checks import check_count, check_queue
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
-from tuner.oracles.files import replacing
+from tuner.oracles.files import WholeFiles
 from tuner.oracles.moves import Rung
 from tuner.seeds import spread_seed
 
@@ -28,7 +27,7 @@ __all__ = ["StudyOracle"]
 _PROPOSING = threading.Lock()  # the limit of linear algebra is the process's, and all oracles set it
 
 
-class StudyOracle(keras_tuner.Oracle):
+class StudyOracle(WholeFiles):
     """Mixin, to the left of an oracle of Keras Tuner: what every oracle of this program promises.
 
     Keras Tuner takes seed 0 for no seed and draws one; here every seed from 0 is one. The first configuration is the
@@ -85,6 +84,7 @@ class StudyOracle(keras_tuner.Oracle):
         self._shortage = ""  # why there was nothing new then
         self._keys: dict[str, str] = {}  # of the configurations by trial, in a space of so many hyperparameters:
         self._declared = 0
+        self._surrender: RuntimeError | None = None  # to too many failures
         self.verbose = 0
 
     @property
@@ -143,12 +143,30 @@ class StudyOracle(keras_tuner.Oracle):
         trial: Trial = super().update_trial(trial_id, known, step)
         return trial
 
-    @keras_tuner.synchronized
-    def end_trial(self, trial: Trial) -> None:
-        """Ends a trial; one to which a tuner gave no verdict, as where it stopped it, is complete."""
-        if trial.status not in ("COMPLETED", "FAILED", "INVALID"):
-            trial.status = "COMPLETED"
-        super().end_trial(trial)
+    # Not synchronized itself: what is raised within keeps Keras Tuner's lock, and so all threads.
+    def end_trial(self, trial: Trial | str, status: str | None = None) -> None:
+        """Ends a trial; one to which a tuner gave no verdict, as where it stopped it, is complete.
+
+        Args:
+            trial: The trial; or, as in older scripts, its name, with its `status`.
+            status: What became of it; None means what the trial says.
+
+        Raises:
+            RuntimeError: If `max_consecutive_failed_trials` have failed one after the other.
+        """
+        ended = self.trials[trial] if isinstance(trial, str) else trial
+        said = status or ended.status
+        ended.status = said if said in ("COMPLETED", "FAILED", "INVALID") else "COMPLETED"
+        super().end_trial(ended)
+        if self._surrender is not None:
+            surrender, self._surrender = self._surrender, None
+            raise surrender
+
+    def _check_consecutive_failures(self) -> None:
+        try:
+            super()._check_consecutive_failures()
+        except RuntimeError as error:
+            self._surrender = error
 
     def _retry(self, trial: Trial) -> bool:
         """Whether the trial is to run again; then it begins without the metrics that it had."""
@@ -157,33 +175,12 @@ class StudyOracle(keras_tuner.Oracle):
             trial.metrics = type(trial.metrics)()
         return is_again
 
-    def reload(self) -> None:
-        """Reads Keras Tuner's files, which it finds in any order, and puts the trials into that of their beginning.
-
-        One that is not in the oracle's own file was never handed out: the search was killed between the two.
-        """
-        super().reload()
-        known = {name: self.trials[name] for name in self.start_order if name in self.trials}
-        self.trials.clear()
-        self.trials.update(known)
-
     def score_trial(self, trial: Trial) -> None:
         """Scores a trial by its last epoch; one without a finite score is worse than any other, or may run again."""
         points = trial.metrics.get_history(self.objective.name) if trial.metrics.exists(self.objective.name) else []
         score = float(points[-1].value[-1]) if points else math.nan
         trial.score = score if math.isfinite(score) else self._no_score()
         trial.best_step = points[-1].step if points else 0
-
-    def save(self) -> None:
-        """Writes Keras Tuner's own file where a tuner has named a directory."""
-        if self._has_directory():
-            with replacing(self._get_oracle_fname()) as file:
-                super(keras_tuner.Oracle, self).save(file)
-
-    def _save_trial(self, trial: Trial) -> None:
-        if self._has_directory():
-            with replacing(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json")) as file:  # noqa: PTH118
-                trial.save(file)
 
     def _record_values(self, trial: Trial) -> None:
         """Keeps the value of a name that another conditional scope declares, too, which Keras Tuner drops."""
@@ -193,9 +190,6 @@ class StudyOracle(keras_tuner.Oracle):
         for entry in trial.hyperparameters.space:
             if entry.name in proposed and is_active(entry, values):
                 values[entry.name] = proposed[entry.name]
-
-    def _has_directory(self) -> bool:
-        return getattr(self, "_directory", None) is not None
 
     @property
     def num_enqueued(self) -> int:

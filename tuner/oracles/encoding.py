@@ -46,11 +46,12 @@ class Encoding:
 
     Args:
         space: Declared hyperparameters; a parent stands before what depends on it.
+        first: How many of them; None means all. A tuner may add some to the space later.
     """
 
-    def __init__(self, space: keras_tuner.HyperParameters) -> None:
+    def __init__(self, space: keras_tuner.HyperParameters, first: int | None = None) -> None:
         self._space = space
-        self.entries = list(space.space)
+        self.entries = list(space.space)[:first]
         self._counts = {id(entry): _count(entry) for entry in self.entries}
         self.free = [entry for entry in self.entries if self._counts[id(entry)] != 1]
         self._labels: dict[int, str] = {}
@@ -60,7 +61,7 @@ class Encoding:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies by the space alone: what is kept by the identity of its entries is made anew."""
-        return Encoding, (self._space,)
+        return Encoding, (self._space, len(self.entries))
 
     @property
     def dimensions(self) -> int:

@@ -125,11 +125,14 @@ class History:
         """Runs that are being trained."""
         return [run for run in self.runs if run.target is not None]
 
-    def update(self, trials: Mapping[str, Trial], space: keras_tuner.HyperParameters) -> None:
+    def update(
+        self, trials: Mapping[str, Trial], space: keras_tuner.HyperParameters, *, ended: Iterable[str] = ()
+    ) -> None:
         """Takes in what is new.
 
         Args:
             trials: All trials by their names, in the order in which they began.
+            ended: Names of those that have ended. Their status says so before, while they are not yet scored.
             space: What is searched. What a hypermodel declares besides has its default in every run, and where a tuner
                 adds that to the space, so had the runs before.
         """
@@ -139,15 +142,16 @@ class History:
             for run in self.runs:
                 self._set_values(run, trials[run.last].hyperparameters.values)
             self.keys = {run.key for run in self.runs}
+        over = set(ended) - self._ended
         for name, trial in trials.items():
             if name not in self._ended:
-                self._take(name, trial)
+                self._take(name, trial, is_over=name in over)
 
-    def _take(self, name: str, trial: Trial) -> None:
+    def _take(self, name: str, trial: Trial, *, is_over: bool) -> None:
         values = trial.hyperparameters.values
         run = self._run_of.get(name) or self._begin(name, values)
         run.target = int(values.get("tuner/epochs", self._max_epochs))
-        if trial.status in ("COMPLETED", "FAILED"):
+        if is_over:
             self._end(run, name, trial)
 
     def _begin(self, name: str, values: Mapping[str, Any]) -> Run:

@@ -83,7 +83,7 @@ class HistoryOracle(StudyOracle, abc.ABC):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response: status and, of a trial to run, the values."""
-        self.history.update(self.trials, self.hyperparameters)
+        self.history.update(self.trials, self.hyperparameters, ended=self.end_order)
         move = self._next_move()
         if move is None:
             return {"status": "STOPPED" if self.reason or not self.history.in_progress else "IDLE"}
@@ -96,9 +96,10 @@ class HistoryOracle(StudyOracle, abc.ABC):
             values["tuner/trial_id"] = move.run.last
         return {"status": "RUNNING", "values": values}
 
+    @keras_tuner.synchronized
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """Returns the newest trial with a score of each of the best runs: those with the most epochs first."""
-        self.history.update(self.trials, self.hyperparameters)
+        self.history.update(self.trials, self.hyperparameters, ended=self.end_order)
         ended = [(*run.result, run) for run in self.history if run.scores]
         ended.sort(key=lambda each: (each[1] != WORST, *each[:2]), reverse=True)
         return [self.trials[run.names[epochs]] for epochs, _, run in ended[:num_trials]]

@@ -98,7 +98,9 @@ class LearningOracle(WholeFirst, RungOracle):
         """Returns what the next proposal depends on besides the trials: the model's scales, and what they stand on."""
         if self._surrogate is None:
             return self._kept
-        return {"fitted": self._fitted, "scales": self._surrogate.scales.tolist()}
+        assert self._encoded is not None, "the surrogate is that of an encoding"
+        entries = len(self._encoded.entries)
+        return {"fitted": self._fitted, "entries": entries, "scales": self._surrogate.scales.tolist()}
 
     @property
     @abc.abstractmethod
@@ -123,7 +125,7 @@ class LearningOracle(WholeFirst, RungOracle):
         if self._surrogate is None or self._encoded is not self.encoding:
             self._surrogate, self._encoded, self._fitted = Surrogate(self.encoding.groups()), self.encoding, 0
             self._features_of.clear()
-            if self._kept is not None and len(self._kept["scales"]) == len(self._surrogate.scales):
+            if self._kept is not None and self._kept["entries"] == len(self.encoding.entries):
                 self._fitted, self._surrogate.scales = self._kept["fitted"], np.array(self._kept["scales"])
             self._kept = None
         seen: list[_Score] = [(s, s.epochs, s.goodness, -1) for s in self.warm_start]

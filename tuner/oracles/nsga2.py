@@ -58,6 +58,7 @@ class Nsga2(HistoryOracle):
         trial.score = -sum(goodness) if math.isfinite(sum(goodness)) else self._no_score()
         trial.best_step = self._last_step(trial)
 
+    @keras_tuner.synchronized
     def get_best_trials(self, num_trials: int | None = None) -> list[Trial]:
         """Returns trials that no other dominates, those in the emptiest parts of the front first, then the next front.
 
