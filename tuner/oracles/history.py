@@ -132,9 +132,9 @@ class History:
 
         Args:
             trials: All trials by their names, in the order in which they began.
-            ended: Names of those that have ended. Their status says so before, while they are not yet scored.
             space: What is searched. What a hypermodel declares besides has its default in every run, and where a tuner
                 adds that to the space, so had the runs before.
+            ended: Names of the trials that have ended. Their status says so before, while they are not yet scored.
         """
         self._space = space
         if len(space.space) != self._declared:

@@ -125,7 +125,7 @@ class LearningOracle(WholeFirst, RungOracle):
         if self._surrogate is None or self._encoded is not self.encoding:
             self._surrogate, self._encoded, self._fitted = Surrogate(self.encoding.groups()), self.encoding, 0
             self._features_of.clear()
-            if self._kept is not None and self._kept["entries"] == len(self.encoding.entries):
+            if self._kept is not None and self._kept.get("entries") == len(self.encoding.entries):
                 self._fitted, self._surrogate.scales = self._kept["fitted"], np.array(self._kept["scales"])
             self._kept = None
         seen: list[_Score] = [(s, s.epochs, s.goodness, -1) for s in self.warm_start]
