@@ -490,3 +490,4 @@ class TestConnectedCrew:
         with pytest.raises(TunerError) as error:
             self._connect(address)
         assert re.fullmatch(rf"No Dask scheduler answers at {address}: [^\n]+", str(error.value))
+        assert ("name those of the cluster in Dask's configuration" in str(error.value)) == address.startswith("tls")

@@ -535,6 +535,15 @@ def test_place_that_cannot_hold_a_study_is_refused_before_there_is_anything(tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize(("storage", "where"), [(None, "it"), ("sqlite:///other.db", "sqlite:///other.db")])
+def test_folder_of_a_study_that_is_elsewhere_is_refused(storage, where, tmp_path):
+    """Until then a search began anew, and wrote its leaderboard over that of the other."""
+    (tmp_path / "leaderboard.csv").write_text("rank\n")
+    with pytest.raises(StudyError, match=f"the leaderboard of a study that is not in {where}; give the --storage"):
+        check_place(tmp_path, storage)
+    check_place(tmp_path, storage, is_new=False)
+
+
 def test_place_of_a_running_search_is_refused(tmp_path):
     with locked(tmp_path / "mine"), pytest.raises(StudyError, match="Another search is writing to"):
         check_place(tmp_path / "mine", None)
@@ -608,7 +617,7 @@ def _make(results, name):
 def test_study_that_is_kept_elsewhere_is_told(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "leaderboard.csv").write_text("rank")
-    with pytest.raises(StudyError, match="'mine' is not kept in its folder; give the --storage that its search had"):
+    with pytest.raises(StudyError, match="'mine' is not kept in its folder; give the --storage that its search had, "):
         find_study(tmp_path, None)
     with pytest.raises(StudyError, match=r"'mine' is not kept in sqlite:///.*other.db; give the --storage"):
         find_study(tmp_path, "mine", f"sqlite:///{tmp_path}/other.db")

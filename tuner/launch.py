@@ -132,6 +132,10 @@ def _client(address: str) -> distributed.Client:
         found = TimeoutError("what listens there does not speak Dask's protocol; give what `dask scheduler` prints.")
     if isinstance(found, Exception):
         reason = str(found).splitlines()[0] if str(found) else type(found).__name__
+        if "ssl_context" in reason:  # Dask's words
+            reason = (
+                "tls:// needs certificates; name those of the cluster in Dask's configuration (distributed.comm.tls)."
+            )
         raise TunerError(f"No Dask scheduler answers at {address}: {reason}") from found
     return found
 

@@ -34,7 +34,7 @@ examples:
   python -m tuner.predict results/digits/model photos/ --top 1 --format csv > photos.csv
   python -m tuner.predict model.keras a.png b.jpg --format json
 
-exit status: 0 done, 1 an image or the model could not be read, 2 wrong usage, 130 interrupted
+exit status: 0 done, 1 an image or the model could not be read, 2 wrong usage or no model there, 130 interrupted
 """
 
 

@@ -91,7 +91,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         return 0
 
     if not arguments.dry_run:
-        check_place(results / name, arguments.storage)
+        check_place(results / name, arguments.storage, is_new=study is None)
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
     if arguments.cluster:

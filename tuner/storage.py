@@ -48,17 +48,23 @@ def sqlite_file(url: str) -> Path | None:
     return Path(parsed.database) if is_file and parsed.database else None
 
 
-def check_place(folder: Path, storage: str | None) -> None:
+def check_place(folder: Path, storage: str | None, *, is_new: bool = True) -> None:
     """Makes sure, as far as can be seen, that a study can be written: before there are workers, and nothing is made.
 
     Args:
         folder: The study's folder.
         storage: URL of its storage; None means a file in the folder.
+        is_new: Whether there is no such study yet.
 
     Raises:
         UsageError: If one of the two can be no place for files.
-        StudyError: If another search writes to one of them.
+        StudyError: If another search writes to one of them, or the folder is that of a study which is elsewhere.
     """
+    if is_new and (folder / "leaderboard.csv").exists():
+        raise StudyError(
+            f"{folder} has the leaderboard of a study that is not in {without_password(storage) if storage else 'it'}; "
+            "give the --storage that its search had, put its study.db back, or choose another --study."
+        )
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         wrong = "cannot be written to" if place.is_dir() else "is no folder"

@@ -277,7 +277,8 @@ def find_study(results: Path, name: str | None, storage: str | None = None) -> S
         names = [path.name for path in folders]
         if name in names:
             where = f"in {without_password(storage)}" if storage else "in its folder"
-            raise StudyError(f"The study {name!r} is not kept {where}; give the --storage that its search had.")
+            back = "" if storage else ", or put its study.db back"
+            raise StudyError(f"The study {name!r} is not kept {where}; give the --storage that its search had{back}.")
         there = f"the newest are {', '.join(names[-5:])}" if names else "it holds none yet"
         raise StudyError(f"There is no study {name!r} in {results}; {there}.{did_you_mean(name, names)}")
     return study

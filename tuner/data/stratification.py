@@ -38,7 +38,7 @@ def hold_out(labels: np.ndarray, *, fraction: float, names: Sequence[str]) -> tu
         if len(members) < 2:
             raise DataError(
                 f"Class {names[label]!r} has 1 training image; at least 2 are needed to hold one out for validation. "
-                "Add images or provide a validation split."
+                "Add images or provide a validation split; --images, where it is given, may be too small."
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         held_out.append(generator.permutation(members)[:count])
