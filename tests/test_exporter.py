@@ -164,6 +164,7 @@ def test_trained_model_is_not_changed(card, tmp_path, reopened):
     assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 def test_tampered_file_is_refused_and_the_earlier_export_survives(model, card, earlier, monkeypatch):
     write = exporter._write_models
 

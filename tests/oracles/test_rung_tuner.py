@@ -63,11 +63,13 @@ def test_trial_has_the_epochs_of_its_rung_and_goes_on_from_its_parent(kind, tmp_
     assert sum(len(epochs) for _, epochs, _ in fits) <= 20
 
 
+@pytest.mark.slow
 def test_trial_without_rungs_has_all_epochs(tmp_path):
     _, fits = _search(Random, tmp_path, max_trials=2)
     assert [epochs for _, epochs, _ in fits] == [[0, 1, 2]] * 2
 
 
+@pytest.mark.slow
 def test_worker_of_a_distributed_search_has_no_oracle_but_a_client(tmp_path, monkeypatch):
     tuner, _ = _search(Random, tmp_path, max_trials=1)
     trained = []
