@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence, Set
@@ -18,7 +19,7 @@ from tuner.enqueue import as_declared
 from tuner.oracles.checks import check_count, check_queue
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
-from tuner.oracles.files import WholeFiles
+from tuner.oracles.files import has_directory, mend, replacing
 from tuner.oracles.moves import Rung
 from tuner.seeds import spread_seed
 
@@ -27,7 +28,7 @@ __all__ = ["StudyOracle"]
 _PROPOSING = threading.Lock()  # the limit of linear algebra is the process's, and all oracles set it
 
 
-class StudyOracle(WholeFiles):
+class StudyOracle(keras_tuner.Oracle):
     """Mixin, to the left of an oracle of Keras Tuner: what every oracle of this program promises.
 
     Keras Tuner takes seed 0 for no seed and draws one; here every seed from 0 is one. The first configuration is the
@@ -80,7 +81,6 @@ class StudyOracle(WholeFiles):
         self.enqueue = as_declared(enqueue, self.hyperparameters)
         self.is_allowed = is_allowed
         self._drawing: Drawing | None = None
-        self._exhausted_with: tuple[Drawing, int] | None = None  # of so many configurations
         self._shortage = ""  # why there was nothing new then
         self._keys: dict[str, str] = {}  # of the configurations by trial, in a space of so many hyperparameters:
         self._declared = 0
@@ -105,15 +105,13 @@ class StudyOracle(WholeFiles):
     def hurry(self) -> None:
         """Hears before the first trial that there is no time to train one configuration to the full budget."""
 
-    @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
         """Returns the next trial, computed with one thread of linear algebra.
 
         The matrices are small: two threads take five times as long for a proposal, and those from workers that train.
         """
         with _PROPOSING, _linear_algebra().limit(limits=1, user_api="blas"):
-            trial: Trial = super().create_trial(tuner_id)
-        return trial
+            return super().create_trial(tuner_id)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response: what the algorithm proposes, with the planned values in its first runs."""
@@ -140,8 +138,7 @@ class StudyOracle(WholeFiles):
         known = dict(metrics)
         if self.objective.name not in known and self.objective.has_value(known):
             known[self.objective.name] = self.objective.get_value(known)
-        trial: Trial = super().update_trial(trial_id, known, step)
-        return trial
+        return super().update_trial(trial_id, known, step)
 
     # Not synchronized itself: what is raised within keeps Keras Tuner's lock, and so all threads.
     def end_trial(self, trial: Trial | str, status: str | None = None) -> None:
@@ -175,6 +172,22 @@ class StudyOracle(WholeFiles):
             trial.metrics = type(trial.metrics)()
         return is_again
 
+    def save(self) -> None:
+        """Writes Keras Tuner's own file where a tuner has named a directory."""
+        if has_directory(self):
+            with replacing(self._get_oracle_fname()) as file:
+                super(keras_tuner.Oracle, self).save(file)
+
+    def _save_trial(self, trial: Trial) -> None:
+        if has_directory(self):
+            with replacing(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json")) as file:  # noqa: PTH118
+                trial.save(file)
+
+    def reload(self) -> None:
+        """Reads Keras Tuner's files; what ran when they were written is handed out again, unless it has ended since."""
+        super().reload()
+        mend(self)
+
     def score_trial(self, trial: Trial) -> None:
         """Scores a trial by its last epoch; one without a finite score is worse than any other, or may run again."""
         points = trial.metrics.get_history(self.objective.name) if trial.metrics.exists(self.objective.name) else []
@@ -194,8 +207,7 @@ class StudyOracle(WholeFiles):
     @property
     def num_enqueued(self) -> int:
         """How many different configurations are enqueued, besides the default."""
-        given = (None, *self.enqueue)
-        return len({values_key(default_values(self.hyperparameters, values)) for values in given}) - 1
+        return len({values_key(default_values(self.hyperparameters, values)) for values in (None, *self.enqueue)}) - 1
 
     @property
     def first_values(self) -> Sequence[Mapping[str, Any]]:
@@ -232,18 +244,13 @@ class StudyOracle(WholeFiles):
 
     def _random_values(self) -> dict[str, Any] | None:
         """Returns random values as Keras Tuner draws them; drawn here where it finds none, or not all are allowed."""
-        drawn: dict[str, Any] | None = super()._random_values() if self.is_allowed is None else None
+        drawn = super()._random_values() if self.is_allowed is None else None
         return self._drawn(np.random.default_rng((self.seed, len(self.trials)))) if drawn is None else drawn
 
     def _drawn(self, rng: np.random.Generator) -> dict[str, Any] | None:
         """Returns allowed values that were not tried; None, with the `_shortage`, where none are found."""
-        state = (self.drawing, len(self._tried()))
-        if self._exhausted_with != state:
-            values, self._shortage = self.drawing.new_values(rng, self._tried())
-            if values is not None:
-                return values
-            self._exhausted_with = state
-        return None
+        values, self._shortage = self.drawing.new_values(rng, self._tried())
+        return values
 
     def _tried(self) -> set[str]:
         """Returns the keys of the configurations so far, with the defaults of what was declared after they began."""

@@ -37,6 +37,7 @@ class Drawing:
         self.is_allowed = is_allowed
         self._size: int | None = None
         self._is_counted = False
+        self._nothing: tuple[int, str] | None = None  # was found when so many were tried, and why
 
     def allows(self, values: Mapping[str, Any]) -> bool:
         """Whether a configuration may be tried."""
@@ -65,8 +66,16 @@ class Drawing:
 
         Args:
             rng: Source of the draws.
-            tried: Keys of the configurations that are not drawn again.
+            tried: Keys of the configurations that are not drawn again; of those that were not to be drawn before, none
+                is missing.
         """
+        if self._nothing and self._nothing[0] == len(tried):
+            return None, self._nothing[1]
+        values, reason = self._drawn(rng, tried)
+        self._nothing = None if values is not None else (len(tried), reason)
+        return values, reason
+
+    def _drawn(self, rng: np.random.Generator, tried: Set[str]) -> tuple[dict[str, Any] | None, str]:
         collisions = rejections = 0
         # A space that can be counted is looked through below.
         most_rejections = MOST_REJECTIONS if self.is_allowed is None or self.size() is None else MOST_COLLISIONS

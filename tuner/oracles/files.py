@@ -1,50 +1,36 @@
-"""Files of Keras Tuner that a kill leaves whole."""
+"""Files of Keras Tuner that a kill leaves whole, and what is made of them."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import keras_tuner
-from keras_tuner.engine.trial import Trial
 
 from tuner import files
 
-__all__ = ["WholeFiles", "replacing"]
+__all__ = ["has_directory", "mend", "replacing"]
 
 
-class WholeFiles(keras_tuner.Oracle):
-    """Mixin, to the left of an oracle of Keras Tuner: what it has written can be read whenever it was killed."""
+def has_directory(oracle: keras_tuner.Oracle) -> bool:
+    """Whether a tuner has named a directory for an oracle."""
+    return getattr(oracle, "_directory", None) is not None
 
-    def save(self) -> None:
-        """Writes Keras Tuner's own file where a tuner has named a directory."""
-        if self._has_directory():
-            with replacing(self._get_oracle_fname()) as file:
-                super(keras_tuner.Oracle, self).save(file)
 
-    def _save_trial(self, trial: Trial) -> None:
-        if self._has_directory():
-            with replacing(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json")) as file:  # noqa: PTH118
-                trial.save(file)
+def mend(oracle: keras_tuner.Oracle) -> None:
+    """Puts what an oracle has read from its files into the state of a search that was not killed.
 
-    def reload(self) -> None:
-        """Reads Keras Tuner's files, which it finds in any order, and puts the trials into that of their beginning.
-
-        One that is not in the oracle's own file was never handed out: the search was killed between the two. What ran
-        when the file was written is handed out again, without what it told before, unless it has ended since.
-        """
-        super().reload()
-        known = {name: self.trials[name] for name in self.start_order if name in self.trials}
-        self.trials.clear()
-        self.trials.update(known)
-        self._retry_queue[:] = [name for name in self._retry_queue if name not in self.end_order]
-        for name in self._retry_queue:
-            self.trials[name].metrics = type(self.trials[name].metrics)()
-
-    def _has_directory(self) -> bool:
-        return getattr(self, "_directory", None) is not None
+    Keras Tuner finds the trials in any order. One that is not in the oracle's own file was never handed out: the search
+    was killed between the two. One that ran runs again, without what it told before; but if it has ended since, its end
+    was written before it was taken from those that run.
+    """
+    known = {name: oracle.trials[name] for name in oracle.start_order if name in oracle.trials}
+    oracle.trials.clear()
+    oracle.trials.update(known)
+    oracle._retry_queue[:] = [name for name in oracle._retry_queue if name not in oracle.end_order]
+    for name in oracle._retry_queue:
+        oracle.trials[name].metrics = type(oracle.trials[name].metrics)()
 
 
 @contextlib.contextmanager
