@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuner import markdown
 from tuner.errors import StudyError
 from tuner.files import write_whole
 from tuner.records import COMPLETED
@@ -190,8 +191,8 @@ def to_markdown(rows: Sequence[Comparison], *, title: str) -> str:
     """Returns all tables in Markdown, with how to read them."""
     text = [f"# {title}\n"]
     for table in dict.fromkeys(row.table for row in rows):
-        text.append(f"\n## {TITLES[table]}\n\n| {' | '.join(_HEADER)} |\n|{' ---: |' * len(_HEADER)}\n")
-        text += [f"| {' | '.join(_cells(row))} |\n" for row in rows if row.table == table]
+        body = markdown.table(_HEADER, [_cells(row) for row in rows if row.table == table])
+        text.append(f"\n## {TITLES[table]}\n\n{body}")
     return "".join([*text, f"\n{_NOTE}"])
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tuner import markdown
 from tuner.figures import Figures, test_figures
 
 __all__ = ["Card", "DataSummary", "Figures", "ValidationScore", "test_figures", "to_json", "to_markdown"]
@@ -138,7 +139,7 @@ def to_markdown(card: Card) -> str:
     height, width, channels = card.data.image_shape
     loading = _LOADING.format(height=height, width=width, channels=channels, num_classes=len(card.data.labels))
     sections = [
-        f"# Model card: {_cell(card.study)}\n\nMade on {card.created} by\n\n```bash\n{card.command}\n```\n",
+        f"# Model card: {markdown.one_line(card.study)}\n\nMade on {card.created} by\n\n```bash\n{card.command}\n```\n",
         _results(card),
         *([] if card.test is None else [_classes(card.test, _unmarked(card.data.labels))]),
         _data(card.data),
@@ -202,9 +203,9 @@ def _confusions(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> st
 
 def _data(data: DataSummary) -> str:
     shape = " × ".join(map(str, data.image_shape))
-    names = ", ".join(_cell(label) for label in _unmarked(data.labels))
+    names = ", ".join(map(markdown.one_line, _unmarked(data.labels)))
     table = _table(["Split", "Images"], data.num_images.items())
-    return f"## Data\n\n{_cell(data.name)}: images {shape}, {len(data.labels)} classes: {names}.\n\n{table}"
+    return f"## Data\n\n{markdown.one_line(data.name)}: images {shape}, {len(data.labels)} classes: {names}.\n\n{table}"
 
 
 def _training(card: Card) -> str:
@@ -227,9 +228,8 @@ def _differences(differences: Mapping[str, float]) -> str:
     return "## Check of the export\n\nRe-opened in a fresh process and compared with the trained model.\n\n" + table
 
 
-def _table(heads: Sequence[object], rows: Iterable[Iterable[object]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join("| " + " | ".join(map(_cell, line)) + " |\n" for line in lines)
+def _table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    return markdown.table(heads, [[_cell(value) for value in row] for row in rows], rule="---")
 
 
 def _unmarked(labels: Iterable[str]) -> list[str]:
@@ -238,12 +238,12 @@ def _unmarked(labels: Iterable[str]) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    """Returns a value as Markdown text: four significant digits, nothing that would end a table cell."""
+    """Returns a value for a person to read: four significant digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return " ".join(str(value).split()).replace("|", "\\|")
+    return str(value)
 
 
 def _duration(seconds: float) -> str:

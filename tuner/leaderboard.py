@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tuner import command
+from tuner import command, markdown
 from tuner.errors import TunerError
 from tuner.files import write_whole
 from tuner.quantities import describe_cost, describe_count
@@ -165,9 +165,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """Returns a Markdown table."""
-    header, body = _cells(rows)
-    lines = ["| " + " | ".join(cells) + " |" for cells in [header, ["---:"] * len(header), *body]]
-    return "\n".join(lines) + "\n"
+    return markdown.table(*_cells(rows))
 
 
 def to_table(rows: Sequence[Row], *, width: int | None = None) -> str:

@@ -1,0 +1,21 @@
+"""Files are there whole or not at all."""
+
+import pytest
+
+from tuner.errors import TunerError
+from tuner.files import replacing, write_whole
+
+
+@pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])
+def test_what_is_not_written_to_its_end_leaves_nothing(error, tmp_path):
+    path = tmp_path / "results.csv"
+    write_whole(path, "before")
+    with pytest.raises(type(error)), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("results.csv", "before")]
+
+
+def test_place_that_cannot_be_written_to_is_named(tmp_path):
+    with pytest.raises(TunerError, match=r"absent/results\.csv cannot be written: No such file or directory\. Once"):
+        write_whole(tmp_path / "absent" / "results.csv", "text")
