@@ -6,13 +6,18 @@ from tuner.errors import TunerError
 from tuner.files import replacing, write_whole
 
 
+def _write_half(path, error):
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
 @pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])
 def test_what_is_not_written_to_its_end_leaves_nothing(error, tmp_path):
     path = tmp_path / "results.csv"
     write_whole(path, "before")
-    with pytest.raises(type(error)), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise error
+    with pytest.raises(type(error)):
+        _write_half(path, error)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("results.csv", "before")]
 
 
