@@ -1,6 +1,7 @@
 """The study on disk gives back what was written, whatever happened to the writer."""
 
 import dataclasses
+import errno
 import math
 import os
 import signal
@@ -471,21 +472,38 @@ def test_changed_space_is_refused_by_name(declare, name, study):
         ({"input_shape": (8, 9, 3)}, "the size of the images was 8x9x1 and is 8x9x3"),
         ({"mean": (101.0,)}, "the mean of the pixels was 100.5 and is 101"),
         ({"labels": ("cat", "fox")}, "the name of class 1 was 'dog' and is 'fox'"),
+        (
+            {"class_means": (90.0, 111.25)},
+            "the mean of the pixels of the training images of class 1 was 111 and is 111.25",
+        ),
+        (
+            {"validation_means": (80.0, 120.0)},
+            "the mean of the pixels of the validation images of class 0 was 90 and is 80",
+        ),
     ],
 )
 def test_changed_data_is_refused(change, told, url):
     facts = Facts(
-        train=24, validation=6, input_shape=(8, 9, 1), classes=2, mean=(100.5,), variance=(7.25,), labels=("cat", "dog")
+        train=24,
+        validation=6,
+        input_shape=(8, 9, 1),
+        classes=2,
+        mean=(100.5,),
+        variance=(7.25,),
+        labels=("cat", "dog"),
+        class_means=(90.0, 111.0),
+        validation_means=(90.0, 120.0),
     )
     options = {"config": CONFIG, "space": _space(_plain), "versions": {}}
     Study.create(url, "mine", **options, data=facts).check_data(facts)
     study = Study.open(url, "mine")
-    study.check_data(dataclasses.replace(facts, mean=(100.501,)))  # rounded otherwise
+    rounded = {"mean": (100.501,), "class_means": (90.001, 111.0)}
+    study.check_data(dataclasses.replace(facts, **rounded))  # otherwise
     with pytest.raises(
         StudyError, match=f"data digits has changed since the study mine was made: {told}\\. Put it back"
     ):
         study.check_data(dataclasses.replace(facts, **change))
-    study.check_data(dataclasses.replace(facts, labels=()))  # nobody says
+    study.check_data(dataclasses.replace(facts, labels=(), class_means=(), validation_means=()))  # nobody says
     with pytest.raises(StudyError, match=r"data folder:new has changed since"):
         study.check_data(dataclasses.replace(facts, **change), "folder:new")
 
@@ -493,6 +511,22 @@ def test_changed_data_is_refused(change, told, url):
 def test_study_of_before_goes_on_with_any_data(study):
     assert study.data == {}
     study.check_data(Facts(train=1, validation=1, input_shape=(8, 9, 1), classes=2, mean=(1.0,), variance=(1.0,)))
+
+
+def test_place_where_nothing_can_be_locked_is_wrong_usage(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UsageError, match="file/mine cannot be made: Not a directory"),
+        locked(tmp_path / "file" / "mine"),
+    ):
+        pass
+
+    def refuse(lock):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(UsageError, match="mine cannot be written to: Read-only file"), locked(tmp_path / "mine"):
+        pass
 
 
 def test_second_search_is_kept_away_until_the_first_ends(tmp_path):

@@ -264,8 +264,9 @@ def test_torn_own_state_begins_again(worker, through, tmp_path):
 
 def test_facts_are_those_of_the_data(worker, stripes):
     mean, variance = stripes.channel_statistics()
+    of_classes = dict(zip(("class_means", "validation_means"), stripes.class_means(), strict=True))
     counts = {"train": 120, "validation": 60, "classes": 3}
-    named = Facts(**counts, input_shape=(8, 8, 1), mean=mean, variance=variance, labels=stripes.labels)
+    named = Facts(**counts, input_shape=(8, 8, 1), mean=mean, variance=variance, labels=stripes.labels, **of_classes)
     assert worker.facts == named
 
 

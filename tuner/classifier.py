@@ -69,7 +69,8 @@ def model_file(path: Path) -> Path:
     for candidate in (path / "model.keras", path, path / "saved_model"):
         if candidate.is_file() or (candidate / "saved_model.pb").is_file():
             return candidate.absolute()
-    raise UsageError(f"{path} contains no model: neither model.keras nor a SavedModel.")
+    hint = f"; that of a study is {path / 'model'}" if (path / "model").is_dir() else ""
+    raise UsageError(f"{path} contains no model: neither model.keras nor a SavedModel{hint}.")
 
 
 def _open_keras(file: Path) -> tuple[tuple[int, int, int], int, Callable[[np.ndarray], np.ndarray]]:

@@ -16,6 +16,7 @@ __all__ = ["Facts", "Measurement", "Progress", "Session", "Task"]
 # By which the mean of 256 levels, and the variance, of the same images may be apart: machines round resized ones in
 # their own ways.
 SAME_LEVELS = 0.01
+SAME_LEVELS_OF_A_CLASS = 0.05  # of fewer images
 
 _TITLES = {
     "classes": "the number of classes",
@@ -25,6 +26,7 @@ _TITLES = {
     "mean": "the mean of the pixels",
     "variance": "the variance of the pixels",
 }
+_MEANS = {"class_means": "training images", "validation_means": "validation images"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,8 @@ class Facts:
         mean: Mean of each channel of the training images.
         variance: Variance of each channel.
         labels: Names of the classes in the order of the label numbers; none where they are not known.
+        class_means: Mean of all pixels of the training images of each class; none where they are not known.
+        validation_means: The same of the validation images.
     """
 
     train: int
@@ -105,11 +109,14 @@ class Facts:
     mean: tuple[float, ...]
     variance: tuple[float, ...]
     labels: tuple[str, ...] = ()
+    class_means: tuple[float, ...] = ()
+    validation_means: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> Facts:
         """Returns the facts about a data set."""
         mean, variance = dataset.channel_statistics()
+        class_means, validation_means = dataset.class_means()
         return cls(
             train=len(dataset.train),
             validation=len(dataset.validation),
@@ -118,6 +125,8 @@ class Facts:
             mean=mean,
             variance=variance,
             labels=dataset.labels,
+            class_means=class_means,
+            validation_means=validation_means,
         )
 
     @property
@@ -134,7 +143,15 @@ class Facts:
                 shown = ("x".join(f"{each:.6g}" for each in values) for values in (before, after))
                 told.append(f"{title} was {' and is '.join(shown)}")
         names = zip(then.get("labels", ()), self.labels, strict=False)  # another number of them is told already
-        return told + [f"the name of class {i} was {a!r} and is {b!r}" for i, (a, b) in enumerate(names) if a != b][:1]
+        told += [f"the name of class {i} was {a!r} and is {b!r}" for i, (a, b) in enumerate(names) if a != b][:1]
+        for name, title in _MEANS.items():
+            pairs = enumerate(zip(then.get(name, ()), getattr(self, name), strict=False))
+            told += [
+                f"the mean of the pixels of the {title} of class {i} was {a:.6g} and is {b:.6g}"
+                for i, (a, b) in pairs
+                if abs(a - b) > SAME_LEVELS_OF_A_CLASS
+            ][:1]
+        return told
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -90,8 +90,12 @@ def locked(folder: Path, storage: str | None = None) -> Iterator[None]:
 
     Raises:
         StudyError: If another search has it.
+        UsageError: If nothing can be written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}; choose another --results-dir.") from error
     with _file_lock(folder / ".lock", f"{folder}"), _kept(storage, folder.name):
         yield
 
@@ -120,6 +124,8 @@ def _file_lock(file: Path, where: str) -> Iterator[None]:
         held = lock.acquire()
     except filelock.Timeout as error:
         raise _taken(where) from error
+    except OSError as error:
+        raise UsageError(f"{file.parent} cannot be written to: {error.strerror}; choose another place.") from error
     with held:
         yield
 

@@ -21,6 +21,15 @@ def test_statistics_are_mean_and_variance_of_each_channel(count):
     assert {type(value) for value in means + variances} == {float}
 
 
+def test_means_of_classes_are_those_of_their_images():
+    train, validation = _split(2500), _split(3, seed=1)
+    labels = np.random.default_rng(2).integers(0, 2, 2500).astype(np.int32)
+    found = Dataset("random", ("a", "b"), Split(train.images, labels), validation).class_means()
+    expected = [train.images[labels == label].mean() for label in range(2)]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(found[1], [validation.images.mean(), 0.0], rtol=1e-12)  # no image is a b
+
+
 def test_constant_channel_has_variance_zero():
     train = Split(np.full((7, 3, 3, 1), 77, np.uint8), np.zeros(7, np.int32))
     assert Dataset("grey", ("a", "b"), train, train).channel_statistics() == ((77.0,), (0.0,))

@@ -122,3 +122,23 @@ class Dataset:
             means.append(mean)
             variances.append(max(0.0, int(counts @ values**2) / total - mean**2))
         return tuple(means), tuple(variances)
+
+    def class_means(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Returns the mean of all pixels of each class, which tells whether images have changed their classes.
+
+        Returns:
+            Means (0..255) of the training and of the validation images, one for each class, 0 for a class without
+            images; none of images that are streamed, which are not all read.
+        """
+        return self._means(self.train), self._means(self.validation)
+
+    def _means(self, split: Split | StreamedSplit) -> tuple[float, ...]:
+        if not isinstance(split, Split):
+            return ()
+        import numpy as np
+
+        sums = [part.reshape(len(part), -1).sum(axis=1, dtype=np.int64) for part in split.chunks(_STATISTICS_IMAGES)]
+        counts = np.bincount(split.labels, minlength=self.classes)
+        totals = np.bincount(split.labels, weights=np.concatenate(sums), minlength=self.classes)
+        pixels = np.maximum(counts, 1) * float(np.prod(self.input_shape))
+        return tuple((totals / pixels).tolist())
