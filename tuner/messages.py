@@ -16,7 +16,6 @@ __all__ = ["Facts", "Measurement", "Progress", "Session", "Task"]
 # By which the mean of 256 levels, and the variance, of the same images may be apart: machines round resized ones in
 # their own ways.
 SAME_LEVELS = 0.01
-SAME_LEVELS_OF_A_CLASS = 0.05  # of fewer images
 
 _TITLES = {
     "classes": "the number of classes",
@@ -149,7 +148,7 @@ class Facts:
             told += [
                 f"the mean of the pixels of the {title} of class {i} was {a:.6g} and is {b:.6g}"
                 for i, (a, b) in pairs
-                if abs(a - b) > SAME_LEVELS_OF_A_CLASS
+                if abs(a - b) > SAME_LEVELS
             ][:1]
         return told
 
