@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import datetime
 import json
+from pathlib import Path
 
 import pytest
 
@@ -305,6 +306,15 @@ def test_all_changed_flags_are_named_at_once():
 
 
 @pytest.mark.parametrize(
+    ("is_new", "line"), [(True, "Study     results/mine (new)"), (False, "Study     results/mine")]
+)
+def test_new_study_is_told_so_that_a_wrong_name_shows(is_new, line):
+    facts = Facts(train=9, validation=3, input_shape=(8, 8, 1), classes=2, mean=(1.0,), variance=(500.0,))
+    folder, config = Path("results/mine"), resolve(_flags("--space small"), None)
+    assert line in described(config, load_space("small"), facts, folder, enqueued=0, is_new=is_new)
+
+
+@pytest.mark.parametrize(
     ("variance", "told"),
     [
         ((6.25,), "Contrast  a standard deviation of 2.5; few of 255 levels are used: scale the images, those of 16 "),
@@ -316,7 +326,7 @@ def test_all_changed_flags_are_named_at_once():
 def test_images_of_few_levels_are_told_of(variance, told, tmp_path):
     facts = Facts(train=9, validation=3, input_shape=(8, 8, 1), classes=2, mean=(1.0,), variance=variance)
     config = resolve(_flags("--space small"), None)
-    lines = described(config, load_space("small"), facts, tmp_path, enqueued=0)
+    lines = described(config, load_space("small"), facts, tmp_path, enqueued=0, is_new=False)
     contrast = [line for line in lines if line.startswith("Contrast")]
     assert contrast[0].startswith(told) if told else not contrast
 

@@ -138,7 +138,9 @@ def study_name(arguments: argparse.Namespace) -> str:
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
 
 
-def described(config: SearchConfig, space: Space, data: Facts, folder: Path, *, enqueued: int) -> list[str]:
+def described(
+    config: SearchConfig, space: Space, data: Facts, folder: Path, *, enqueued: int, is_new: bool
+) -> list[str]:
     """Returns the lines that tell a person what was asked for, and where the study goes.
 
     Args:
@@ -147,6 +149,7 @@ def described(config: SearchConfig, space: Space, data: Facts, folder: Path, *, 
         data: Facts of its data.
         folder: Where the study goes.
         enqueued: How many of the configurations of `--enqueue` are neither the default nor the same as another.
+        is_new: Whether there is no such study yet, so that a name with a mistake shows.
     """
     size = "x".join(str(side) for side in data.input_shape)
     counts = f"{data.train:,} training and {data.validation:,} validation images"
@@ -162,7 +165,7 @@ def described(config: SearchConfig, space: Space, data: Facts, folder: Path, *, 
         lost = "few of 255 levels are used: scale the images, those of 16 bits before the lower 8 are dropped"
         lines.append(f"Contrast  a standard deviation of {data.contrast:.1f}; {lost}")
     lines.append(f"Search    {config.algorithm}, {sought}, seed {config.seed}, batch {config.batch_size}, {precision}")
-    lines.append(f"Study     {folder}")
+    lines.append(f"Study     {folder}{' (new)' if is_new else ''}")
     if config.enqueue:
         given = len(config.enqueue)
         same = f" ({given} are given; the others are the same, or the default)" if enqueued < given else ""

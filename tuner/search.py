@@ -162,7 +162,7 @@ def _prepare(
     constraints = Constraints(config.limits, Sizes(hypermodel))
     oracle = _oracle(config, hp, study, seen=seen, is_allowed=constraints.predicate)
     folder = Path(arguments.results_dir) / study_name(arguments)
-    asked = described(config, space, crew.facts, folder, enqueued=oracle.num_enqueued)
+    asked = described(config, space, crew.facts, folder, enqueued=oracle.num_enqueued, is_new=study is None)
     print(*asked, *constraints.settle(hp, oracle.enqueue), sep="\n", flush=True)
     if config.warm_start:
         print(f"Knows     {len(seen)} trials of the study {config.warm_start}")
