@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.stats import rankdata
-from tables import markdown
+
+from tuner import markdown
 
 __all__ = ["BUDGETS", "Row", "at_budget", "report"]
 
@@ -56,7 +57,7 @@ def _summary(rows: Sequence[Row]) -> str:
         "same ratio without staying, and mean rank by median regret"
     )
     heads = ["algorithm", "searches", "ratio", "quartiles", "reached", "once", "rank"]
-    return f"{title}\n\n{markdown([*heads, *(f'rank {budget} R' for budget in BUDGETS)], table)}"
+    return f"{title}\n\n{markdown.table([*heads, *(f'rank {budget} R' for budget in BUDGETS)], table, first='---')}"
 
 
 def _ratios(rows: Sequence[Row], *, kept: bool) -> dict[str, list[float]]:
@@ -117,7 +118,7 @@ def _regrets(rows: Sequence[Row]) -> str:
             cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
         seconds = np.median([float(row["seconds"]) for row in own])
         table.append([name, str(len(own)), *cells, f"{seconds:.1f}"])
-    return markdown(["algorithm", "seeds", *(f"{budget} R" for budget in BUDGETS), "seconds"], table)
+    return markdown.table(["algorithm", "seeds", *(f"{budget} R" for budget in BUDGETS), "seconds"], table, first="---")
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from programs import CAPPED, REACHED
 from scipy.stats import ttest_1samp, wilcoxon
-from tables import markdown
+
+from tuner import markdown
 
 __all__ = ["gap", "memory", "scores", "speed", "target", "versus"]
 
@@ -30,7 +31,7 @@ def versus(rows: Sequence[Row], names: Sequence[str]) -> str:
         ratios = [a / b if b else math.nan for a, b in pairs]
         spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
         table.append([name, f"{ours:.4g}", f"{theirs:.4g}", f"{statistics.median(ratios):.3f}", spread])
-    return markdown([f"median of {len(seeds)} seeds", first, second, "ratio", "its range"], table)
+    return markdown.table([f"median of {len(seeds)} seeds", first, second, "ratio", "its range"], table, first="---")
 
 
 def speed(rows: Sequence[Row], reference: str) -> str:
@@ -41,7 +42,9 @@ def speed(rows: Sequence[Row], reference: str) -> str:
         rate, start = statistics.median(rates), _median(rows, program, "start_seconds")
         spread = f"{min(rates):.0f} to {max(rates):.0f}"
         table.append([program, str(len(rates)), f"{start:.2f}", f"{rate:.0f}", spread, f"{rate / base:.2f}"])
-    return markdown(["program", "n", "s to first step", "images a second", "range", f"over {reference}"], table)
+    return markdown.table(
+        ["program", "n", "s to first step", "images a second", "range", f"over {reference}"], table, first="---"
+    )
 
 
 def gap(rows: Sequence[Row]) -> str:
@@ -51,7 +54,7 @@ def gap(rows: Sequence[Row]) -> str:
         middle, largest = _median(rows, program, "median_ms"), max(_values(rows, program, "largest_ms"))
         count = sum(_values(rows, program, "gaps"))
         table.append([program, f"{count:.0f}", f"{middle:.1f}", f"{largest:.1f}"])
-    return markdown(["workers", "gaps", "median, ms", "largest, ms"], table)
+    return markdown.table(["workers", "gaps", "median, ms", "largest, ms"], table, first="---")
 
 
 def memory(rows: Sequence[Row]) -> str:
@@ -70,7 +73,7 @@ def memory(rows: Sequence[Row]) -> str:
                 cells += [f"{middle:.0f}", f"{statistics.median(ratios):.3f}"]
             table.append([program, str(ended), str(len(at)), at[0]["processes"], *cells])
     heads = ["workers", "ended trials", "n", "processes", "resident, MB", "ratio", "proportional, MB", "ratio"]
-    return markdown(heads, table)
+    return markdown.table(heads, table, first="---")
 
 
 def target(rows: Sequence[Row]) -> str:
@@ -94,7 +97,7 @@ def target(rows: Sequence[Row]) -> str:
             table.append([program, seed, _seconds(ours[seed]), _seconds(theirs[seed]), shown])
         middle = statistics.median(ratios) if ratios else math.nan
         table.append([program, f"median of {len(ratios)}", "", "", f"{'<= ' if bounded else ''}{middle:.3f}"])
-    return markdown(["program", "seed", "s", f"{last}, s", "ratio"], table)
+    return markdown.table(["program", "seed", "s", f"{last}, s", "ratio"], table, first="---")
 
 
 def scores(rows: Sequence[Row]) -> str:
@@ -116,7 +119,7 @@ def scores(rows: Sequence[Row]) -> str:
                 difference = np.subtract(*([float(side[key][metric]) for key in finite] for side in both))
                 table.append([f"{first} - {second}", metric, count, *_tested(difference, metric)])
     heads = ["difference", "metric", "pairs", "mean", "95 % interval", "Wilcoxon p", f"TOST p, {EQUIVALENCE_MARGIN}"]
-    return markdown(heads, table)
+    return markdown.table(heads, table, first="---")
 
 
 def _tested(difference: np.ndarray, metric: str) -> list[str]:

@@ -7,16 +7,19 @@ from collections.abc import Iterable, Sequence
 __all__ = ["one_line", "table"]
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, rule: str = "---:") -> str:
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[object]], *, rule: str = "---:", first: str | None = None
+) -> str:
     """Returns a table, a line each row.
 
     Args:
         heads: What stands above the columns.
         rows: Cells, as many as heads.
         rule: Where the columns are aligned: `---:` to the right, `---` to the left.
+        first: The same for the first column, where it is another.
     """
-    lines = [heads, [rule] * len(heads), *rows]
-    return "".join(f"| {' | '.join(map(one_line, line))} |\n" for line in lines)
+    lines = [heads, [first or rule, *[rule] * (len(heads) - 1)], *rows]
+    return "".join(f"| {' | '.join(one_line(str(cell)) for cell in line)} |\n" for line in lines)
 
 
 def one_line(text: str) -> str:

@@ -94,9 +94,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         check_place(results / name, arguments.storage, is_new=study is None)
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
-    if arguments.cluster:
-        session = session.elsewhere()
-    elif session.data.kind == "folder":
+    if session.data.kind == "folder" and not arguments.cluster:
         _look_into(session.data.location)  # a mistake shows before there are workers
     if config.algorithm == "bayesian":
         importlib.import_module("sklearn.gaussian_process")  # Keras Tuner looks for it while it is imported

@@ -84,7 +84,7 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
     from tuner.launch import connected_crew, local_crew
 
     if staffing.cluster:
-        session = dataclasses.replace(session, memory=staffing.worker_memory)
+        session = dataclasses.replace(session.elsewhere(), memory=staffing.worker_memory)
         with connected_crew(session, address=staffing.cluster, gpus_per_trial=share) as crew:
             yield crew
         return

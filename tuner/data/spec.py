@@ -7,7 +7,7 @@ import os
 import re
 
 from tuner.errors import UsageError
-from tuner.quantities import is_number
+from tuner.quantities import is_number, is_whole
 
 __all__ = ["VALIDATION_NAMES", "DataSpec"]
 
@@ -51,7 +51,7 @@ class DataSpec:
             object.__setattr__(self, "image_size", _checked_size(self.image_size))
         if not is_number(self.validation_fraction) or not 0 < self.validation_fraction < 1:
             raise UsageError(f"--validation-fraction is {self.validation_fraction!r}; allowed is between 0 and 1.")
-        if self.images is not None and not _is_count(self.images):
+        if self.images is not None and not is_whole(self.images, 1):
             raise UsageError(f"--images is {self.images!r}; allowed is a whole number from 1.")
         if self.data_dir is not None:
             if not isinstance(self.data_dir, str | os.PathLike) or not os.fspath(self.data_dir):
@@ -88,10 +88,6 @@ def _check_source(source: object) -> None:
 
 def _checked_size(size: object) -> tuple[int, int]:
     """Returns `(height, width)`; JSON hands a list."""
-    if isinstance(size, list | tuple) and len(size) == 2 and all(_is_count(side) for side in size):
+    if isinstance(size, list | tuple) and len(size) == 2 and all(is_whole(side, 1) for side in size):
         return (size[0], size[1])
     raise UsageError(f"--image-size is {size!r}; allowed are a height and a width in pixels, each at least 1.")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -63,22 +64,12 @@ class FreezeThaw(LearningOracle):
         super().__init__(**options)
         self._exploited = 0  # epochs, besides those of the default
 
-    def get_state(self) -> dict[str, Any]:
-        """Returns what a stock tuner keeps."""
-        return super().get_state() | {"exploited": self._exploited}
+    def _learned(self) -> dict[str, Any]:
+        return super()._learned() | {"exploited": self._exploited}
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from what `get_state` has returned."""
-        super().set_state(state)
-        self._exploited = state["exploited"]
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Returns Keras Tuner's response; what the budget refuses has cost nothing."""
-        exploited = self._exploited
-        response = super().populate_space(trial_id)
-        if response["status"] != "RUNNING":
-            self._exploited = exploited
-        return response
+    def _recall(self, learned: Mapping[str, Any]) -> None:
+        super()._recall(learned)
+        self._exploited = learned["exploited"]
 
     @property
     def start_epochs(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,29 +78,32 @@ class LearningOracle(WholeFirst, RungOracle):
 
     def get_state(self) -> dict[str, Any]:
         """Returns what a stock tuner keeps: the scales, too, which are fitted from where they were."""
-        state: dict[str, Any] = super().get_state()
-        return state | {"surrogate": self._fit()}
+        return super().get_state() | self._learned()
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `get_state` has returned."""
         super().set_state(state)
-        self._kept = state["surrogate"]
+        self._recall(state)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Returns Keras Tuner's response; a search that goes on does not repeat what came to nothing, nor its fit."""
-        before = self._fit()
+        """Returns Keras Tuner's response; what came to nothing is forgotten: a resumed search does not repeat it."""
+        before = self._learned()
         response = super().populate_space(trial_id)
-        if response["status"] != "RUNNING" and self._fit() != before:
-            self._surrogate, self._kept = None, before
+        if response["status"] != "RUNNING" and self._learned() != before:
+            self._recall(before)
         return response
 
-    def _fit(self) -> dict[str, Any] | None:
+    def _learned(self) -> dict[str, Any]:
         """Returns what the next proposal depends on besides the trials: the model's scales, and what they stand on."""
         if self._surrogate is None:
-            return self._kept
+            return {"surrogate": self._kept}
         assert self._encoded is not None, "the surrogate is that of an encoding"
         entries = len(self._encoded.entries)
-        return {"fitted": self._fitted, "entries": entries, "scales": self._surrogate.scales.tolist()}
+        return {"surrogate": {"fitted": self._fitted, "entries": entries, "scales": self._surrogate.scales.tolist()}}
+
+    def _recall(self, learned: Mapping[str, Any]) -> None:
+        """Goes back to what `_learned` has returned."""
+        self._surrogate, self._kept = None, learned["surrogate"]
 
     @property
     @abc.abstractmethod
