@@ -138,6 +138,20 @@ class TestInThisProcess:
         last = capsys.readouterr().out.splitlines()[-1]
         assert last == "Stopped   the 1 trials are made; the fixed order cost 0.0 s of the workers' time"
 
+    @pytest.mark.parametrize(
+        ("body", "message"),
+        [
+            ("return 3", r"callbacks() returns 3; allowed is a list of objects of keras.callbacks.Callback."),
+            ("return missing", "fails: NameError: name 'missing' is not defined."),
+        ],
+    )
+    def test_mistake_in_callbacks_leaves_no_study(self, body, message, call, tmp_path, capsys):
+        with (tmp_path / "one_block.py").open("a") as file:
+            file.write(f"\n\ndef callbacks():\n    {body}\n")
+        assert call("--trials", "2") == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "mine").exists()
+
     def test_total_that_was_passed_is_refused(self, call, capsys):
         assert call("--total-epochs", "2", "--quiet") == 0
         capsys.readouterr()

@@ -18,9 +18,10 @@ import keras
 import tensorflow as tf
 
 from tuner.errors import SpaceError
+from tuner.space import Space, running
 from tuner.training import Network, OnBatch
 
-__all__ = ["Callbacks"]
+__all__ = ["Callbacks", "check_callbacks"]
 
 _RATES = "learning rates are those of the space's learning_rate along a cosine; leave it out."
 
@@ -157,6 +158,17 @@ def _after_steps(begin: Callable[[int], None], end: Callable[..., None], *, step
             begin(number + 1)
 
     return tell
+
+
+def check_callbacks(space: Space) -> None:
+    """Makes the callbacks of a space once, so that a mistake in them shows before there is a study.
+
+    Raises:
+        SpaceError: If `callbacks()` fails or returns something else, or one would change the learning rate.
+    """
+    if space.callbacks is not None:
+        with running(space.callbacks, "callbacks()", space):
+            _made(space.callbacks)
 
 
 def _made(make: Callable[[], Any]) -> list[keras.callbacks.Callback]:

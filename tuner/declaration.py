@@ -5,7 +5,6 @@ It builds and trains nothing; `tuner/hypermodel.py` makes networks of the values
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import keras_tuner
 
 from tuner.errors import SpaceError, UsageError, did_you_mean
-from tuner.space import Space
+from tuner.space import Space, running
 
 __all__ = ["GROUP_NAMES", "RECIPE_NAMES", "active_values", "check_objective", "declare"]
 
@@ -44,14 +43,8 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
             default or without an end.
     """
     hp = _Strict()
-    try:
+    with running(space.declare, "declare(hp)", space):
         space.declare(hp)
-    except SpaceError:
-        raise
-    except (Exception, SystemExit) as error:
-        where = inspect.getsourcefile(space.declare) or space.name
-        reason = str(error).rstrip(".")
-        raise SpaceError(f"declare(hp) in {where} fails: {type(error).__name__}: {reason}.") from error
     names = [entry.name for entry in hp.space]
     _check_names(names, space)
     twice = sorted(name for name in names if names.count(name) > 1)

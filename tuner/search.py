@@ -151,6 +151,10 @@ def _prepare(
     hp = declare(space)
     declared = hp.get_config()["space"]
     check_objective(config.objective, hp)
+    if space.callbacks:  # else what trains need not be imported here
+        from tuner.callbacks import check_callbacks
+
+        check_callbacks(space)
     if study:
         study.check_space(declared)
         study.check_data(crew.facts, config.dataset)

@@ -5,12 +5,14 @@ The hyperparameters object is handed in, so nothing here imports Keras Tuner.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
 import importlib.util
+import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import search_spaces
 from tuner.errors import SpaceError, did_you_mean
 
-__all__ = ["Space", "load_space", "space_names"]
+__all__ = ["Space", "load_space", "running", "space_names"]
 
 DEFAULT_MAX_EPOCHS = 9
 DEFAULT_BATCH_SIZE = 64
@@ -80,6 +82,25 @@ def load_space(name: str, *, backbone: str | None = None) -> Space:
         callbacks=_function(module, "callbacks"),
         backbone=backbone,
     )
+
+
+@contextlib.contextmanager
+def running(function: Callable[..., Any], call: str, space: Space) -> Iterator[None]:
+    """Makes a `SpaceError` that names the place of what a function of a space raises.
+
+    Args:
+        function: The function that is called within.
+        call: The call as the space's author reads it, such as `declare(hp)`.
+        space: Its space.
+    """
+    try:
+        yield
+    except SpaceError:
+        raise
+    except (Exception, SystemExit) as error:
+        where = inspect.getsourcefile(function) or space.name
+        reason = str(error).rstrip(".")
+        raise SpaceError(f"{call} in {where} fails: {type(error).__name__}: {reason}.") from error
 
 
 def _with_backbone(declare: Callable[[Any], None], backbone: str) -> Callable[[Any], None]:
