@@ -74,7 +74,11 @@ def test_two_workers_share_the_trials_of_a_chief(algorithm, tmp_path):
         )
         for name in ("chief", "tuner0", "tuner1")
     ]
-    said = [process.communicate(timeout=240)[0] for process in processes]
+    try:
+        said = [process.communicate(timeout=240)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0, 0]
     chief, *fits = ([json.loads(line) for line in each.splitlines()] for each in said)
     assert not chief
