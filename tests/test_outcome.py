@@ -7,7 +7,7 @@ import pytest
 
 from tuner import search
 from tuner.config import SearchConfig
-from tuner.outcome import finished_line, result_lines
+from tuner.outcome import LeaderboardFiles, finished_line, result_lines
 from tuner.records import COMPLETED, RUNNING, Record
 from tuner.storage import storage_url
 from tuner.study import Study
@@ -41,6 +41,36 @@ def _end(study, *, after, trial=0):
     scores = {"epoch": [*range(1, after + 1)], "val_accuracy": [0.5] * after}
     ended = {"status": COMPLETED, "score": 0.5, "best_score": 0.5, "best_epoch": 1, "order": trial}
     study.finish(dataclasses.replace(begun, curve=scores, **ended))
+
+
+@pytest.mark.parametrize(("trials", "written"), [(1, 1), (199, 199), (1000, 382)])
+def test_files_of_many_trials_are_not_written_after_each(trials, written, study, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("tuner.outcome.leaderboard.rows_of", lambda held, *_, **__: held)
+    monkeypatch.setattr("tuner.outcome.leaderboard.write_files", lambda rows, folder: seen.append(len(rows)))
+    files = LeaderboardFiles(study, tmp_path)
+    ended = dataclasses.replace(BEGUN, status=COMPLETED, score=0.5, curve={"epoch": [1, 2, 3]})
+    held = []
+    for trial in range(trials):
+        held.append(dataclasses.replace(ended, trial=trial, order=trial))
+        files.trial_ended(held)
+    assert seen[-1] > 0.99 * trials - 1
+    files.finish(held)
+    assert seen[-1] == trials
+    assert seen == sorted(set(seen))
+    assert len(seen) == written
+
+
+def test_files_stay_as_they_are_where_no_trial_has_ended(study, tmp_path):
+    files = LeaderboardFiles(study, tmp_path)
+    files.finish([BEGUN])
+    assert not list(tmp_path.glob("leaderboard.*"))
+    files.trial_ended([dataclasses.replace(BEGUN, status=COMPLETED, score=0.5, order=0)])
+    assert {path.name for path in tmp_path.glob("leaderboard.*")} == {
+        "leaderboard.csv",
+        "leaderboard.json",
+        "leaderboard.md",
+    }
 
 
 def _lines(study, tmp_path, *flags):

@@ -57,6 +57,7 @@ class Display:
         self._records: dict[int, Record] = {}
         self._root: dict[int, int] = {}
         self._workers: dict[str, str] = {}
+        self._best = ""
         self._status = "starting"
         self._has_replaced = False
         self._bar = Progress(
@@ -99,6 +100,7 @@ class Display:
             if record.status != records.RUNNING:
                 self._advance(record.epochs - record.initial_epoch)
         if held:
+            self._rank()
             self._sum_up()
 
     def trial_began(self, record: Record) -> None:
@@ -115,6 +117,7 @@ class Display:
         """Writes one line about the trial."""
         self._keep(record)
         self._workers.pop(record.worker, None)
+        self._rank()
         self._sum_up()
         score = "" if record.score is None else f"{self._objective} {record.score:.4f}"
         if record.status != records.COMPLETED:
@@ -129,7 +132,7 @@ class Display:
             f"{record.seconds:.1f} s",
         ]
         if not self._is_live:  # a terminal has it in the lines below
-            parts.append(self._best())
+            parts.append(self._best)
         self._print("  ".join(parts))
 
     def worker_replaced(self, worker: str, memory: int) -> None:
@@ -178,7 +181,7 @@ class Display:
         self._sum_up()
 
     def _sum_up(self) -> None:
-        self._status = "  ".join(part for part in (self._best() or "no score yet", self._left()) if part)
+        self._status = "  ".join(part for part in (self._best or "no score yet", self._left()) if part)
 
     def _lines(self) -> Group:
         lines = [line for _, line in sorted(self._workers.items(), key=_natural)]
@@ -193,11 +196,13 @@ class Display:
         parts += [f"{max(0, epochs)} epochs"] if epochs is not None else []
         return f"budget left: {', '.join(parts)}" if parts else ""
 
-    def _best(self) -> str:
+    def _rank(self) -> None:
+        """Finds the best run, which changes where a trial has ended."""
         best = rank(runs_of(self._records.values()), self._direction)[0]
         if best.score is None or best.last.status != records.COMPLETED:  # what failed has the worst score
-            return ""
-        return f"best {best.score:.4f} (run {best.number}, {best.epochs} epochs)"
+            self._best = ""
+        else:
+            self._best = f"best {best.score:.4f} (run {best.number}, {best.epochs} epochs)"
 
 
 def _natural(named: tuple[str, str]) -> tuple[int, str]:

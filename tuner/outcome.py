@@ -11,15 +11,52 @@ from typing import TYPE_CHECKING
 from tuner import command, leaderboard
 from tuner.errors import without_password
 from tuner.flags import running_flags
-from tuner.records import COMPLETED, runs_of
+from tuner.records import COMPLETED, Record, runs_of
 from tuner.request import study_name
 
 if TYPE_CHECKING:
     from tuner.study import Study
 
-__all__ = ["command_to_go_on", "finished_line", "place_flags", "result_lines"]
+__all__ = ["LeaderboardFiles", "command_to_go_on", "finished_line", "place_flags", "result_lines"]
 
 ROWS_SHOWN = 10
+
+# From so many trials on, the files of the leaderboard are not written after each: of 1,000 that takes 0.06 s.
+MANY_TRIALS = 200
+
+
+class LeaderboardFiles:
+    """Keeps the files of a study's leaderboard: written after each trial, of many after a hundredth of them.
+
+    Args:
+        study: The study.
+        folder: Where the files are.
+    """
+
+    def __init__(self, study: Study, folder: Path) -> None:
+        self._study, self._folder = study, folder
+        self._unwritten = 0  # ends of trials
+
+    def trial_ended(self, held: Sequence[Record]) -> None:
+        """Hears of all trials of the study after one of them has ended.
+
+        Raises:
+            TunerError: If a file cannot be written.
+        """
+        self._unwritten += 1
+        if len(held) < MANY_TRIALS or self._unwritten >= len(held) // 100:
+            self.finish(held)
+
+    def finish(self, held: Sequence[Record]) -> None:
+        """Writes what is not written yet.
+
+        Raises:
+            TunerError: If a file cannot be written.
+        """
+        if self._unwritten:
+            rows = leaderboard.rows_of(held, self._study.config.objectives, reference=self._study.reference)
+            leaderboard.write_files(rows, self._folder)
+            self._unwritten = 0
 
 
 def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:

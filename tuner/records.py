@@ -196,8 +196,9 @@ def rank(runs: Iterable[Run], direction: str) -> list[Run]:
     """
 
     def key(run: Run) -> tuple[bool, int, float, int]:
-        if run.score is None or run.last.status != COMPLETED:
+        last = run.last
+        if last.score is None or last.status != COMPLETED:
             return True, 0, 0.0, run.number
-        return False, -run.rung, -run.score if direction == "max" else run.score, run.number
+        return False, -last.rung, -last.score if direction == "max" else last.score, run.number
 
     return sorted(runs, key=key)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner import command, leaderboard
+from tuner import command
 from tuner.config import SearchConfig, library_versions
 from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
-from tuner.outcome import command_to_go_on, finished_line, result_lines
+from tuner.outcome import LeaderboardFiles, command_to_go_on, finished_line, result_lines
 from tuner.request import described, limits_of, resolve, staffing_of, study_name
 from tuner.space import Space, load_space
 
@@ -246,7 +246,7 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
 
     folder, config = Path(arguments.results_dir) / study.name, study.config
     plan, budget = prepared.plan, prepared.budget
-    order = FixedOrder() if config.deterministic else None
+    order, files = FixedOrder() if config.deterministic else None, LeaderboardFiles(study, folder)
     with Display(plan, config.objective, direction=config.direction, quiet=arguments.quiet, budget=budget) as display:
         executor = Executor(
             prepared.oracle,
@@ -257,11 +257,12 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
             budget=budget,
             order=order,
             observer=display,
-            on_trial_end=lambda held: leaderboard.write_files(
-                leaderboard.rows_of(held, config.objectives, reference=study.reference), folder
-            ),
+            on_trial_end=files.trial_ended,
         )
-        executor.search()
+        try:
+            executor.search()
+        finally:
+            files.finish(executor.ledger.held)
     if executor.is_through:
         study.conclude()
     waited = f"; the fixed order cost {order.waited:.1f} s of the workers' time" if order else ""
