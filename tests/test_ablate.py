@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tuner import ablate, search
-from tuner.ablation import Comparison, Training, read_trainings
+from tuner.ablation import Comparison, Training, read_trainings, write_trainings
+from tuner.records import WORKER_DIED
 from tuner.variants import WITHOUT, Variant
 
 ROOT = Path(__file__).parents[1]
@@ -142,6 +144,14 @@ def test_tables_of_a_study_and_more_seeds_later(call, results):
     assert err == ""
     assert read_trainings(trainings)[:6] == first
     assert {row["seeds"] for row in _tables(results).values()} == {"3"}
+
+    lost = [dataclasses.replace(t, status=WORKER_DIED, val_accuracy=math.nan, val_loss=math.nan) for t in first[:1]]
+    write_trainings(lost + first[1:], trainings)  # that is no verdict on the network
+    status, out, _ = call("gated", "--tables", "se", "ratio", "--seeds", "2")
+    assert status == 0
+    assert "Trainings 1 of 1 epochs; 5 are there already" in out
+    found = {(t.network, t.seed): (t.status, t.val_accuracy) for t in read_trainings(trainings)}
+    assert found == {(t.network, t.seed): (t.status, t.val_accuracy) for t in first}
 
     trainings.unlink()  # the same seeds give the same scores
     assert call("gated", "--tables", "se", "--seeds", "2")[0] == 0

@@ -253,6 +253,24 @@ def test_bar_of_a_continued_search_begins_with_what_is_held():
     assert " 1/11 epochs" in _ESCAPE.sub("", _shown(watch, terminal=True))
 
 
+def test_bar_counts_what_was_trained_of_a_trial_that_ended_early():
+    curve = {"epoch": [1.0], "val_accuracy": [0.1]}
+    early = dataclasses.replace(_ended(0, 0.1, status=DIVERGED), epochs=9, curve=curve)
+
+    def watch(display):
+        with display:
+            display.resume([early])
+
+    assert " 1/11 epochs" in _ESCAPE.sub("", _shown(watch, terminal=True))
+
+
+def test_names_between_colons_are_no_pictures():
+    def watch(display):
+        display.trial_ended(_ended(0, None, status=FAILED, message="KeyError: a:key:b"))
+
+    assert "KeyError: a:key:b" in _shown(watch)
+
+
 def test_smallest_loss_is_the_best():
     text = io.StringIO()
     display = Display(PLAN, "val_loss", direction="min", console=Console(file=text, width=200))

@@ -363,6 +363,18 @@ def test_model_that_predicts_nan_is_refused(card, tmp_path):
         _export(model, tmp_path / "model", card)
 
 
+def test_files_are_opened_with_packages_from_where_they_are_here(tmp_path, monkeypatch):
+    """Some are in the user's own folder, as with `pip install --user`, or in `PYTHONPATH`."""
+    (tmp_path / "only_here.py").write_text("HALF = 0.5\n")
+    script = tmp_path / "reopen.py"
+    script.write_text("import sys, numpy, only_here\nnumpy.savez(sys.argv[3], found=only_here.HALF)\n")
+    (tmp_path / "found").mkdir()
+    script = script.rename(tmp_path / "found" / "reopen.py")
+    monkeypatch.setattr(exporter, "_REOPEN_SCRIPT", script)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert exporter._reopen(tmp_path, np.zeros(1), scratch=tmp_path)["found"] == 0.5
+
+
 def test_reopen_script_cannot_import_the_package():
     code = f"import runpy, sys; sys.path.insert(0, {str(REPOSITORY)!r}); "
     code += f"runpy.run_path({str(exporter._REOPEN_SCRIPT)!r}); import tuner"

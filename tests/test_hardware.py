@@ -65,6 +65,13 @@ def test_memory_is_what_programs_may_take_and_what_the_container_leaves(limit, u
     assert hardware.available_memory() == left
 
 
+@pytest.mark.parametrize(("limit", "total"), [("", 4096 * 2**20), ("max\n", 4096 * 2**20), ("3000000\n", 3_000_000)])
+def test_all_memory_is_that_of_the_machine_or_of_its_container(limit, total, files, monkeypatch):
+    files["/sys/fs/cgroup/memory.max"] = limit
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.__getitem__)
+    assert hardware.total_memory() == total
+
+
 @pytest.mark.usefixtures("files")
 def test_memory_that_cannot_be_read_is_unknown():
     assert hardware.available_memory() == 0

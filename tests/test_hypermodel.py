@@ -232,6 +232,19 @@ def test_largest_state_is_that_of_the_widest_and_deepest_network():
     assert largest_state(hypermodel, _values(space)) == expected
 
 
+def test_largest_state_is_found_among_too_many_combinations():
+    def space(hp):
+        hp.Choice("width", [2, 4], default=2)
+        hp.Int("stages", 1, 3, default=1)
+        for stage in (1, 2, 3):
+            hp.Int(f"blocks_{stage}", 1, 2, default=1)
+            hp.Choice(f"se_ratio_{stage}", [0, 16, 8, 4, 2, 1], default=0)
+
+    hypermodel = SEResNetHyperModel(space, **SHAPE)
+    most = {f"blocks_{stage}": 2 for stage in (1, 2, 3)} | {f"se_ratio_{stage}": 1 for stage in (1, 2, 3)}
+    assert largest_state(hypermodel, _values(space)) == _state_bytes(hypermodel, stages=3, width=4, **most)
+
+
 def test_largest_state_takes_defaults_for_what_a_space_leaves_out():
     hypermodel = SEResNetHyperModel(_declare, **SHAPE)
     assert largest_state(hypermodel, _values(_declare)) == _state_bytes(hypermodel, stages=1, blocks_1=1, width=4)

@@ -42,6 +42,16 @@ def test_architecture_is_measured_once_for_each_batch(measured):
     assert measured == [(CONFIG, 1), (CONFIG, 64)]
 
 
+def test_what_another_search_has_measured_meanwhile_counts(monkeypatch):
+    def measure(config, *, batch=1):
+        monkeypatch.setattr(latency, "measure", lambda config, *, batch=1: 1.9)
+        assert latency.latency_ms(config, batch=batch) == 1.9  # the other one
+        return 2.1
+
+    monkeypatch.setattr(latency, "measure", measure)
+    assert latency.latency_ms(CONFIG) == 1.9
+
+
 def test_what_changes_no_operation_is_not_measured_again(measured):
     normalizing = dataclasses.replace(CONFIG, mean=(1.0,), variance=(2.0,))
     for config in (normalizing, dataclasses.replace(normalizing, mean=(3.0,), norm_momentum=0.5, dropout=0.1)):

@@ -138,6 +138,13 @@ class TestInThisProcess:
         last = capsys.readouterr().out.splitlines()[-1]
         assert last == "Stopped   the 1 trials are made; the fixed order cost 0.0 s of the workers' time"
 
+    def test_states_of_an_earlier_study_of_the_name_are_no_part_of_a_new_one(self, call, tmp_path):
+        left = tmp_path / "mine" / "checkpoints" / "0.npz"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"of another batch size")
+        assert call("--trials", "1", "--total-epochs", "1") == 0
+        assert not left.exists()
+
     @pytest.mark.parametrize(
         ("body", "message"),
         [

@@ -578,6 +578,14 @@ def test_folder_of_a_study_that_is_elsewhere_is_refused(storage, where, tmp_path
     check_place(tmp_path, storage, is_new=False)
 
 
+@pytest.mark.parametrize("folder", ["what?a", "a%20b"])
+def test_folder_that_no_url_can_hold_is_refused(folder):
+    """The study was beside its folder, and another search took it for its own."""
+    with pytest.raises(UsageError, match=r"a URL of SQLite cannot hold \? and %, so choose another folder"):
+        storage_url(Path(folder), "mine", None)
+    assert storage_url(Path(folder), "mine", "sqlite:///s.db") == "sqlite:///s.db"
+
+
 def test_place_of_a_running_search_is_refused(tmp_path):
     with locked(tmp_path / "mine"), pytest.raises(StudyError, match="Another search is writing to"):
         check_place(tmp_path / "mine", None)

@@ -247,6 +247,10 @@ def test_session_that_goes_elsewhere_has_whole_paths(source, whole, space, file,
     monkeypatch.chdir(tmp_path)
     session = Session(data=DataSpec(source), space=space, max_epochs=3, batch_size=64).elsewhere()
     assert (session.data.source, session.space) == (whole.format(here=tmp_path), file.format(here=tmp_path))
+    for given, there in (("mine", str(tmp_path / "mine")), ("gs://bucket", "gs://bucket"), (None, None)):
+        data = DataSpec(source, data_dir=given)
+        session = Session(data=data, space=space, max_epochs=3, batch_size=64).elsewhere()
+        assert session.data.data_dir == there
 
 
 def test_state_of_another_trial_is_not_taken_for_its_own(worker, through, tmp_path):
@@ -386,6 +390,19 @@ def test_short_trial_is_not_saved_on_the_way(worker, tmp_path):
     worker.advance()
     worker.flush()
     assert not path.exists()
+
+
+def test_trial_that_a_callback_ends_in_its_last_second_is_complete(worker, through, monkeypatch):
+    class Stops(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            now = time.monotonic()
+            monkeypatch.setattr("tuner.worker.time.monotonic", lambda: now + 3600.0)
+            self.model.stop_training = True
+
+    monkeypatch.setattr(worker, "space", dataclasses.replace(worker.space, callbacks=lambda: [Stops()]))
+    result = worker.train(dataclasses.replace(TASK, seconds=1800.0))
+    assert result.status == COMPLETED
+    assert result.curve["loss"] == through[0].curve["loss"][:1]
 
 
 def test_trial_over_its_time_is_given_up(worker, through):

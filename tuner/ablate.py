@@ -29,6 +29,7 @@ from tuner.ablation import (
 from tuner.errors import UsageError
 from tuner.files import write_whole
 from tuner.leaderboard import number
+from tuner.records import WORKER_DIED
 
 if TYPE_CHECKING:
     from tuner.crew import Crew
@@ -157,7 +158,7 @@ def _train(
     from tuner.messages import Task
     from tuner.rounds import train_all
 
-    held = read_trainings(path)
+    held = [training for training in read_trainings(path) if training.status != WORKER_DIED]  # that is made again
     done = {(training.network, training.seed) for training in held if plan.covers(training)}
     wanted = [(variant, seed) for variant, seed in plan.wanted() if (variant.network, seed) not in done]
     print(f"Trainings {len(wanted)} of {plan.epochs} epochs; {len(done)} are there already", flush=True)

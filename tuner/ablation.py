@@ -53,7 +53,7 @@ class Training:
         seed: Seed of the training.
         epochs: Epochs that it was asked for.
         status: How it ended, as in `tuner.records`.
-        val_accuracy: Validation accuracy at the last epoch; NaN where the training did not get there.
+        val_accuracy: Validation accuracy at the last epoch; 0 where it diverged, NaN where it did not get there else.
         val_loss: Validation loss at the last epoch; NaN likewise.
         seconds: Wall time.
         params: Weights of the network.

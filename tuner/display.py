@@ -98,7 +98,7 @@ class Display:
         for record in held:
             self._keep(record)
             if record.status != records.RUNNING:
-                self._advance(record.epochs - record.initial_epoch)
+                self._advance(len(record.curve.get("epoch", ())))
         if held:
             self._rank()
             self._sum_up()
@@ -153,7 +153,7 @@ class Display:
         )
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(line, markup=False, emoji=False, soft_wrap=True)
 
     def _trial(self, record: Record) -> str:
         """Names a trial, and of how many it is one where that is known."""

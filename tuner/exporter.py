@@ -195,6 +195,8 @@ def _write_models(model: Any, directory: Path) -> None:
 def _reopen(directory: Path, probe_images: np.ndarray, *, scratch: Path) -> dict[str, np.ndarray]:
     """Predicts the probes with the files in `directory`, in a process that cannot import this package.
 
+    Other packages come from where they do here, the user's own folder and `PYTHONPATH` included.
+
     Returns:
         File name -> probabilities, `(batch, classes)`.
 
@@ -203,7 +205,7 @@ def _reopen(directory: Path, probe_images: np.ndarray, *, scratch: Path) -> dict
     """
     probes, predictions = scratch / "probes.npy", scratch / "predictions.npz"
     np.save(probes, probe_images)
-    command: list[str | Path] = [sys.executable, "-I", _REOPEN_SCRIPT, directory, probes, predictions]
+    command: list[str | Path] = [sys.executable, "-P", _REOPEN_SCRIPT, directory, probes, predictions]
     # The CPU is always there; on a GPU this process may hold all of the memory.
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:

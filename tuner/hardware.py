@@ -17,6 +17,7 @@ __all__ = [
     "num_gpus",
     "processor_name",
     "resident_memory",
+    "total_memory",
 ]
 
 
@@ -37,6 +38,12 @@ def available_memory() -> int:
     if limit.isdigit() and used.isdigit():
         free = min(free, int(limit) - int(used))
     return free
+
+
+def total_memory() -> int:
+    """Returns the bytes of this machine's memory, or of what a container may have of it."""
+    total, limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), _read("/sys/fs/cgroup/memory.max").strip()
+    return min(total, int(limit)) if limit.isdigit() else total
 
 
 def num_gpus() -> int:

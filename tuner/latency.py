@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS latency (
     architecture TEXT, batch INTEGER, machine TEXT, milliseconds REAL, PRIMARY KEY (architecture, batch, machine)
 )
 """
+_QUERY = "SELECT milliseconds FROM latency WHERE architecture = ? AND batch = ? AND machine = ?"
 _BUSY_SECONDS = 10.0
 
 
@@ -62,13 +63,14 @@ def latency_ms(config: AnyConfig, *, batch: int = 1) -> float:
     configure_runtime()
     key = _architecture(config), batch, _machine()
     with contextlib.suppress(OSError, sqlite3.Error), _opened() as table:
-        query = "SELECT milliseconds FROM latency WHERE architecture = ? AND batch = ? AND machine = ?"
-        row = table.execute(query, key).fetchone()
+        row = table.execute(_QUERY, key).fetchone()
         if row is not None:
             return float(row[0])
     milliseconds = measure(config, batch=batch)
     with contextlib.suppress(OSError, sqlite3.Error), _opened() as table:
-        table.execute("INSERT OR REPLACE INTO latency VALUES (?, ?, ?, ?)", (*key, milliseconds))
+        # What another search has measured meanwhile counts: it has decided by that.
+        table.execute("INSERT OR IGNORE INTO latency VALUES (?, ?, ?, ?)", (*key, milliseconds))
+        return float(table.execute(_QUERY, key).fetchone()[0])
     return milliseconds
 
 

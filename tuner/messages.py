@@ -81,6 +81,8 @@ class Session:
         data = self.data
         if data.kind == "folder":
             data = dataclasses.replace(data, source=f"folder:{Path(data.location).expanduser().absolute()}")
+        if data.data_dir and "://" not in data.data_dir:  # it may be a bucket
+            data = dataclasses.replace(data, data_dir=str(Path(data.data_dir).expanduser().absolute()))
         space = str(Path(self.space).absolute()) if self.space.endswith(".py") else self.space
         return dataclasses.replace(self, data=data, space=space)
 

@@ -1,6 +1,6 @@
 """Opens an export as a stranger would: in a fresh process that cannot import this package.
 
-    python -I tuner/reopen.py MODEL_DIRECTORY PROBES.npy PREDICTIONS.npz
+    python -P tuner/reopen.py MODEL_DIRECTORY PROBES.npy PREDICTIONS.npz
 
 Run by path by `tuner/exporter.py`, never imported. Reads probe images, `(batch, height, width, channels)`, and writes
 one array of probabilities, `(batch, classes)`, for each form of the model, under the name of its file.

@@ -103,7 +103,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         if arguments.dry_run:
             return 0
         with locked(results / name, arguments.storage), told_in_words(url):
-            study = study or _new_study(url, name, config, prepared, crew.facts)
+            study = study or _new_study(url, results / name, config, prepared, crew.facts)
             study.extend(config.ordered(crew.size))
             on_study(name)
             reason = _run(arguments, prepared, study, crew=crew)
@@ -118,12 +118,10 @@ def _look_into(folder: str) -> None:
     from tuner.data.layout import find_images, find_left_out, find_unchecked
 
     layout = find_images(folder)
-    unchecked = find_unchecked(layout)
-    if unchecked:
+    if unchecked := find_unchecked(layout):
         classes = f"{len(unchecked)} of {len(layout['train'])} classes, such as {unchecked[0]}"
         print(f"Missing   validation images of {classes}; no score sees how well they are told apart")
-    left_out = find_left_out(layout)
-    if left_out:
+    if left_out := find_left_out(layout):
         print(f"Left out  {len(left_out)} beside the images, such as {left_out[0]}; only PNG and JPEG files are read")
 
 
@@ -178,12 +176,13 @@ def _prepare(
     return _Prepared(oracle, budget, hypermodel, plan, declared, seen, reference)
 
 
-def _new_study(url: str, name: str, config: SearchConfig, prepared: _Prepared, data: Facts) -> Study:
+def _new_study(url: str, folder: Path, config: SearchConfig, prepared: _Prepared, data: Facts) -> Study:
     from tuner.study import Study
 
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # of an earlier study of that name
     return Study.create(
         url,
-        name,
+        folder.name,
         config=config,
         space=prepared.declared,
         versions=library_versions(),

@@ -68,8 +68,8 @@ def architecture_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameters) -> int:
     """Returns the bytes of the largest training state in a space: weights, their average, and what the optimizer keeps.
 
-    The hyperparameters that change its weights are taken at the ends of their ranges, and all choices of up to
-    `MOST_COMBINATIONS` combinations.
+    The hyperparameters that change its weights are taken at the ends of their ranges, and all choices, of up to
+    `MOST_COMBINATIONS` combinations; from the largest of these on, each is changed by itself for as long as that helps.
 
     Raises:
         UsageError: If one of these makes no network.
@@ -77,11 +77,18 @@ def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameter
     weighty = architecture_values({entry.name: entry for entry in hp.space})
     ends = {name: _ends(entry) for name, entry in weighty.items() if name not in _WEIGHTLESS_NAMES}
     combinations = itertools.islice(itertools.product(*ends.values()), MOST_COMBINATIONS)
-    largest = max(
-        cost(hypermodel.model_config({**hp.values, **dict(zip(ends, values, strict=True))})).params
-        for values in combinations
-    )
-    return largest * BYTES_PER_WEIGHT * (2 + max(OPTIMIZER_SLOTS.values()))
+
+    def weights(values: Mapping[str, Any]) -> int:
+        return cost(hypermodel.model_config({**hp.values, **values})).params
+
+    largest = max((dict(zip(ends, values, strict=True)) for values in combinations), key=weights)
+    is_larger = True
+    while is_larger:  # of more combinations, each hyperparameter as large as the others let it be
+        before = weights(largest)
+        for name, choices in ends.items():
+            largest = max(({**largest, name: value} for value in choices), key=weights)
+        is_larger = weights(largest) > before
+    return weights(largest) * BYTES_PER_WEIGHT * (2 + max(OPTIMIZER_SLOTS.values()))
 
 
 def _ends(entry: Any) -> list[Any]:

@@ -34,7 +34,13 @@ _BUSY_SECONDS = 60  # how long a write waits for another program that holds the 
 
 
 def storage_url(results: Path, name: str, storage: str | None) -> str:
-    """Returns the URL of a study's storage: the one given, or SQLite in the study's own folder."""
+    """Returns the URL of a study's storage: the one given, or SQLite in the study's own folder.
+
+    Raises:
+        UsageError: If a URL cannot hold the folder's name.
+    """
+    if storage is None and {"?", "%"} & {*str(results)}:
+        raise UsageError(f"--results-dir is {results}; a URL of SQLite cannot hold ? and %, so choose another folder.")
     return storage or f"{_SQLITE}{(results / name / 'study.db').as_posix()}"
 
 

@@ -224,7 +224,8 @@ class Worker:
             callbacks.test_end(validation)
         metrics |= {f"val_{name}": value for name, value in validation.items()}
         callbacks.epoch_end(metrics)
-        if time.monotonic() > trial.deadline and network.epoch < trial.task.epochs:
+        goes_on = network.epoch < trial.task.epochs and not callbacks.wants_to_stop
+        if goes_on and time.monotonic() > trial.deadline:
             raise TrialTimeout
         return metrics
 

@@ -275,10 +275,12 @@ def test_file_that_is_broken_behind_its_header_is_named_when_it_is_met(shuffle, 
         list(dataset.train.union(dataset.validation).batches(4, shuffle=shuffle))
 
 
-def test_file_that_is_removed_while_training_is_named(folder, streamed):
+@pytest.mark.parametrize("becomes", [lambda path: None, Path.mkdir, lambda path: path.symlink_to(path)])
+def test_file_that_is_removed_while_training_is_named(becomes, folder, streamed):
     root = folder(count=10)
     dataset = streamed(DataSpec(f"folder:{root}"))
     (root / "train" / "cat" / "3.png").unlink()
+    becomes(root / "train" / "cat" / "3.png")
     with pytest.raises(DataError, match=r"cat/3\.png cannot be read"):
         list(dataset.train.union(dataset.validation).batches(4))
 

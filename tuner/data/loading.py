@@ -41,7 +41,9 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
     splits = ["train"] + ([source.validation] if source.validation else [])
     parts = _open_splits(source, splits, spec)
     for split, part in zip(splits, parts, strict=True):
-        if not len(part) or part.labels.min() < 0:
+        if not len(part):
+            raise DataError(f"{source.name} has no image in its {split} split.")
+        if part.labels.min() < 0:
             raise DataError(f"{source.name} has images without a label in its {split} split.")
     train, *own_validation = parts
     if spec.images is not None and spec.images < len(train):

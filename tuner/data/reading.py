@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from tuner.data.dataset import Split
 from tuner.data.images import resize_tensor
 from tuner.data.source import Source
 from tuner.errors import DataError
+from tuner.hardware import total_memory
 
 __all__ = ["READ_ERRORS", "final_shape", "fits_in_memory", "numbers_of", "read_split", "total_memory_bytes"]
 
@@ -24,8 +24,15 @@ _BATCH = 128  # images handed from TensorFlow to NumPy at a time
 _MEMORY_SHARE = 0.125
 _LARGEST_BYTES = 2 * 2**30
 
-# What TensorFlow raises for images that are broken, torn or gone.
-READ_ERRORS = (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.NotFoundError)
+# What TensorFlow raises for images that are broken, torn, gone, closed to us, folders by now, or on a disk that fails.
+READ_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.DataLossError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnknownError,
+)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -68,8 +75,8 @@ def fits_in_memory(source: Source, splits: list[str], *, image_size: tuple[int, 
 
 
 def total_memory_bytes() -> int:
-    """Returns the size of this machine's memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Returns the size of this machine's memory in bytes, a container's limit included."""
+    return total_memory()
 
 
 def final_shape(source: Source, image_size: tuple[int, int] | None) -> tuple[int, int, int]:
