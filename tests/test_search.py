@@ -138,6 +138,14 @@ class TestInThisProcess:
         last = capsys.readouterr().out.splitlines()[-1]
         assert last == "Stopped   the 1 trials are made; the fixed order cost 0.0 s of the workers' time"
 
+    def test_states_that_a_search_killed_at_its_end_has_left_go_with_the_next(self, call, tmp_path):
+        assert call("--trials", "1") == 0
+        left = tmp_path / "mine" / "checkpoints" / "0.npz"
+        left.parent.mkdir(exist_ok=True)
+        left.touch()
+        assert call("--trials", "1") == 0
+        assert not left.parent.exists()
+
     def test_states_of_an_earlier_study_of_the_name_are_no_part_of_a_new_one(self, call, tmp_path):
         left = tmp_path / "mine" / "checkpoints" / "0.npz"
         left.parent.mkdir(parents=True)

@@ -30,7 +30,7 @@ from tuner.staff import Staffing
 if TYPE_CHECKING:
     from tuner.messages import Facts
 
-__all__ = ["described", "limits_of", "moved", "resolve", "staffing_of", "study_name"]
+__all__ = ["described", "folder_notes", "limits_of", "moved", "resolve", "staffing_of", "study_name"]
 
 # Levels of 0..255: 12 bits in samples of 16 leave 16 of these, whose standard deviation is 8 at most.
 LOW_CONTRAST = 8.0
@@ -136,6 +136,25 @@ def study_name(arguments: argparse.Namespace) -> str:
     backbone = [spelled_backbone(arguments.backbone)] if arguments.backbone else []
     parts = [Path(space).stem, *backbone, source, algorithm]
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
+
+
+def folder_notes(folder: str) -> list[str]:
+    """Returns the lines that name classes of a folder of images that nobody checks, and what nobody is going to see.
+
+    Raises:
+        DataError: If it has not the form of a data set.
+    """
+    from tuner.data.layout import find_images, find_left_out, find_unchecked
+
+    layout, lines = find_images(folder), []
+    if unchecked := find_unchecked(layout):
+        classes = f"{len(unchecked)} of {len(layout['train'])} classes, such as {unchecked[0]}"
+        lines.append(f"Missing   validation images of {classes}; no score sees how well they are told apart")
+    if left_out := find_left_out(layout):
+        lines.append(
+            f"Left out  {len(left_out)} beside the images, such as {left_out[0]}; only PNG and JPEG files are read"
+        )
+    return lines
 
 
 def described(

@@ -19,7 +19,7 @@ from tuner import command
 from tuner.config import SearchConfig, library_versions
 from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
 from tuner.outcome import LeaderboardFiles, command_to_go_on, finished_line, result_lines
-from tuner.request import described, limits_of, resolve, staffing_of, study_name
+from tuner.request import described, folder_notes, limits_of, resolve, staffing_of, study_name
 from tuner.space import Space, load_space
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     if study:
         study.check_totals(config)
     if study and study.is_concluded(config):
+        _drop_states(study, results / name)  # a search that was killed at its end has left them
         print(finished_line(study), *result_lines(study, arguments), sep="\n")
         return 0
 
@@ -95,7 +96,8 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
     if session.data.kind == "folder" and not arguments.cluster:
-        _look_into(session.data.location)  # a mistake shows before there are workers
+        for line in folder_notes(session.data.location):  # a mistake shows before there are workers
+            print(line)
     if config.algorithm == "bayesian":
         importlib.import_module("sklearn.gaussian_process")  # Keras Tuner looks for it while it is imported
     with open_crew(staffing_of(arguments, config), session) as crew:  # they start while this process imports TensorFlow
@@ -107,22 +109,15 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
             study.extend(config.ordered(crew.size))
             on_study(name)
             reason = _run(arguments, prepared, study, crew=crew)
-    if study.is_concluded(study.config) and not prepared.plan.keeps_checkpoints:
-        shutil.rmtree(results / name / "checkpoints", ignore_errors=True)  # not before the workers have written them
+    _drop_states(study, results / name)
     print(*result_lines(study, arguments), f"Stopped   {reason}", sep="\n")
     return 0
 
 
-def _look_into(folder: str) -> None:
-    """Lists a folder of images, and names those that nobody is going to see, and classes that nobody checks."""
-    from tuner.data.layout import find_images, find_left_out, find_unchecked
-
-    layout = find_images(folder)
-    if unchecked := find_unchecked(layout):
-        classes = f"{len(unchecked)} of {len(layout['train'])} classes, such as {unchecked[0]}"
-        print(f"Missing   validation images of {classes}; no score sees how well they are told apart")
-    if left_out := find_left_out(layout):
-        print(f"Left out  {len(left_out)} beside the images, such as {left_out[0]}; only PNG and JPEG files are read")
+def _drop_states(study: Study, folder: Path) -> None:
+    """Removes the training states of a study that is done; not before the workers have written them."""
+    if study.is_concluded(study.config) and study.config.total_epochs is None:  # else more epochs may follow
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def _prepare(
