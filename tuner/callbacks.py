@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from tuner.errors import SpaceError
-from tuner.space import Space, running
+from tuner.space import Space, blamed
 from tuner.training import Network, OnBatch
 
 __all__ = ["Callbacks", "check_callbacks"]
@@ -167,7 +167,7 @@ def check_callbacks(space: Space) -> None:
         SpaceError: If `callbacks()` fails or returns something else, or one would change the learning rate.
     """
     if space.callbacks is not None:
-        with running(space.callbacks, "callbacks()", space):
+        with blamed(space.callbacks, "callbacks()", space):
             _made(space.callbacks)
 
 

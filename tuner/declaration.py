@@ -13,7 +13,7 @@ from typing import Any
 import keras_tuner
 
 from tuner.errors import SpaceError, UsageError, did_you_mean
-from tuner.space import Space, running
+from tuner.space import Space, blamed
 
 __all__ = ["GROUP_NAMES", "RECIPE_NAMES", "active_values", "check_objective", "declare"]
 
@@ -43,7 +43,7 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
             default or without an end.
     """
     hp = _Strict()
-    with running(space.declare, "declare(hp)", space):
+    with blamed(space.declare, "declare(hp)", space):
         space.declare(hp)
     names = [entry.name for entry in hp.space]
     _check_names(names, space)

@@ -6,6 +6,7 @@ python -m tuner.search --space small
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import shutil
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import command
 from tuner.config import SearchConfig, library_versions
+from tuner.errors import TunerError
 from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
 from tuner.outcome import LeaderboardFiles, command_to_go_on, finished_line, result_lines
 from tuner.request import described, folder_notes, limits_of, resolve, staffing_of, study_name
@@ -255,8 +257,11 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
         )
         try:
             executor.search()
-        finally:
-            files.finish(executor.ledger.held)
+        except BaseException:
+            with contextlib.suppress(TunerError):  # what went wrong before is what a person has to know
+                files.finish(executor.ledger.held)
+            raise
+        files.finish(executor.ledger.held)
     if executor.is_through:
         study.conclude()
     waited = f"; the fixed order cost {order.waited:.1f} s of the workers' time" if order else ""

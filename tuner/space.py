@@ -20,7 +20,7 @@ from typing import Any
 import search_spaces
 from tuner.errors import SpaceError, did_you_mean
 
-__all__ = ["Space", "load_space", "running", "space_names"]
+__all__ = ["Space", "blamed", "load_space", "space_names"]
 
 DEFAULT_MAX_EPOCHS = 9
 DEFAULT_BATCH_SIZE = 64
@@ -85,8 +85,8 @@ def load_space(name: str, *, backbone: str | None = None) -> Space:
 
 
 @contextlib.contextmanager
-def running(function: Callable[..., Any], call: str, space: Space) -> Iterator[None]:
-    """Makes a `SpaceError` that names the place of what a function of a space raises.
+def blamed(function: Callable[..., Any], call: str, space: Space) -> Iterator[None]:
+    """Makes of whatever a function of a space raises a `SpaceError` that names its place.
 
     Args:
         function: The function that is called within.
