@@ -9,9 +9,11 @@ worker that trains nothing: what remains is the driver's own time, most of it wh
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tuner.command import import_tensorflow
@@ -20,6 +22,7 @@ import_tensorflow()
 
 from rich.console import Console  # noqa: E402
 
+from tuner import markdown  # noqa: E402
 from tuner.budget import Budget, Limits  # noqa: E402
 from tuner.config import SearchConfig  # noqa: E402
 from tuner.crew import LocalCrew  # noqa: E402
@@ -63,18 +66,6 @@ class _Instant:
         return Progress(status=status, curve=curve, seconds=0.5, images_per_second=200.0, message="")
 
 
-class _Timed(Display):
-    """Notes when trials end."""
-
-    def __init__(self, *options: object, **named: object) -> None:
-        super().__init__(*options, **named)  # type: ignore[arg-type]
-        self.ends: list[float] = []
-
-    def trial_ended(self, record: Record) -> None:
-        super().trial_ended(record)
-        self.ends.append(time.perf_counter())
-
-
 def search(algorithm: str, trials: int, folder: Path) -> list[float]:
     """Returns the seconds from each trial's end to the next one's, `(trials - 1,)`."""
     config = SearchConfig(space="small", algorithm=algorithm, max_epochs=9, batch_size=64, trials=trials)
@@ -84,10 +75,15 @@ def search(algorithm: str, trials: int, folder: Path) -> list[float]:
         f"sqlite:///{folder / 'study.db'}", "s", config=config, space=hp.get_config()["space"], versions={}
     )
     measured = Measurement(start_seconds=1.0, epoch_seconds=0.5)
-    plan = Plan(oracle.schedule(), measured, 1, 1000, is_fixed=True, keeps_checkpoints=False)
-    files = LeaderboardFiles(study, folder)
+    plan = Plan(oracle.schedule(), measured, 1, 1000, is_fixed=True)
+    files, ends = LeaderboardFiles(study, folder), []
+
+    def ended(held: Sequence[Record]) -> None:
+        files.trial_ended(held)
+        ends.append(time.perf_counter())
+
     with (folder / "log").open("w") as log:
-        display = _Timed(plan, config.objective, direction="max", console=Console(file=log))
+        display = Display(plan, config.objective, direction="max", console=Console(file=log))
         Executor(
             oracle,
             crew=LocalCrew(_Instant()),  # type: ignore[arg-type]
@@ -96,9 +92,9 @@ def search(algorithm: str, trials: int, folder: Path) -> list[float]:
             checkpoints=folder / "checkpoints",
             budget=Budget(Limits(seconds=1e7), began=time.monotonic(), measured=measured),
             observer=display,
-            on_trial_end=files.trial_ended,
+            on_trial_end=ended,
         ).search()
-    return [after - before for before, after in zip(display.ends, display.ends[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(ends)]
 
 
 def main() -> int:
@@ -109,10 +105,11 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         seconds = search(arguments.algorithm, arguments.trials, Path(folder))
-    print(f"| trials before | ms a trial, {arguments.algorithm} | largest |\n|---:|---:|---:|")
+    rows = []
     for number in (n for n in SHOWN if n <= len(seconds) + 1):
         here = seconds[max(0, number - AROUND - 1) : number - 1]
-        print(f"| {number} | {1000 * statistics.median(here):.1f} | {1000 * max(here):.0f} |")
+        rows.append([number, f"{1000 * statistics.median(here):.1f}", f"{1000 * max(here):.0f}"])
+    print(markdown.table(["trials before", f"ms a trial, {arguments.algorithm}", "largest"], rows), end="")
     return 0
 
 

@@ -366,10 +366,9 @@ def test_model_that_predicts_nan_is_refused(card, tmp_path):
 def test_files_are_opened_with_packages_from_where_they_are_here(tmp_path, monkeypatch):
     """Some are in the user's own folder, as with `pip install --user`, or in `PYTHONPATH`."""
     (tmp_path / "only_here.py").write_text("HALF = 0.5\n")
-    script = tmp_path / "reopen.py"
+    script = tmp_path / "elsewhere" / "reopen.py"
+    script.parent.mkdir()
     script.write_text("import sys, numpy, only_here\nnumpy.savez(sys.argv[3], found=only_here.HALF)\n")
-    (tmp_path / "found").mkdir()
-    script = script.rename(tmp_path / "found" / "reopen.py")
     monkeypatch.setattr(exporter, "_REOPEN_SCRIPT", script)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert exporter._reopen(tmp_path, np.zeros(1), scratch=tmp_path)["found"] == 0.5

@@ -69,7 +69,7 @@ def test_memory_is_what_programs_may_take_and_what_the_container_leaves(limit, u
 def test_all_memory_is_that_of_the_machine_or_of_its_container(limit, total, files, monkeypatch):
     files["/sys/fs/cgroup/memory.max"] = limit
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.__getitem__)
-    assert hardware.total_memory() == total
+    assert hardware.total_memory_bytes() == total
 
 
 @pytest.mark.usefixtures("files")

@@ -53,6 +53,7 @@ class TestHeldInterrupt:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             _hold(_press)
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         finally:
             signal.signal(signal.SIGINT, before)
 

@@ -17,7 +17,7 @@ __all__ = [
     "num_gpus",
     "processor_name",
     "resident_memory",
-    "total_memory",
+    "total_memory_bytes",
 ]
 
 
@@ -40,7 +40,7 @@ def available_memory() -> int:
     return free
 
 
-def total_memory() -> int:
+def total_memory_bytes() -> int:
     """Returns the bytes of this machine's memory, or of what a container may have of it."""
     total, limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), _read("/sys/fs/cgroup/memory.max").strip()
     return min(total, int(limit)) if limit.isdigit() else total

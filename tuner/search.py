@@ -149,7 +149,7 @@ def _prepare(
     if space.callbacks:  # else what trains need not be imported here
         from tuner.callbacks import check_callbacks
 
-        check_callbacks(space)
+        check_callbacks(space.callbacks, space)
     if study:
         study.check_space(declared)
         study.check_data(crew.facts, config.dataset)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,12 +83,12 @@ def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameter
         return cost(hypermodel.model_config({**hp.values, **values})).params
 
     largest = max((dict(zip(ends, values, strict=True)) for values in combinations), key=weights)
-    is_larger = True
-    while is_larger:  # of more combinations, each hyperparameter as large as the others let it be
+    may_grow = math.prod(map(len, ends.values())) > MOST_COMBINATIONS  # else all were seen
+    while may_grow:  # each hyperparameter becomes as large as the others let it be
         before = weights(largest)
         for name, choices in ends.items():
             largest = max(({**largest, name: value} for value in choices), key=weights)
-        is_larger = weights(largest) > before
+        may_grow = weights(largest) > before
     return weights(largest) * BYTES_PER_WEIGHT * (2 + max(OPTIMIZER_SLOTS.values()))
 
 

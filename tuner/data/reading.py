@@ -12,9 +12,9 @@ from tuner.data.dataset import Split
 from tuner.data.images import resize_tensor
 from tuner.data.source import Source
 from tuner.errors import DataError
-from tuner.hardware import total_memory
+from tuner.hardware import total_memory_bytes
 
-__all__ = ["READ_ERRORS", "final_shape", "fits_in_memory", "numbers_of", "read_split", "total_memory_bytes"]
+__all__ = ["READ_ERRORS", "final_shape", "fits_in_memory", "numbers_of", "read_split"]
 
 _BATCH = 128  # images handed from TensorFlow to NumPy at a time
 
@@ -72,11 +72,6 @@ def fits_in_memory(source: Source, splits: list[str], *, image_size: tuple[int, 
     height, width, channels = final_shape(source, image_size)
     needed = sum(source.num_images(split) for split in splits) * height * width * channels
     return needed <= min(int(total_memory_bytes() * _MEMORY_SHARE), _LARGEST_BYTES)
-
-
-def total_memory_bytes() -> int:
-    """Returns the size of this machine's memory in bytes, a container's limit included."""
-    return total_memory()
 
 
 def final_shape(source: Source, image_size: tuple[int, int] | None) -> tuple[int, int, int]:
