@@ -284,7 +284,7 @@ class TestCallbacks:
     [
         (["--mixed-precision", "on"], "batch 64, bfloat16 feature maps"),
         (["--mixed-precision", "off"], "batch 64, float32"),
-        (["--images", "300"], "239 training and 60 validation images of 8x8x1"),  # each class is rounded
+        (["--images", "300"], "240 training and 60 validation images of 8x8x1"),
     ],
 )
 def test_setting_reaches_the_workers(flags, told, results):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuner.data.stratification import hold_out
+from tuner.data.stratification import choose_images, hold_out
 from tuner.errors import DataError
 
 _NAMES = ("a", "b", "c")
@@ -37,3 +37,35 @@ def test_choice_is_always_the_same():
 def test_class_with_one_image_is_refused_by_name():
     with pytest.raises(DataError, match=r"Class 'b' has 1 training image; at least 2"):
         hold_out(np.array([0, 0, 1]), fraction=0.5, names=_NAMES)
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=1, max_size=9),
+    least=st.integers(1, 2),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_exactly_so_many_images_are_chosen_and_every_class_keeps_its_share(counts, least, share, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    lowest = [min(least, count) for count in counts]
+    number = max(round(share * len(labels)), sum(lowest))
+    unused, used = choose_images(labels, number, least=least)
+    assert sorted([*unused, *used]) == list(range(len(labels)))
+    assert list(used) == sorted(used)
+    assert len(used) == number
+    fair = np.array(counts) * number / len(labels)
+    taken = np.bincount(labels[used], minlength=len(counts))
+    assert (taken >= lowest).all()
+    if (fair >= lowest).all():
+        assert (np.abs(taken - fair) < 1).all()
+
+
+def test_many_small_classes_give_no_more_than_was_asked_for():
+    _, used = choose_images(np.repeat(np.arange(100), 10), 150, least=1)
+    assert len(used) == 150
+
+
+def test_number_too_small_for_the_classes_says_how_many_are_needed():
+    with pytest.raises(DataError, match=r"--images 5 is too few for 3 classes with at least 2 of each; give 6 or more"):
+        choose_images(np.arange(30) % 3, 5, least=2)

@@ -35,7 +35,7 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
         DataError: If the data is missing, broken or contradictory. Of a streamed folder the headers are checked now; a
             file that is broken behind its header is named when it is met.
     """
-    from tuner.data.stratification import hold_out
+    from tuner.data.stratification import choose_images, hold_out
 
     source = _open(spec, on_shape=on_shape)
     splits = ["train"] + ([source.validation] if source.validation else [])
@@ -47,7 +47,8 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
             raise DataError(f"{source.name} has images without a label in its {split} split.")
     train, *own_validation = parts
     if spec.images is not None and spec.images < len(train):
-        unused, used = hold_out(train.labels, fraction=spec.images / len(train), names=source.labels)
+        least = 1 if own_validation else 2  # of which one is held out
+        unused, used = choose_images(train.labels, spec.images, least=least)
         _, train = train.divide(unused, used)
     train, *own_validation = _read_small(source, splits, spec, [train, *own_validation])
     if own_validation:

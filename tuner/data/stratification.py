@@ -1,14 +1,14 @@
-"""Which images of a training set are held out. NumPy only; it sees labels, never images."""
+"""Which images of a training set are used and which are held out. NumPy only; it sees labels, never images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tuner.errors import DataError
 
-__all__ = ["HOLDOUT_SEED", "hold_out"]
+__all__ = ["HOLDOUT_SEED", "choose_images", "hold_out"]
 
 # Arbitrary, and one constant for all searches: scores of different seeds compare only on the same validation images.
 HOLDOUT_SEED = 0
@@ -31,16 +31,57 @@ def hold_out(labels: np.ndarray, *, fraction: float, names: Sequence[str]) -> tu
     Raises:
         DataError: If a class has a single image.
     """
-    generator = np.random.RandomState(HOLDOUT_SEED)
-    held_out = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        if len(members) < 2:
+    counts = []
+    for value, size in zip(*np.unique(labels, return_counts=True), strict=True):
+        if size < 2:
             raise DataError(
-                f"Class {names[label]!r} has 1 training image; at least 2 are needed to hold one out for validation. "
-                "Add images or provide a validation split; --images, where it is given, may be too small."
+                f"Class {names[value]!r} has 1 training image; at least 2 are needed to hold one out for validation. "
+                "Add images or provide a validation split."
             )
-        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
-        held_out.append(generator.permutation(members)[:count])
-    chosen = np.sort(np.concatenate(held_out))
+        counts.append(min(max(round(fraction * int(size)), 1), int(size) - 1))
+    return _draw(labels, counts)
+
+
+def choose_images(labels: np.ndarray, number: int, *, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses images so that every class keeps its share, the same way every time.
+
+    Of n images of N, a class of k gives k n / N rounded down; those with the largest remainders give one more
+    (Hamilton's method), and no class gives less than it must.
+
+    Args:
+        labels: Label numbers, `(N,)`.
+        number: How many images, n <= N.
+        least: Fewest images of a class; one that has fewer gives all.
+
+    Returns:
+        Ascending indices of the images that are left out and of the n that are used.
+
+    Raises:
+        DataError: If n is too small for the fewest images of each class.
+    """
+    sizes = np.unique(labels, return_counts=True)[1]
+    lowest = np.minimum(sizes, least)
+    if number < lowest.sum():
+        raise DataError(
+            f"--images {number} is too few for {len(sizes)} classes with at least {least} of each; "
+            f"give {lowest.sum()} or more."
+        )
+    counts = np.maximum(sizes * number // len(labels), lowest)
+    while counts.sum() != number:
+        missing = sizes * number / len(labels) - counts  # images that a class still deserves; below 0, has too many
+        if counts.sum() < number:
+            counts[np.argmax(missing)] += 1
+        else:
+            counts[np.argmin(np.where(counts > lowest, missing, np.inf))] -= 1
+    return _draw(labels, counts)
+
+
+def _draw(labels: np.ndarray, counts: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the ascending indices of the other images and of so many of each class as are to be drawn."""
+    generator = np.random.RandomState(HOLDOUT_SEED)
+    drawn = [
+        generator.permutation(np.flatnonzero(labels == value))[:count]
+        for value, count in zip(np.unique(labels), counts, strict=True)
+    ]
+    chosen = np.sort(np.concatenate(drawn))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
