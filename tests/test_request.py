@@ -161,6 +161,7 @@ def test_study_keeps_its_objectives():
         "--mixed-precision maybe",
         "--workers -1",
         "--workers some",
+        "--cluster tcp://a:8786 --workers 2",  # a cluster has the workers that it has
         "--gpus-per-trial 0",
         "--gpus-per-trial 1.5",
         "--threads 0",
@@ -388,10 +389,10 @@ def test_steps_per_execution_are_no_setting_of_the_study(line, steps):
 
 
 def test_workers_are_those_of_the_flags():
-    line = "--workers 2 --cluster tcp://a:8786 --gpus-per-trial 0.5 --worker-memory 3G --threads 4"
-    assert staffing_of(_flags(line)) == Staffing(
-        workers=2, cluster="tcp://a:8786", gpus_per_trial=0.5, worker_memory=3 * 10**9, threads=4
-    )
+    others = "--gpus-per-trial 0.5 --worker-memory 3G --threads 4"
+    asked = Staffing(gpus_per_trial=0.5, worker_memory=3 * 10**9, threads=4)
+    assert staffing_of(_flags(f"--workers 2 {others}")) == dataclasses.replace(asked, workers=2)
+    assert staffing_of(_flags(f"--cluster tcp://a:8786 {others}")) == dataclasses.replace(asked, cluster="tcp://a:8786")
     assert staffing_of(_flags("")) == staffing_of(_flags("--threads auto")) == Staffing()
 
 
@@ -402,6 +403,7 @@ def test_workers_are_those_of_the_flags():
         ("--workers 0", "", 0, False),
         ("--workers 2", "", None, False),
         ("--workers 1", "--workers 2", 2, False),
+        ("--workers 1", "--cluster tcp://a:8786", None, False),
         ("--deterministic --workers 3", "", 3, True),
         ("--deterministic --workers 3", "--workers 2", 2, True),
         ("--deterministic", "", 2, True),  # as many as the search had

@@ -73,13 +73,14 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
 def add_running_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that decide how a search runs and when it stops, not what it finds."""
     group = parser.add_argument_group("workers")
-    group.add_argument(
+    who = group.add_mutually_exclusive_group()
+    who.add_argument(
         "--workers",
         type=_or_auto(nonnegative),
         metavar="N|auto",
         help="processes; 0: train in this one (default: auto, measured)",
     )
-    group.add_argument("--cluster", type=_address, metavar="ADDRESS", help="use the workers of a running Dask cluster")
+    who.add_argument("--cluster", type=_address, metavar="ADDRESS", help="use the workers of a running Dask cluster")
     group.add_argument(
         "--gpus-per-trial", type=gpus, metavar="F|N", help="share of a GPU for a trial, or several (default: 1)"
     )

@@ -110,6 +110,8 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
     given["deterministic"] = is_ordered
     if arguments.workers is not None:
         given["workers"] = arguments.workers if is_ordered or arguments.workers <= 1 else None
+    elif arguments.cluster and not is_ordered:
+        given["workers"] = None
     config = _new_config(given) if stored is None else _continued(stored, given)
     _refuse_without_effect(given, config.algorithm)
     return config
