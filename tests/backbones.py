@@ -22,7 +22,7 @@ def build(*, include_top, weights, input_tensor, input_shape):
     x = keras.layers.ReLU()(x)
     branch = keras.layers.SeparableConv2D(8, 3, padding="same", strides=2, name="separable")(x)
     branch = keras.layers.BatchNormalization(scale=False)(branch)
-    branch = keras.layers.Dropout(0.3, noise_shape=(None, 1, 1, 1))(branch)
+    branch = keras.layers.Dropout(0.3, noise_shape=(None, 1, 1, 1), name="path_drop")(branch)
     shortcut = keras.layers.Conv2D(8, 1, strides=2, name="shortcut")(x)
     x = keras.layers.Add(name="add")([branch, shortcut])
     x = keras.layers.Conv2D(8, 3, groups=8, padding="same", kernel_initializer="he_normal")(x)

@@ -128,7 +128,7 @@ def test_tables_of_a_study_and_more_seeds_later(call, results):
     status, out, err = call("gated", "--tables", "se", "ratio", "--seeds", "2")
     assert status == 0
     assert "Compares  3 networks with 2 seeds each" in out
-    assert "Trainings 6 of 1 epochs; 0 are there already" in out
+    assert "Trainings 6 of 1 epoch; 0 are there already" in out
     assert err.count("training ") == 6
     assert "SE        brings " in out
     assert (results / "gated" / "ablation.md").read_text() in out
@@ -140,7 +140,7 @@ def test_tables_of_a_study_and_more_seeds_later(call, results):
 
     status, out, err = call("--study", "gated", "--tables", "se", "--seeds", "3", "--quiet")
     assert status == 0
-    assert "Trainings 2 of 1 epochs; 4 are there already" in out
+    assert "Trainings 2 of 1 epoch; 4 are there already" in out
     assert err == ""
     assert read_trainings(trainings)[:6] == first
     assert {row["seeds"] for row in _tables(results).values()} == {"3"}
@@ -149,7 +149,7 @@ def test_tables_of_a_study_and_more_seeds_later(call, results):
     write_trainings(lost + first[1:], trainings)  # that is no verdict on the network
     status, out, _ = call("gated", "--tables", "se", "ratio", "--seeds", "2")
     assert status == 0
-    assert "Trainings 1 of 1 epochs; 5 are there already" in out
+    assert "Trainings 1 of 1 epoch; 5 are there already" in out
     found = {(t.network, t.seed): (t.status, t.val_accuracy) for t in read_trainings(trainings)}
     assert found == {(t.network, t.seed): (t.status, t.val_accuracy) for t in first}
 
@@ -175,7 +175,7 @@ def test_killed_ablation_goes_on(call, results):
     assert 2 <= len(killed) < 10
     status, out, _ = call("gated", "--tables", "position", "--seeds", "2")
     assert status == 0
-    assert f"Trainings {10 - len(killed)} of 1 epochs; {len(killed)} are there already" in out
+    assert f"Trainings {10 - len(killed)} of 1 epoch; {len(killed)} are there already" in out
     assert len(read_trainings(trainings)) == 10
     assert [name for _, name in _tables(results)] == ["standard", "pre", "post", "identity", "inner"]
 

@@ -59,8 +59,8 @@ def _shown(watch=_watch, *, terminal=False, plan=PLAN, width=200, **options):
 
 def test_plain_lines_where_there_is_no_terminal():
     assert _shown().splitlines() == [
-        "trial 1/6  run 0  epochs 0->1  val_accuracy 0.5000  1.3 s  best 0.5000 (run 0, 1 epochs)",
-        "trial 2/6  run 1  epochs 0->1  val_accuracy 0.7500  1.3 s  best 0.7500 (run 1, 1 epochs)",
+        "trial 1/6  run 0  epochs 0->1  val_accuracy 0.5000  1.3 s  best 0.5000 (run 0, 1 epoch)",
+        "trial 2/6  run 1  epochs 0->1  val_accuracy 0.7500  1.3 s  best 0.7500 (run 1, 1 epoch)",
         "trial 3/6  run 1  epochs 1->3  val_accuracy 0.7000  1.3 s  best 0.7000 (run 1, 3 epochs)",
     ]
 
@@ -123,7 +123,7 @@ def test_terminal_has_a_line_for_each_worker_in_their_order():
         "worker 0  trial 2/6 run 1 epoch 2/3  val_accuracy 0.5000  1,234 images/s",
         "worker 1  trial 1/6 run 0 epoch 0/3",
     ]
-    assert best == "best 0.5000 (run 2, 1 epochs)"
+    assert best == "best 0.5000 (run 2, 1 epoch)"
     assert " 1/11 epochs, left" in bar
 
 
@@ -179,7 +179,7 @@ def test_rest_of_the_budget_stands_beside_the_best(monkeypatch):
             display.trial_ended(_ended(0, 0.5))
             display.trial_began(dataclasses.replace(BEGUN, trial=1, epochs=4))
 
-    assert _last_lines(watch, 2, budget=budget)[0] == "best 0.5000 (run 0, 1 epochs)  budget left: 60 s, 7 epochs"
+    assert _last_lines(watch, 2, budget=budget)[0] == "best 0.5000 (run 0, 1 epoch)  budget left: 60 s, 7 epochs"
     assert not any("budget" in line for line in _last_lines(watch, 2, budget=Budget(Limits(), began=0.0)))
 
 
@@ -240,7 +240,7 @@ def test_continued_search_knows_the_best_and_counts_on():
 
     assert _shown(watch).splitlines() == [
         "continuing: 2 trials are in the study",
-        "trial 2/6  run 1  epochs 0->1  val_accuracy 0.1000  1.3 s  best 0.9000 (run 0, 1 epochs)",
+        "trial 2/6  run 1  epochs 0->1  val_accuracy 0.1000  1.3 s  best 0.9000 (run 0, 1 epoch)",
     ]
 
 
@@ -249,7 +249,7 @@ def test_bar_of_a_continued_search_begins_with_what_is_held():
         with display:
             display.resume([_ended(0, 0.9), dataclasses.replace(BEGUN, trial=1)])
 
-    assert _last_lines(watch, 2)[0] == "best 0.9000 (run 0, 1 epochs)"
+    assert _last_lines(watch, 2)[0] == "best 0.9000 (run 0, 1 epoch)"
     assert " 1/11 epochs" in _ESCAPE.sub("", _shown(watch, terminal=True))
 
 
@@ -276,4 +276,4 @@ def test_smallest_loss_is_the_best():
     display = Display(PLAN, "val_loss", direction="min", console=Console(file=text, width=200))
     for trial, score in enumerate([0.5, 0.7]):
         display.trial_ended(_ended(trial, score))
-    assert text.getvalue().splitlines()[-1].endswith("best 0.5000 (run 0, 1 epochs)")
+    assert text.getvalue().splitlines()[-1].endswith("best 0.5000 (run 0, 1 epoch)")

@@ -163,7 +163,7 @@ class TestBudgets:
             (["--total-epochs", "6"], "the 6 epochs are spent", 4, ["--total-epochs", "11"], "the 11 epochs are spent"),
             (
                 ["--time-limit", "1s"],
-                "--time-limit is reached: the next trial, 1 epochs, would not end in time",
+                "--time-limit is reached: the next trial, 1 epoch, would not end in time",
                 0,
                 [],
                 "the schedule is through",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tuner.quantities import (
     byte_size,
     count,
+    counted,
     describe_bytes,
     describe_cost,
     describe_seconds,
@@ -143,3 +144,17 @@ def test_durations_have_the_unit_a_person_would_use(seconds, text):
 )
 def test_sizes_have_the_unit_a_person_would_use(size, text):
     assert describe_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "forms", "text"),
+    [
+        (0, ["epoch"], "0 epochs"),
+        (1, ["epoch"], "1 epoch"),
+        (2, ["epoch"], "2 epochs"),
+        (1, ["trial is", "trials are"], "1 trial is"),
+        (3, ["trial is", "trials are"], "3 trials are"),
+    ],
+)
+def test_one_thing_is_told_as_one(number, forms, text):
+    assert counted(number, *forms) == text

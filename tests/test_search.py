@@ -136,7 +136,7 @@ class TestInThisProcess:
     def test_fixed_order_says_what_it_cost(self, call, capsys):
         assert call("--trials", "1", "--deterministic") == 0
         last = capsys.readouterr().out.splitlines()[-1]
-        assert last == "Stopped   the 1 trials are made; the fixed order cost 0.0 s of the workers' time"
+        assert last == "Stopped   the 1 trial is made; the fixed order cost 0.0 s of the workers' time"
 
     def test_states_that_a_search_killed_at_its_end_has_left_go_with_the_next(self, call, tmp_path):
         assert call("--trials", "1") == 0
@@ -177,10 +177,10 @@ class TestInThisProcess:
         queue = tmp_path / "queue.json"
         queue.write_text('[{"learning_rate": 0.3}]')
         assert call("--trials", "1", "--enqueue", str(queue), "--quiet") == 0
-        assert "Enqueued  1 configurations, to be tried after the default one" in capsys.readouterr().out
+        assert "Enqueued  1 configuration, to be tried after the default one" in capsys.readouterr().out
         queue.write_text('[{"learning_rate": 0.3}, {}, {"learning_rate": 0.30}]')
         assert call("--study", "more", "--dry-run", "--enqueue", str(queue)) == 0
-        told = "Enqueued  1 configurations, to be tried after the default one (3 are given; the others are the same, or"
+        told = "Enqueued  1 configuration, to be tried after the default one (3 are given; the others are the same, or"
         assert told in capsys.readouterr().out
         queue.unlink()
         assert call("--trials", "2", "--quiet") == 0

@@ -29,6 +29,7 @@ from tuner.ablation import (
 from tuner.errors import UsageError
 from tuner.files import write_whole
 from tuner.leaderboard import number
+from tuner.quantities import counted
 from tuner.records import WORKER_DIED
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _train(
     held = [training for training in read_trainings(path) if training.status != WORKER_DIED]  # that is made again
     done = {(training.network, training.seed) for training in held if plan.covers(training)}
     wanted = [(variant, seed) for variant, seed in plan.wanted() if (variant.network, seed) not in done]
-    print(f"Trainings {len(wanted)} of {plan.epochs} epochs; {len(done)} are there already", flush=True)
+    print(f"Trainings {len(wanted)} of {counted(plan.epochs, 'epoch')}; {len(done)} are there already", flush=True)
 
     def ended(place: int, progress: Progress) -> None:
         variant, seed = wanted[place]
@@ -202,7 +203,7 @@ def _training(variant: Variant, task: Task, progress: Progress, *, hypermodel: S
 
 
 def _print_plan(study: Study, run: Run, plan: _Plan) -> None:
-    scored = f"{study.config.objective} {run.score:.4f} after {run.epochs} epochs"
+    scored = f"{study.config.objective} {run.score:.4f} after {counted(run.epochs, 'epoch')}"
     print(f"Ablation  run {run.number} of {study.name}: {scored}")
     values = (f"{name} {number(value)}" for name, value in run.last.hyperparameters.items())
     print(f"          {', '.join(values)}")

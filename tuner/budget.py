@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 
 from tuner.messages import Measurement
+from tuner.quantities import counted
 from tuner.records import COMPLETED, TIMED_OUT, Record
 
 __all__ = ["Budget", "Limits"]
@@ -71,7 +72,7 @@ class Budget:
         if allowed is not None and epochs > allowed:
             return f"--total-epochs {self.limits.total_epochs} is reached"
         if self.is_short(epochs=epochs, macs=macs, held=held):
-            return f"--time-limit is reached: the next trial, {epochs} epochs, would not end in time"
+            return f"--time-limit is reached: the next trial, {counted(epochs, 'epoch')}, would not end in time"
         return ""
 
     def is_short(self, *, epochs: int, macs: int = 0, held: Iterable[Record] = ()) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from tuner.errors import UsageError, did_you_mean
+from tuner.quantities import counted
 
 __all__ = [
     "ALGORITHMS",
@@ -200,7 +201,7 @@ class SearchConfig:
         return {
             "space": self.space,
             "batch_size": self.batch_size,
-            "full_budget": f"{self.max_epochs} epochs",
+            "full_budget": counted(self.max_epochs, "epoch"),
             "objectives": self.sought,
             "precision": self.precision,
             **{f"most_{name}": limit for name, limit in self.limits.items()},

@@ -15,6 +15,7 @@ from keras_tuner.engine.trial import Trial
 
 from tuner.declaration import active_values
 from tuner.errors import TunerError
+from tuner.quantities import counted
 from tuner.records import COMPLETED, Record
 
 __all__ = ["Dialogue", "Proposal"]
@@ -68,7 +69,7 @@ class Dialogue:
         """Why there are no more trials, for a person to read."""
         most = self.oracle.max_trials
         if most and len(self._trials) >= most:
-            return f"the {most} trials are made"
+            return f"the {counted(most, 'trial is', 'trials are')} made"
         return getattr(self.oracle, "reason", "") or "the schedule is through"
 
     def ask(self, number: int) -> Proposal | None:

@@ -19,7 +19,7 @@ from rich.text import Text
 from tuner import records
 from tuner.budget import Budget
 from tuner.plan import Plan
-from tuner.quantities import describe_bytes, describe_seconds
+from tuner.quantities import counted, describe_bytes, describe_seconds
 from tuner.records import Record, rank, runs_of
 
 __all__ = ["Display"]
@@ -94,7 +94,7 @@ class Display:
     def resume(self, held: Sequence[Record]) -> None:
         """Takes over the trials that a continued study holds already."""
         if held:
-            self._console.print(f"continuing: {len(held)} trials are in the study")
+            self._console.print(f"continuing: {counted(len(held), 'trial is', 'trials are')} in the study")
         for record in held:
             self._keep(record)
             if record.status != records.RUNNING:
@@ -193,7 +193,7 @@ class Display:
             return ""
         seconds, epochs = self._budget.seconds_left(), self._budget.epochs_left(self._records.values())
         parts = [f"{describe_seconds(max(0.0, seconds))}"] if seconds is not None else []
-        parts += [f"{max(0, epochs)} epochs"] if epochs is not None else []
+        parts += [counted(max(0, epochs), "epoch")] if epochs is not None else []
         return f"budget left: {', '.join(parts)}" if parts else ""
 
     def _rank(self) -> None:
@@ -202,7 +202,7 @@ class Display:
         if best.score is None or best.last.status != records.COMPLETED:  # what failed has the worst score
             self._best = ""
         else:
-            self._best = f"best {best.score:.4f} (run {best.number}, {best.epochs} epochs)"
+            self._best = f"best {best.score:.4f} (run {best.number}, {counted(best.epochs, 'epoch')})"
 
 
 def _natural(named: tuple[str, str]) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tuner import command, leaderboard
 from tuner.errors import without_password
 from tuner.flags import running_flags
+from tuner.quantities import counted
 from tuner.records import COMPLETED, Record, runs_of
 from tuner.request import study_name
 
@@ -75,10 +76,10 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
     if not rows:
         return ["", "Nothing   was trained yet: there is nothing to rank, nor to select."]
     table = leaderboard.to_table(rows[:ROWS_SHOWN], width=command.terminal_width()).removesuffix("\n")
-    more = [f"... and {len(rows) - ROWS_SHOWN} more runs"] if len(rows) > ROWS_SHOWN else []
+    more = [f"... and {counted(len(rows) - ROWS_SHOWN, 'more run')}"] if len(rows) > ROWS_SHOWN else []
     front = [f"Front     {leaderboard.describe_front(rows)}"] if study.config.costs else []
     begun, trained = study.begun_epochs(), sum(len(record.curve.get("epoch", ())) for record in records)
-    early = f"Trained   {trained} epochs, not {begun}: a trial that ends early counts in full"
+    early = f"Trained   {counted(trained, 'epoch')}, not {begun}: a trial that ends early counts in full"
     fewer = [early] if trained < begun and study.config.trials is None else []
     flags = [*place_flags(arguments), *_data_flags(arguments)]
     selecting = shlex.join(["python", "-m", "tuner.select", study.name, *flags])
@@ -96,9 +97,10 @@ def finished_line(study: Study) -> str:
     """Returns what to say where a search has nothing left to do, and how it can go on."""
     made = len(study.records())
     larger = "--trials N" if made == study.config.trials else "--total-epochs N or --trials N"
+    asked = counted(made, "trial is", "trials are")
     return (
-        f"The study {study.name} is finished: its {made} trials are all that it asked for. More: a larger {larger}, or "
-        "another --study with another --seed."
+        f"The study {study.name} is finished: its {asked} all that it asked for. More: a larger {larger}, or another "
+        "--study with another --seed."
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tuner.messages import Measurement
 from tuner.oracles.moves import Rung
-from tuner.quantities import describe_bytes, describe_seconds
+from tuner.quantities import counted, describe_bytes, describe_seconds
 
 __all__ = ["Plan"]
 
@@ -81,8 +81,8 @@ class Plan:
         stops = f", but it stops after {describe_seconds(limit)}" if limit is not None and limit < self.seconds else ""
         after = "those of runs that can go on stay" if self.keeps_checkpoints else "nothing"
         return [
-            f"Trials    {about}{self.trials} trials of {self.configurations} configurations, "
-            f"{self.epochs} epochs in all",
+            f"Trials    {about}{counted(self.trials, 'trial')} of {counted(self.configurations, 'configuration')}, "
+            f"{counted(self.epochs, 'epoch')} in all",
             f"Rungs     {about}{rungs} (trials x epochs)",
             f"Time      about {describe_seconds(self.seconds)} on this machine (measured with the default "
             f"configuration: {self.measurement.start_seconds:.1f} s to start, "

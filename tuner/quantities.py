@@ -9,6 +9,7 @@ import re
 __all__ = [
     "byte_size",
     "count",
+    "counted",
     "describe_bytes",
     "describe_cost",
     "describe_count",
@@ -133,6 +134,11 @@ def describe_count(number: float) -> str:
             return f"{number:.3g}{unit}"
         number /= 1000
     return f"{number:.3g}G"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Returns a number with what it counts, such as `1 epoch` or `9 epochs`; most plurals only have one letter more."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def describe_cost(number: float, name: str, *, exact: bool = False) -> str:

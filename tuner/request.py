@@ -24,6 +24,7 @@ from tuner.enqueue import read_queue
 from tuner.errors import StudyError, UsageError
 from tuner.hardware import has_fast_bfloat16
 from tuner.models.backbone import backbone_name, spelled_backbone
+from tuner.quantities import counted
 from tuner.space import Space, load_space
 from tuner.staff import Staffing
 
@@ -190,7 +191,7 @@ def described(
     if config.enqueue:
         given = len(config.enqueue)
         same = f" ({given} are given; the others are the same, or the default)" if enqueued < given else ""
-        lines.append(f"Enqueued  {enqueued} configurations, to be tried after the default one{same}")
+        lines.append(f"Enqueued  {counted(enqueued, 'configuration')}, to be tried after the default one{same}")
     return lines
 
 

@@ -21,6 +21,7 @@ from tuner.config import SearchConfig, library_versions
 from tuner.errors import TunerError
 from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
 from tuner.outcome import LeaderboardFiles, command_to_go_on, finished_line, result_lines
+from tuner.quantities import counted
 from tuner.request import described, folder_notes, limits_of, resolve, staffing_of, study_name
 from tuner.space import Space, load_space
 
@@ -162,7 +163,7 @@ def _prepare(
     asked = described(config, space, crew.facts, folder, enqueued=oracle.num_enqueued, is_new=study is None)
     print(*asked, *constraints.settle(hp, oracle.enqueue), sep="\n", flush=True)
     if config.warm_start:
-        print(f"Knows     {len(seen)} trials of the study {config.warm_start}")
+        print(f"Knows     {counted(len(seen), 'trial')} of the study {config.warm_start}")
     measurement, workers = settle(staffing_of(arguments, config), crew, hp.values)
     budget = Budget(limits_of(arguments, config), began=began, measured=measurement)
     if not (study and study.proposals()) and budget.is_short(epochs=config.max_epochs):  # else it goes on as it began

@@ -18,7 +18,7 @@ from tuner import command, leaderboard
 from tuner.config import COSTS, library_versions
 from tuner.errors import DivergedError
 from tuner.outcome import place_flags
-from tuner.quantities import describe_cost
+from tuner.quantities import counted, describe_cost
 from tuner.seeds import derived_seed
 from tuner.selector import RULES, best_run, front_runs, knee_run, run_of, within_one_standard_error
 
@@ -232,7 +232,8 @@ def _print_older(front: Path, exports: Iterable[Path]) -> None:
 
 
 def _print_winner(study: Study, winner: Run) -> None:
-    print(f"Winner    run {winner.number}: {study.config.objective} {winner.score:.4f} after {winner.epochs} epochs")
+    trained = counted(winner.epochs, "epoch")
+    print(f"Winner    run {winner.number}: {study.config.objective} {winner.score:.4f} after {trained}")
     values = (f"{name} {leaderboard.number(value)}" for name, value in winner.last.hyperparameters.items())
     print(f"          {', '.join(values)}", flush=True)
 

@@ -21,6 +21,7 @@ from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
 from tuner.oracles.files import has_directory, mend, replacing
 from tuner.oracles.moves import Rung
+from tuner.quantities import counted
 from tuner.seeds import spread_seed
 
 __all__ = ["StudyOracle"]
@@ -32,9 +33,9 @@ class StudyOracle(keras_tuner.Oracle):
     """Mixin, to the left of an oracle of Keras Tuner: what every oracle of this program promises.
 
     Keras Tuner takes seed 0 for no seed and draws one; here every seed from 0 is one. The first configuration is the
-    space's default, so that a search shows what it gained over it; what is enqueued follows. Without a tuner that has
-    named a directory, nothing is written: `create_trial`, `update_trial` and `end_trial` are all that an oracle needs.
-    Nothing is raised for a trial that failed, since Keras Tuner would keep its lock; it counts as the worst.
+    space's default, to show what a search gains over it; what is enqueued follows. Without a tuner that has named a
+    directory, nothing is written: `create_trial`, `update_trial` and `end_trial` are all that an oracle needs. A trial
+    that failed raises nothing, since Keras Tuner would keep its lock; it counts as the worst.
 
     Args:
         max_epochs: Full budget of one configuration, >= 1.
@@ -270,7 +271,7 @@ class StudyOracle(keras_tuner.Oracle):
         """Whether so many epochs in all are more than allowed; then it is the `reason`."""
         if self.max_total_epochs is None or epochs <= self.max_total_epochs:
             return False
-        self.reason = f"the {self.max_total_epochs} epochs are spent"
+        self.reason = f"the {counted(self.max_total_epochs, 'epoch is', 'epochs are')} spent"
         return True
 
     def _affordable(self, epochs: int, most_epochs: int | None) -> int:
