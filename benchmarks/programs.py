@@ -23,10 +23,10 @@ import optuna
 import psutil
 
 from tuner.config import SearchConfig
+from tuner.finding import find_study
 from tuner.messages import Session
 from tuner.records import COMPLETED, Record
 from tuner.space import load_space
-from tuner.study import find_study
 
 __all__ = [
     "Searched",

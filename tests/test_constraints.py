@@ -7,10 +7,10 @@ from tuner import constraints, search
 from tuner.constraints import Constraints, survey
 from tuner.declaration import declare
 from tuner.errors import UsageError
+from tuner.finding import find_study
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.sizes import Sizes, architecture_values
 from tuner.space import load_space
-from tuner.study import find_study
 
 
 def _tiny():

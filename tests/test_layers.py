@@ -24,6 +24,7 @@ LAYERS = {
         "distributions",
         "storage",
         "study",
+        "finding",
         "trials",
         "checkpoint",
         "recipe",
@@ -105,6 +106,7 @@ KERAS_COLUMN = [
 ]
 OPTUNA_COLUMN = [
     "oracles",
+    "finding",
     "study",
     "trials",
     "distributions",

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from tuner.config import SearchConfig
 from tuner.distributions import active_entries, distributions
 from tuner.errors import StudyError, UsageError
+from tuner.finding import find_study
 from tuner.messages import Facts
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
 from tuner.storage import check_place, locked, open_storage, storage_url, told_in_words
-from tuner.study import Study, find_study
+from tuner.study import Study
 
 CONFIG = SearchConfig(space="tiny", max_epochs=9, batch_size=64, image_size=(8, 9))
 BEGUN = Record(
@@ -712,7 +713,45 @@ def test_study_that_is_not_there_lists_what_is(tmp_path):
         find_study(tmp_path, "mime")
 
 
-@pytest.mark.parametrize("url", ["postgresql//user:secret@host/db", "postgresql+psycopg://user:secret@host:port/db"])
+def test_study_that_is_not_in_a_storage_lists_what_is(tmp_path):
+    shared = f"sqlite:///{tmp_path}/shared.db"
+    with pytest.raises(StudyError, match=r"no study 'mine' in sqlite:///.*shared.db; it holds none yet"):
+        find_study(tmp_path, "mine", shared)
+    with pytest.raises(StudyError, match=r"There is no study in sqlite:///.*shared.db; `python -m tuner\.search`"):
+        find_study(tmp_path, None, shared)
+    for name in ("first", "second"):
+        Study.create(shared, name, config=CONFIG, space=_space(_plain), versions={}).close()
+    with pytest.raises(StudyError, match=r"no study 'frist' in .*the newest are first, second\. Did you mean 'first'"):
+        find_study(tmp_path, "frist", shared)
+    with pytest.raises(StudyError, match=r"has no folder of a study; give the name of .*the newest are first, second"):
+        find_study(tmp_path, None, shared)
+
+
+def test_study_in_a_folder_that_cannot_be_written_to_is_read(tmp_path, monkeypatch):
+    study = _make(tmp_path, "of a colleague")
+    study.begin(BEGUN, proposal={})
+    study.finish(ENDED)
+    study.close()
+    folder = tmp_path / study.name
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert set(before) == {"study.db"}
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder)  # root may write everywhere
+    found = find_study(tmp_path, None)
+    assert found.records() == [ENDED]
+    found.close()
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql//user:secret@host/db",
+        "postgresql+psycopg://user:secret@host:port/db",
+        "nonsense://user:a/secret@host/db",
+        "nonsense://user:a@secret@host/db",
+        "nonsense://host/db?user=me&password=secret",
+    ],
+)
 def test_malformed_storage_shows_no_password(url):
     with pytest.raises(StudyError) as refused:
         open_storage(url)

@@ -91,8 +91,8 @@ def ablate(arguments: argparse.Namespace) -> None:
     if arguments.named and arguments.study not in (None, arguments.named):
         raise UsageError(f"STUDY is {arguments.study} and --study is {arguments.named}; leave one of the two out.")
     # Here and not above, because --help must not wait for TensorFlow and Optuna.
+    from tuner.finding import find_study
     from tuner.staff import Staffing, open_crew, prepare, settle
-    from tuner.study import find_study
 
     staffing = Staffing(workers=arguments.workers)
     results = Path(arguments.results_dir)

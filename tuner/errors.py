@@ -83,5 +83,5 @@ def did_you_mean(received: str, allowed: Iterable[str]) -> str:
 
 
 def without_password(url: str) -> str:
-    """Returns a URL, or a text with one in it, as it may be shown."""
-    return re.sub(r":[^:/@\s]*@", ":***@", url)
+    """Returns a URL, or a text with one in it, as it may be shown; people write passwords with / and @ in them, too."""
+    return re.sub(r"(//[^:/@\s]*):\S*@", r"\1:***@", re.sub(r"([?&]password=)[^&\s]*", r"\1***", url))

@@ -214,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print(arguments: argparse.Namespace) -> None:
-    from tuner.study import find_study  # Optuna takes 0.8 s, which --help must not wait for
+    from tuner.finding import find_study  # Optuna takes 0.8 s, which --help must not wait for
 
     study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)
     rows = rows_of(study.records(), study.config.objectives, reference=study.reference)

@@ -62,9 +62,9 @@ def select(arguments: argparse.Namespace) -> None:
     command.import_tensorflow()
     from tuner.data import load_test
     from tuner.exporter import check_directory
+    from tuner.finding import find_study
     from tuner.messages import Session
     from tuner.request import moved
-    from tuner.study import find_study
     from tuner.worker import Worker
 
     study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def sqlite_file(url: str) -> Path | None:
     """Returns the file that a URL of SQLite names; None of any other, and of a database in memory."""
     try:
         parsed = sqlalchemy.make_url(url)
-    except sqlalchemy.exc.ArgumentError:  # told where it is opened
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # told where it is opened
         return None
     is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
     return Path(parsed.database) if is_file and parsed.database else None
@@ -192,8 +193,9 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it warns of comes as an error too, told in words
     # SQLAlchemy logs a traceback where Ctrl-C comes while a connection is given back, and raises it besides.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    opened = _readable(url)
     try:
-        storage = optuna.storages.RDBStorage(url)
+        storage = optuna.storages.RDBStorage(opened)
     except ImportError as error:
         raise StudyError(
             f"The storage {without_password(url)} needs a driver that is not installed; for "
@@ -201,12 +203,24 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
         raise StudyError(f"The storage {without_password(url)} cannot be opened: {_reason(error)}") from error
-    if storage.engine.dialect.name == "sqlite":
+    if storage.engine.dialect.name == "sqlite" and opened == url:
         sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
         storage.engine.dispose()
         if storage.engine.url.database:
             _watch(storage.engine, Path(storage.engine.url.database))
     return storage
+
+
+def _readable(url: str) -> str:
+    """Returns the URL with which a storage can be read.
+
+    SQLite makes files beside a database, also to read it. Where it cannot, it has to be told that nobody else can write
+    either; that is so unless a log is there, which it would leave out.
+    """
+    file = sqlite_file(url)
+    if not file or os.access(file.parent, os.W_OK) or file.with_name(f"{file.name}-wal").exists():
+        return url
+    return f"{_SQLITE}file:{urllib.parse.quote(file.absolute().as_posix())}?immutable=1&uri=true"
 
 
 def close_storage(storage: optuna.storages.RDBStorage) -> None:

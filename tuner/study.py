@@ -6,10 +6,8 @@ was killed is still running in the study and is trained again. Optuna's own tool
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -19,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner import records, trials
 from tuner.config import SearchConfig
 from tuner.distributions import distributions
-from tuner.errors import StudyError, did_you_mean, without_password
+from tuner.errors import StudyError
 from tuner.interrupts import held_interrupt
 from tuner.records import Record
 from tuner.storage import (
@@ -28,7 +26,6 @@ from tuner.storage import (
     find_whole,
     open_storage,
     sqlite_file,
-    storage_url,
     stored_names,
     told_in_words,
 )
@@ -36,7 +33,7 @@ from tuner.storage import (
 if TYPE_CHECKING:
     from tuner.messages import Facts
 
-__all__ = ["Study", "changed_names", "find_study"]
+__all__ = ["Study", "changed_names"]
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
@@ -258,39 +255,6 @@ class Study:
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-
-
-def find_study(results: Path, name: str | None, storage: str | None = None) -> Study:
-    """Returns the study of a name, or the newest one in a folder of results when no name is given.
-
-    Raises:
-        StudyError: If there is none.
-    """
-    written = {path: _written(path) for path in results.glob("*")}
-    folders = sorted((path for path, when in written.items() if when), key=lambda path: written[path])
-    if name is None:
-        if not folders:
-            raise StudyError(f"There is no study in {results}; `python -m tuner.search` makes one.")
-        name = folders[-1].name
-    study = Study.open(storage_url(results, name, storage), name)
-    if study is None:
-        names = [path.name for path in folders]
-        if name in names:
-            where = f"in {without_password(storage)}" if storage else "in its folder"
-            back = "" if storage else ", or put its study.db back"
-            raise StudyError(f"The study {name!r} is not kept {where}; give the --storage that its search had{back}.")
-        there = f"the newest are {', '.join(names[-5:])}" if names else "it holds none yet"
-        raise StudyError(f"There is no study {name!r} in {results}; {there}.{did_you_mean(name, names)}")
-    return study
-
-
-def _written(folder: Path) -> float:
-    """Returns when a search has last written into its folder; 0 where none has. To read it leaves files, too."""
-    there = []
-    for name in ("leaderboard.csv", "study.db", "study.db-wal"):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # SQLite may remove its own meanwhile
-            there.append((folder / name).stat())
-    return max((file.st_mtime for file in there if file.st_size), default=0.0)
 
 
 def changed_names(then: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[str]:

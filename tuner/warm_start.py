@@ -9,8 +9,9 @@ from typing import Any
 
 from tuner.config import SearchConfig
 from tuner.errors import StudyError
+from tuner.finding import find_study
 from tuner.records import COMPLETED, RUNNING, Record
-from tuner.study import Study, changed_names, find_study
+from tuner.study import Study, changed_names
 
 __all__ = ["find_source", "seen_in"]
 
