@@ -17,9 +17,9 @@ __all__ = ["Dataset", "Split"]
 _MOVED_IMAGES = 1024  # images moved within an array at a time
 _STATISTICS_IMAGES = 1024  # images counted at a time: bincount widens each byte to 8
 
-# Chunks of a streamed split that are counted: 4,096 images, as reading all would take as long as an epoch. The standard
+# Chunks that are counted: 4,096 images, as to read all that are streamed would take as long as an epoch. The standard
 # error of a mean is then 1/64 of the standard deviation between images.
-_STREAMED_CHUNKS = 4
+_STATISTICS_CHUNKS = 4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,10 +100,11 @@ class Dataset:
         return len(self.labels)
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Returns the mean and the variance of each channel over all training pixels.
+        """Returns the mean and the variance of each channel over the first 4,096 training images.
 
-        They are computed from exact counts of the 256 values, so that they are the same on every machine. Of streamed
-        images the first 4,096 are counted; those of folders and, with few exceptions, of TFDS are in random order.
+        They are computed from exact counts of the 256 values, so that they are the same on every machine, whether its
+        memory holds all images or they are streamed. Those of folders and, with few exceptions, of TFDS are in random
+        order.
 
         Returns:
             Means (0..255) and variances (0..16256.25), each one number a channel.
@@ -111,8 +112,7 @@ class Dataset:
         import numpy as np
 
         counts_by_channel = np.zeros((self.input_shape[-1], 256), np.int64)
-        limit = None if isinstance(self.train, Split) else _STREAMED_CHUNKS
-        for part in itertools.islice(self.train.chunks(_STATISTICS_IMAGES), limit):
+        for part in itertools.islice(self.train.chunks(_STATISTICS_IMAGES), _STATISTICS_CHUNKS):
             for channel, counts in enumerate(counts_by_channel):
                 counts += np.bincount(part[..., channel].ravel(), minlength=256)
         values, means, variances = np.arange(256, dtype=np.int64), [], []
