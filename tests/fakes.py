@@ -144,6 +144,9 @@ class FakeCrew:
     def size(self):
         return len(self.workers)
 
+    def refusals(self):
+        return []
+
     def free(self):
         return sorted(set(self.workers) - set(self._trials))
 

@@ -14,12 +14,14 @@ import urllib.request
 from pathlib import Path
 
 import distributed
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from tuner import launch
 from tuner.cluster import DaskCrew
 from tuner.data import DataSpec
-from tuner.errors import DataError, TunerError
+from tuner.errors import DataError, TunerError, UsageError
 from tuner.launch import connected_crew, local_crew
 from tuner.messages import Session, Task
 from tuner.records import COMPLETED, RUNNING
@@ -113,7 +115,7 @@ class TestLocalCrew:
         """Until then a search waited half a minute, and ended."""
         os.kill(_process_of(crew, "1"), signal.SIGKILL)  # nobody has seen it yet
         assert [measured.images_per_second > 0 for measured in crew.measure(VALUES)] == [True, True]
-        facts, crew._facts = crew.facts, None
+        facts = crew.facts
         os.kill(_process_of(crew, "0"), signal.SIGKILL)
         assert crew.facts == facts
 
@@ -308,7 +310,7 @@ def test_what_is_no_scheduler_and_says_nothing_is_not_waited_for(monkeypatch):
 
 def test_worker_that_leaves_a_cluster_is_not_waited_for():
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster.scheduler_address) as client,
     ):
         crew = DaskCrew(client, SESSION, expected=2)
@@ -418,10 +420,10 @@ class TestConnectedCrew:
         """Starts a process of Dask; all end with the test."""
         processes = []
 
-        def start(*arguments):
+        def start(*arguments, cwd=ROOT):
             command = [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]]
             process = subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+                command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
             )
             processes.append(process)
             return process
@@ -438,9 +440,9 @@ class TestConnectedCrew:
         _until(lambda: file.exists() and file.read_text().endswith("\n}"))  # Dask creates it, then writes
         return json.loads(file.read_text())["address"]
 
-    def _add(self, start, scheduler, name, *more):
+    def _add(self, start, scheduler, name, *more, cwd=ROOT):
         options = ["--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", "--memory-limit", "0", "--name", name]
-        return start("dask_worker", scheduler, *options, *more)
+        return start("dask_worker", scheduler, *options, *more, cwd=cwd)
 
     def test_workers_are_used_also_one_that_joins_later_and_one_that_leaves(self, start, scheduler):
         with pytest.raises(TunerError, match=f"The Dask cluster at {scheduler} has no worker") as error:
@@ -464,6 +466,46 @@ class TestConnectedCrew:
             crew.wait()
             crew.begin("first", 1, dataclasses.replace(TASK, epochs=1))
             assert _next(crew).progress.status == COMPLETED
+
+    @pytest.fixture
+    def machines(self, tmp_path, monkeypatch):
+        """Three folders as of three machines: one with images, one with others, one without."""
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        for machine, shade in (("first", 0), ("other", 90)):
+            for label in ("cat", "dog"):
+                folder = tmp_path / machine / "photos" / "train" / label
+                folder.mkdir(parents=True)
+                for number in range(4):
+                    values = np.full((8, 8, 3), shade + 10 * number, np.uint8)
+                    (folder / f"{number}.png").write_bytes(tf.io.encode_png(values).numpy())
+        (tmp_path / "none").mkdir()
+        return tmp_path
+
+    def test_worker_that_joins_without_the_data_is_left_out(self, start, scheduler, machines):
+        """Until then it ended the search of all others, or trained on its own images."""
+        self._add(start, scheduler, "first", cwd=machines / "first")
+        _until(lambda: self._has_workers(scheduler, 1))
+        session = dataclasses.replace(SESSION, data=DataSpec("folder:photos"))
+        with connected_crew(session, address=scheduler) as crew:
+            assert crew.facts.train == 6
+            assert crew.refusals() == []
+            for name, reason in (
+                ("none", "photos is not a folder"),
+                ("other", "its data is not that of the others"),
+            ):
+                self._add(start, scheduler, name, cwd=machines / name)
+                told = []
+                _until(lambda told=told: told.extend(crew.refusals()) or told, crew)
+                assert len(told) == 1
+                assert told[0].startswith(f"Worker {name} of the cluster cannot train: {reason}")
+                assert crew.free() == ["first"]
+            crew.begin("first", 1, dataclasses.replace(TASK, epochs=1))
+            assert _next(crew).progress.status == COMPLETED
+        with (
+            connected_crew(session, address=scheduler) as crew,
+            pytest.raises(UsageError, match=r"Worker (none|other) of the cluster cannot train: "),
+        ):
+            crew.wait()
 
     def test_worker_that_nobody_can_start_again_serves_on(self, start, scheduler):
         self._add(start, scheduler, "alone", "--no-nanny")

@@ -144,3 +144,7 @@ def test_processor_without_a_name_is_of_a_kind(files):
 def test_each_worker_has_its_gpus(share, devices, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6,7")
     assert [hardware.gpus_of(worker, share) for worker in range(5)] == devices
+    for worker, chosen in enumerate(devices):
+        assert hardware.gpu_environment(worker, share)["CUDA_VISIBLE_DEVICES"] == chosen
+    assert "CUDA_VISIBLE_DEVICES" not in hardware.gpu_environment(None, share)
+    assert hardware.gpu_environment(0, None) == {}

@@ -57,7 +57,19 @@ LAYERS = {
     ],
     3: [
         *("executor", "ledger", "dialogue", "order", "scoring", "budget"),
-        *("crew", "cluster", "revival", "launch", "staff", "plan", "flags", "request", "constraints", "rounds"),
+        *(
+            "crew",
+            "cluster",
+            "revival",
+            "member",
+            "launch",
+            "staff",
+            "plan",
+            "flags",
+            "request",
+            "constraints",
+            "rounds",
+        ),
         "observer",
     ],
     4: [

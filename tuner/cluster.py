@@ -12,15 +12,16 @@ import dataclasses
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import distributed
 
 from tuner.crew import Event
 from tuner.errors import TunerError
-from tuner.hardware import gpus_of
-from tuner.messages import Facts, Measurement, Session, Task
+from tuner.hardware import gpu_environment
+from tuner.member import Member, is_lost
+from tuner.messages import Facts, Measurement, Progress, Session, Task
 from tuner.records import RUNNING
 from tuner.revival import DEATHS, Revival, dying
 from tuner.trainer import Trainer
@@ -29,19 +30,7 @@ __all__ = ["DaskCrew"]
 
 # A search without any worker for so long ends: nobody is going to come back.
 SECONDS_WITHOUT_WORKERS = 120.0
-
 _POLL_SECONDS = 1.0
-
-
-@dataclasses.dataclass
-class _Member:
-    """A Dask worker: its name, and its actor once that is ready."""
-
-    name: str
-    cores: int
-    actor: Any = None
-    trial: int | None = None
-    answer: Any = None
 
 
 class DaskCrew:
@@ -61,10 +50,12 @@ class DaskCrew:
         self._session = session
         self._gpus_per_trial = gpus_per_trial
         self._revival = Revival(client, expected=expected)
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
         self._happened: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
         self._events: collections.deque[Event] = collections.deque()
+        self._refusals: list[str] = []
         self._facts: Facts | None = None
+        self._has_begun = False
         self._last_seen = time.monotonic()
         self._address = client.scheduler_info()["address"]
         client.subscribe_topic("all", self._hear)
@@ -75,8 +66,8 @@ class DaskCrew:
     def facts(self) -> Facts:
         """What there is to know of the data; waits for the workers."""
         self.wait()
-        if self._facts is None:
-            self._facts = self._ask(1, "facts")[0]
+        self._has_begun = True
+        assert self._facts is not None, "who is ready has facts"
         return self._facts
 
     @property
@@ -118,6 +109,11 @@ class DaskCrew:
         """Returns the names of the workers that have no trial, in a fixed order."""
         return [member.name for member in self._ready() if member.trial is None]
 
+    def refusals(self) -> list[str]:
+        """Returns why workers that have come since the last call cannot train, each reason with the name."""
+        told, self._refusals = self._refusals, []
+        return told
+
     def begin(self, worker: str, trial: int, task: Task) -> None:
         """Gives a free worker a trial."""
         address, member = next((a, m) for a, m in self._members.items() if m.name == worker)
@@ -156,8 +152,8 @@ class DaskCrew:
             self._step(left)
         return self._events.popleft()
 
-    def _ready(self) -> list[_Member]:
-        ready = (member for member in self._members.values() if member.actor is not None)
+    def _ready(self) -> list[Member]:
+        ready = (member for member in self._members.values() if member.facts)
         return sorted(ready, key=lambda member: (len(member.name), member.name))  # 10 comes after 2
 
     def _address_of(self, trial: int) -> str:
@@ -181,10 +177,14 @@ class DaskCrew:
     def _call(self, address: str, method: str, *arguments: Any, kind: str = "told") -> None:
         """Calls the actor in the background; what it returns comes into the queue."""
         actor = self._members[address].actor
+        self._await(kind, address, lambda: getattr(actor, method)(*arguments).result())
+
+    def _await(self, kind: str, address: str, result: Callable[[], Any]) -> None:
+        """Waits in the background for what comes of a worker, and puts it into the queue."""
 
         def wait() -> None:
             try:
-                self._happened.put((kind, address, getattr(actor, method)(*arguments).result()))
+                self._happened.put((kind, address, result()))
             except Exception as error:  # noqa: BLE001  (raised again where the driver waits)
                 self._happened.put(("raised", address, error))
 
@@ -213,23 +213,31 @@ class DaskCrew:
             self._take(kind, address, value)
 
     def _take(self, kind: str, address: str, value: Any) -> None:
-        """Takes what an actor says: that it is ready, an answer, how a trial goes on, or an error."""
+        """Takes what comes of an actor: itself, what it knows, an answer, how a trial goes on, or an error."""
         member = self._members[address]
         if kind == "raised":
             # It has gone. The scheduler may not have seen it yet; or Dask knows it, and this crew has not heard of it.
-            if member.actor and (isinstance(value, OSError) or _is_lost(value)):
+            if not member.actor:
+                self._refuse(address, value)
+            elif isinstance(value, OSError) or is_lost(value):
                 self._lose(address)
-                return
-            if isinstance(value, ModuleNotFoundError):
-                raise TunerError(f"A worker of the cluster cannot import {value.name}; install this program there too.")
-            raise value
-        if kind == "ready":
+            else:
+                raise value
+        elif kind == "made":
             member.actor = value
+        elif kind == "ready":
+            member.facts = value
             self._revival.has_started()
-            return
-        if kind == "answered":
+            self._facts = self._facts or member.facts
+            if other := member.differences(self._facts):
+                self._refuse(address, other)
+        elif kind == "answered":
             member.answer = value
-            return
+        else:
+            self._tell(member, value)
+
+    def _tell(self, member: Member, value: Progress) -> None:
+        """Takes in how a trial goes on."""
         assert member.trial is not None, "only a worker with a trial tells"
         ended, limit = value.status != RUNNING, self._session.memory
         is_large = ended and limit is not None and value.memory > limit
@@ -239,41 +247,40 @@ class DaskCrew:
         if is_large:
             self.replace(member.name)
 
+    def _refuse(self, address: str, error: Exception) -> None:
+        """Goes on without a worker that came to others and cannot train; before the search begins it is an error."""
+        if self._client.cluster:  # our own are all alike
+            raise error
+        unfit = self._members.pop(address).unfit(error)
+        if not self._has_begun or not self._ready():
+            raise unfit
+        self._refusals.append(str(unfit))
+
     def _add(self, address: str) -> None:
         """Makes the actor of a worker that has come."""
         facts = self._scheduler_workers().get(address)
         if facts is None or address in self._members:
             return
-        member = _Member(str(facts["name"]), int(facts["nthreads"]))
+        member = Member(str(facts["name"]), int(facts["nthreads"]))
         self._members[address] = member
         session = self._session if self._session.cores else dataclasses.replace(self._session, cores=member.cores)
-        future = self._client.submit(
-            Trainer, session, self._environment(member.name), actor=True, workers=[address], pure=False
-        )
+        environment = gpu_environment(int(member.name) if self._client.cluster else None, self._gpus_per_trial)
+        future = self._client.submit(Trainer, session, environment, actor=True, workers=[address], pure=False)
 
-        def wait() -> None:
-            try:
-                self._happened.put(("ready", address, future.result()))
-            except Exception as error:  # noqa: BLE001
-                self._happened.put(("raised", address, error))
+        def facts_of_actor() -> Facts:
+            actor: Any = future.result()
+            self._happened.put(("made", address, actor))
+            return actor.facts().result()
 
-        _in_background(wait)
+        self._await("ready", address, facts_of_actor)
 
     def _lose(self, address: str) -> None:
         member = self._members.pop(address, None)
         self._revival.has_left(len(self._members))
         if member is not None and member.trial is not None:
             self._events.append(Event(member.trial, member.name, None))
-        if member is not None and member.actor is None:
+        if member is not None and not member.facts:
             self._revival.has_died()
-
-    def _environment(self, name: str) -> dict[str, str]:
-        if not self._gpus_per_trial:
-            return {}
-        chosen = {}
-        if self._client.cluster is not None:  # our own; another one gives its workers their GPUs itself
-            chosen = {"CUDA_VISIBLE_DEVICES": gpus_of(int(name), self._gpus_per_trial)}
-        return {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **chosen}
 
     def _check_alive(self) -> None:
         if self._members and self._client.status == "running":
@@ -287,11 +294,6 @@ class DaskCrew:
 
     def _scheduler_workers(self) -> Mapping[str, Any]:
         return self._client.scheduler_info(n_workers=-1)["workers"]
-
-
-def _is_lost(error: Exception) -> bool:
-    """Whether that is what Dask says of an actor whose worker has gone."""
-    return isinstance(error, RuntimeError) and "holding Actor was lost" in str(error)
 
 
 def _in_background(call: Any) -> None:

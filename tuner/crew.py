@@ -53,6 +53,9 @@ class Crew(Protocol):
     def measure(self, hyperparameters: Mapping[str, Any], *, together: int | None = None) -> list[Measurement]:
         """Measures a configuration on the first `together` workers at the same time, or on all."""
 
+    def refusals(self) -> list[str]:
+        """Returns why workers that have come since the last call cannot train, each reason with the name."""
+
     def begin(self, worker: str, trial: int, task: Task) -> None:
         """Gives a free worker a trial."""
 
@@ -100,6 +103,10 @@ class LocalCrew:
     def measure(self, hyperparameters: Mapping[str, Any], *, together: int | None = None) -> list[Measurement]:
         """Measures a configuration."""
         return [self._worker.measure(hyperparameters)]
+
+    def refusals(self) -> list[str]:
+        """Returns none: nobody comes."""
+        return []
 
     def begin(self, worker: str, trial: int, task: Task) -> None:
         """Gives the worker a trial."""

@@ -144,6 +144,10 @@ class Display:
             )
         self._has_replaced = True
 
+    def worker_refused(self, reason: str) -> None:
+        """Writes one line."""
+        self._print(f"{reason} The others go on.")
+
     def trial_lost(self, record: Record, losses: int) -> None:
         """Writes one line about a worker that died."""
         self._workers.pop(record.worker, None)

@@ -201,6 +201,9 @@ class Executor(keras_tuner.Tuner):
             event = self._order.next(told, lambda: self.crew.next(POLL_SECONDS))
         else:
             event = self.crew.next(POLL_SECONDS)
+        if self.observer:
+            for reason in self.crew.refusals():
+                self.observer.worker_refused(reason)
         return event or self._hanging()
 
     def _hanging(self) -> Event | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 __all__ = [
     "available_cores",
     "available_memory",
+    "gpu_environment",
     "gpus_of",
     "has_fast_bfloat16",
     "has_wide_vectors",
@@ -66,6 +67,19 @@ def gpus_of(worker: int, gpus_per_trial: float) -> str:
     devices = visible.split(",") if visible else [str(number) for number in range(num_gpus())]
     first, several = int(worker * gpus_per_trial), max(1, int(gpus_per_trial))
     return ",".join(devices[number % len(devices)] for number in range(first, first + several))
+
+
+def gpu_environment(worker: int | None, gpus_per_trial: float | None) -> dict[str, str]:
+    """Returns the variables with which a worker process takes its GPUs, and of their memory what it needs.
+
+    Args:
+        worker: Number of the worker; None leaves it those that it has, as on a cluster, which gives them itself.
+        gpus_per_trial: As in `gpus_of`; None means none.
+    """
+    if not gpus_per_trial:
+        return {}
+    chosen = {} if worker is None else {"CUDA_VISIBLE_DEVICES": gpus_of(worker, gpus_per_trial)}
+    return {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **chosen}
 
 
 def has_fast_bfloat16() -> bool:

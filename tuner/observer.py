@@ -28,5 +28,8 @@ class Observer(Protocol):
     def worker_replaced(self, worker: str, memory: int) -> None:
         """Another worker takes the place of one that held so many bytes after its trial."""
 
+    def worker_refused(self, reason: str) -> None:
+        """A worker has come that cannot train, for a reason that names it; the others go on."""
+
     def trial_lost(self, record: Record, losses: int) -> None:
         """The worker of a trial died, for the `losses`-th time, and the trial is begun again."""
