@@ -32,10 +32,9 @@ _PROPOSING = threading.Lock()  # the limit of linear algebra is the process's, a
 class StudyOracle(keras_tuner.Oracle):
     """Mixin, to the left of an oracle of Keras Tuner: what every oracle of this program promises.
 
-    Keras Tuner takes seed 0 for no seed and draws one; here every seed from 0 is one. The first configuration is the
-    space's default, to show what a search gains over it; what is enqueued follows. Without a tuner that has named a
-    directory, nothing is written: `create_trial`, `update_trial` and `end_trial` are all that an oracle needs. A trial
-    that failed raises nothing, since Keras Tuner would keep its lock; it counts as the worst.
+    Keras Tuner takes seed 0 for none and draws one; here every seed from 0 is one. The space's default comes first, then
+    what is enqueued. Without a tuner that has named a directory nothing is written: `create_trial`, `update_trial` and
+    `end_trial` are all it needs. A failed trial raises nothing, as Keras Tuner would keep its lock; it counts as worst.
 
     Args:
         max_epochs: Full budget of one configuration, >= 1.
