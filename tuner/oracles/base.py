@@ -32,8 +32,8 @@ _PROPOSING = threading.Lock()  # the limit of linear algebra is the process's, a
 class StudyOracle(keras_tuner.Oracle):
     """Mixin, to the left of an oracle of Keras Tuner: what every oracle of this program promises.
 
-    Keras Tuner takes seed 0 for none and draws one; here every seed from 0 is one. The space's default comes first, then
-    what is enqueued. Without a tuner that has named a directory nothing is written: `create_trial`, `update_trial` and
+    Keras Tuner takes seed 0 for none and draws one; here every seed from 0 is one. The default comes first, then what
+    is enqueued. Without a tuner that has named a directory nothing is written: `create_trial`, `update_trial` and
     `end_trial` are all it needs. A failed trial raises nothing, as Keras Tuner would keep its lock; it counts as worst.
 
     Args:
