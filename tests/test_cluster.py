@@ -1,5 +1,6 @@
 """Worker processes: two at once, killed, replaced, refused, interrupted; and none is left behind."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -339,7 +340,7 @@ def test_file_that_a_worker_cannot_read_is_no_dead_worker():
         crew.wait()
         (member,) = crew._members.values()
         crew._members["elsewhere"] = dataclasses.replace(member, name="1", actor=None)
-        crew._happened.put(("raised", "elsewhere", PermissionError("no")))
+        crew._happened.put("raised", "elsewhere", PermissionError("no"))
         with pytest.raises(PermissionError, match="no"):
             crew.next(DEADLINE_SECONDS)
 
@@ -430,7 +431,8 @@ class TestConnectedCrew:
 
         yield start
         for process in processes:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the test has
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     @pytest.fixture
@@ -466,6 +468,67 @@ class TestConnectedCrew:
             crew.wait()
             crew.begin("first", 1, dataclasses.replace(TASK, epochs=1))
             assert _next(crew).progress.status == COMPLETED
+
+    def test_workers_of_a_scheduler_that_was_started_again_are_found(self, start, tmp_path):
+        """Until then the search ended, and said that there was none."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        scheduler = ["dask_scheduler", "--host", "127.0.0.1", "--port", f"{port}", "--no-dashboard"]
+        address = f"tcp://127.0.0.1:{port}"
+        first = start(*scheduler)
+        worker = self._add(start, address, "first")
+        _until(lambda: self._has_workers(address, 1))
+        with connected_crew(SESSION, address=address) as crew:
+            crew.wait()
+            crew.begin("first", 7, TASK)
+            assert _next(crew).progress.status == RUNNING
+            for process in (worker, first):
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            crew.advance(7)
+            assert _next(crew).progress is None
+            start(*scheduler)
+            self._add(start, address, "second")
+            _until(lambda: crew.free() == ["second"], crew)
+            crew.begin("second", 7, dataclasses.replace(TASK, epochs=1))
+            assert _next(crew).progress.status == COMPLETED
+
+    def test_fixed_number_of_workers_stays_what_it_is(self, start, scheduler):
+        """Else the order of decisions would change with those who come and go."""
+        first = self._add(start, scheduler, "first")
+        _until(lambda: self._has_workers(scheduler, 1))
+        with (
+            pytest.raises(TunerError, match=r"has 1 worker, but the fixed order .* is that of 2 \(--deterministic\)"),
+            connected_crew(SESSION, address=scheduler, workers=2, is_fixed=True),
+        ):
+            pass
+        with connected_crew(SESSION, address=scheduler, workers=1, is_fixed=True) as crew:
+            crew.wait()
+            self._add(start, scheduler, "second")
+            _until(lambda: self._has_workers(scheduler, 2), crew)
+            assert (crew.size, crew.free()) == (1, ["first"])
+            os.killpg(first.pid, signal.SIGKILL)
+            _until(lambda: crew.free() == ["second"], crew)
+            assert crew.size == 1
+
+    def test_worker_that_dask_has_paused_is_told(self, start, scheduler):
+        """Until then the search waited for ever, without a line."""
+        self._add(start, scheduler, "full")
+        _until(lambda: self._has_workers(scheduler, 1))
+
+        def pause(dask_worker):
+            dask_worker.status = distributed.Status.paused
+
+        with distributed.Client(scheduler) as client:
+            client.run(pause)
+            _until(lambda: {w["status"] for w in client.scheduler_info()["workers"].values()} == {"paused"})
+        with (
+            connected_crew(SESSION, address=scheduler) as crew,
+            pytest.raises(
+                TunerError, match="Worker full of the cluster cannot train: Dask has paused it, as its memory"
+            ),
+        ):
+            crew.wait()
 
     @pytest.fixture
     def machines(self, tmp_path, monkeypatch):

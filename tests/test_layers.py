@@ -62,6 +62,7 @@ LAYERS = {
             "cluster",
             "revival",
             "member",
+            "inbox",
             "launch",
             "staff",
             "plan",

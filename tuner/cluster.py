@@ -8,11 +8,11 @@ processes comes from the scheduler's own log of events.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
-import queue
-import threading
+import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import distributed
@@ -20,10 +20,11 @@ import distributed
 from tuner.crew import Event
 from tuner.errors import TunerError
 from tuner.hardware import gpu_environment
+from tuner.inbox import Inbox, in_background
 from tuner.member import Member, is_lost
 from tuner.messages import Facts, Measurement, Progress, Session, Task
 from tuner.records import RUNNING
-from tuner.revival import DEATHS, Revival, dying
+from tuner.revival import DEATHS, Revival
 from tuner.trainer import Trainer
 
 __all__ = ["DaskCrew"]
@@ -31,6 +32,7 @@ __all__ = ["DaskCrew"]
 # A search without any worker for so long ends: nobody is going to come back.
 SECONDS_WITHOUT_WORKERS = 120.0
 _POLL_SECONDS = 1.0
+_PAUSED = "Dask has paused it, as its memory is nearly full; start it anew, with a larger --memory-limit or 0 for none."
 
 
 class DaskCrew:
@@ -41,26 +43,31 @@ class DaskCrew:
         session: What all trials share.
         gpus_per_trial: Share of a GPU that a worker has, or how many it has; None where there is none.
         expected: Number of workers to wait for at the beginning.
+        is_fixed: Whether there are to be as many all the time, no more and no less.
     """
 
     def __init__(
-        self, client: distributed.Client, session: Session, *, expected: int, gpus_per_trial: float | None = None
+        self,
+        client: distributed.Client,
+        session: Session,
+        *,
+        expected: int,
+        gpus_per_trial: float | None = None,
+        is_fixed: bool = False,
     ) -> None:
         self._client = client
         self._session = session
         self._gpus_per_trial = gpus_per_trial
-        self._revival = Revival(client, expected=expected)
+        self._revival = Revival(client, expected=expected, is_fixed=is_fixed)
         self._members: dict[str, Member] = {}
-        self._happened: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
+        self._happened = Inbox()
         self._events: collections.deque[Event] = collections.deque()
         self._refusals: list[str] = []
         self._facts: Facts | None = None
         self._has_begun = False
         self._last_seen = time.monotonic()
         self._address = client.scheduler_info()["address"]
-        client.subscribe_topic("all", self._hear)
-        for address in list(self._scheduler_workers()):
-            self._add(address)
+        self._look()
 
     @property
     def facts(self) -> Facts:
@@ -132,13 +139,13 @@ class DaskCrew:
         """Puts a new process in the place of a worker; of a trial that it has, no event comes any more."""
         for address in [a for a, member in self._members.items() if member.name == worker]:
             del self._members[address]
-            _in_background(lambda address=address: self._restart(address))
+            in_background(functools.partial(self._restart, address))
 
     def _restart(self, address: str) -> None:
         try:
             self._client.restart_workers([address], raise_for_error=False)
         except ValueError:  # it has gone; or it has no nanny to start another process, and serves on as it is
-            self._happened.put(("add-worker", address, None))
+            self._happened.put("add-worker", address)
         except OSError:  # the search has ended meanwhile
             return
 
@@ -172,38 +179,21 @@ class DaskCrew:
             answers = [member.answer for member in asked.values()]
             if None not in answers:
                 return answers
-        raise dying(f"are measured, {DEATHS} until now")
+        raise self._revival.dying(f"are measured, {DEATHS} until now")
 
     def _call(self, address: str, method: str, *arguments: Any, kind: str = "told") -> None:
         """Calls the actor in the background; what it returns comes into the queue."""
         actor = self._members[address].actor
-        self._await(kind, address, lambda: getattr(actor, method)(*arguments).result())
-
-    def _await(self, kind: str, address: str, result: Callable[[], Any]) -> None:
-        """Waits in the background for what comes of a worker, and puts it into the queue."""
-
-        def wait() -> None:
-            try:
-                self._happened.put((kind, address, result()))
-            except Exception as error:  # noqa: BLE001  (raised again where the driver waits)
-                self._happened.put(("raised", address, error))
-
-        _in_background(wait)
-
-    def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Takes an event of the scheduler, in Dask's own thread."""
-        _, what = event
-        if isinstance(what, dict) and what.get("action") in ("add-worker", "remove-worker"):
-            self._happened.put((what["action"], what["worker"], None))
+        self._happened.put_result(kind, address, lambda: getattr(actor, method)(*arguments).result())
 
     def _step(self, seconds: float) -> None:
         """Handles one thing that happened, or nothing where nothing happens in time."""
         self._revival.revive(len(self._members))
-        try:
-            kind, address, value = self._happened.get(timeout=seconds)
-        except queue.Empty:
+        happened = self._happened.get(seconds)
+        if not happened:
             self._check_alive()
             return
+        kind, address, value = happened
         self._last_seen = time.monotonic()
         if kind == "add-worker":
             self._add(address)
@@ -259,20 +249,29 @@ class DaskCrew:
     def _add(self, address: str) -> None:
         """Makes the actor of a worker that has come."""
         facts = self._scheduler_workers().get(address)
-        if facts is None or address in self._members:
+        if facts is None or address in self._members or not self._revival.has_place(len(self._members)):
             return
-        member = Member(str(facts["name"]), int(facts["nthreads"]))
-        self._members[address] = member
+        self._members[address] = member = Member(str(facts["name"]), int(facts["nthreads"]))
+        if facts["status"] == "paused":
+            self._happened.put("raised", address, TunerError(_PAUSED))
+            return
         session = self._session if self._session.cores else dataclasses.replace(self._session, cores=member.cores)
         environment = gpu_environment(int(member.name) if self._client.cluster else None, self._gpus_per_trial)
         future = self._client.submit(Trainer, session, environment, actor=True, workers=[address], pure=False)
 
         def facts_of_actor() -> Facts:
             actor: Any = future.result()
-            self._happened.put(("made", address, actor))
+            self._happened.put("made", address, actor)
             return actor.facts().result()
 
-        self._await("ready", address, facts_of_actor)
+        self._happened.put_result("ready", address, facts_of_actor)
+
+    def _look(self) -> None:
+        """Listens, and finds the workers that came unheard: a scheduler that was started again knows no listeners."""
+        with contextlib.suppress(OSError):  # it is away
+            self._happened.listen(self._client)
+            for address in list(self._scheduler_workers()):
+                self._add(address)
 
     def _lose(self, address: str) -> None:
         member = self._members.pop(address, None)
@@ -283,6 +282,8 @@ class DaskCrew:
             self._revival.has_died()
 
     def _check_alive(self) -> None:
+        if len(self._members) < self._revival.expected:
+            self._look()
         if self._members and self._client.status == "running":
             self._last_seen = time.monotonic()
         elif time.monotonic() - self._last_seen > SECONDS_WITHOUT_WORKERS:
@@ -294,7 +295,3 @@ class DaskCrew:
 
     def _scheduler_workers(self) -> Mapping[str, Any]:
         return self._client.scheduler_info(n_workers=-1)["workers"]
-
-
-def _in_background(call: Any) -> None:
-    threading.Thread(target=call, daemon=True).start()

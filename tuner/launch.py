@@ -21,6 +21,7 @@ from tuner.errors import TunerError
 from tuner.forking import deaf_to_interrupts, start_forkserver
 from tuner.interrupts import held_interrupt
 from tuner.messages import Session
+from tuner.quantities import counted
 from tuner.revival import dying
 
 __all__ = ["connected_crew", "local_crew"]
@@ -96,23 +97,38 @@ def local_crew(session: Session, *, workers: int, gpus_per_trial: float | None =
 
 
 @contextlib.contextmanager
-def connected_crew(session: Session, *, address: str, gpus_per_trial: float | None = None) -> Iterator[DaskCrew]:
+def connected_crew(
+    session: Session,
+    *,
+    address: str,
+    gpus_per_trial: float | None = None,
+    workers: int | None = None,
+    is_fixed: bool = False,
+) -> Iterator[DaskCrew]:
     """Uses the workers of a running Dask cluster; certificates are those of Dask's own configuration.
 
     Args:
         session: What all trials share.
         address: Address of the scheduler.
         gpus_per_trial: Share of a GPU that each trial needs, or None.
+        workers: How many of them; None means all that there are.
+        is_fixed: Whether none is used that joins later, and one that leaves is waited for.
 
     Raises:
-        TunerError: If no scheduler answers, or it has no worker.
+        TunerError: If no scheduler answers, or it has no worker, or not as many.
     """
     _silence()
     with _client(address) as client:
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        if not workers:
+        there = len(client.scheduler_info(n_workers=-1)["workers"])
+        if not there:
             raise TunerError(f"The Dask cluster at {address} has no worker; start some with `dask worker {address}`.")
-        yield DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
+        if workers and there < workers:
+            raise TunerError(
+                f"The Dask cluster at {address} has {counted(there, 'worker')}, but the fixed order of this study's "
+                f"decisions is that of {workers} (--deterministic); start more with `dask worker {address}`."
+            )
+        expected = workers or there
+        yield DaskCrew(client, session, expected=expected, gpus_per_trial=gpus_per_trial, is_fixed=is_fixed)
 
 
 def _client(address: str) -> distributed.Client:

@@ -67,6 +67,7 @@ def staffing_of(arguments: argparse.Namespace, config: SearchConfig | None = Non
     return Staffing(
         workers=config.workers if config and arguments.workers is None else arguments.workers,
         cluster=arguments.cluster,
+        is_fixed=bool(config and config.deterministic),
         gpus_per_trial=arguments.gpus_per_trial,
         worker_memory=arguments.worker_memory,
         threads=arguments.threads,

@@ -21,13 +21,15 @@ class Revival:
     Args:
         client: A `distributed.Client`, connected to the scheduler.
         expected: Number of workers that there are to be.
+        is_fixed: Whether there are to be as many all the time, no more and no less.
 
     Attributes:
         expected: That number, which may be lowered.
     """
 
-    def __init__(self, client: Any, *, expected: int) -> None:
+    def __init__(self, client: Any, *, expected: int, is_fixed: bool = False) -> None:
         self.expected = expected
+        self._is_fixed = is_fixed
         self._client = client
         self._deaths = 0
 
@@ -43,11 +45,15 @@ class Revival:
         """
         self._deaths += workers
         if self._deaths >= DEATHS * self.expected:
-            raise dying(f"start, {self._deaths} until now")
+            raise self.dying(f"start, {self._deaths} until now")
+
+    def has_place(self, present: int) -> bool:
+        """Whether one more worker is of use where there are so many."""
+        return not self._is_fixed or present < self.expected
 
     def has_left(self, present: int) -> None:
         """Expects no more workers than there are of a cluster that is not ours: nobody here starts another."""
-        if self._client.cluster is None:
+        if self._client.cluster is None and not self._is_fixed:
             self.expected = max(1, min(self.expected, present))
 
     def revive(self, present: int) -> None:
@@ -70,9 +76,15 @@ class Revival:
         if len(cluster.workers) < self.expected:  # also where Dask has forgotten one
             cluster.scale(self.expected)
 
+    def dying(self, when: str) -> TunerError:
+        """Returns the error for workers that die while they do something."""
+        if self._client.cluster:
+            return dying(when)
+        return TunerError(f"Workers of the cluster die while they {when}; most often their memory is too small.")
+
 
 def dying(when: str) -> TunerError:
-    """Returns the error for workers that die while they do something."""
+    """Returns the error for workers of this machine that die while they do something."""
     return TunerError(
         f"Worker processes die while they {when}; most often the memory is too small for so many: try fewer --workers, "
         "or --workers 0, which shows what happens."

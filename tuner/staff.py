@@ -35,7 +35,8 @@ class Staffing:
 
     Args:
         workers: Number of processes; 0 trains in the driver; None chooses by measurement.
-        cluster: Address of a Dask scheduler whose workers are used instead, or None.
+        cluster: Address of a Dask scheduler whose workers are used instead, or None; `workers` None means all of them.
+        is_fixed: Whether there are to be as many from beginning to end.
         gpus_per_trial: Share of a GPU that a trial gets, in (0, 1], or how many it gets, or None.
         worker_memory: Bytes above which a worker is replaced between trials; None means its share of the memory.
         threads: Threads that share an operation; None chooses by the size of the images, and takes one on a cluster,
@@ -44,6 +45,7 @@ class Staffing:
 
     workers: int | None = None
     cluster: str | None = None
+    is_fixed: bool = False
     gpus_per_trial: float | None = None
     worker_memory: int | None = None
     threads: int | None = None
@@ -85,7 +87,10 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
 
     if staffing.cluster:
         session = dataclasses.replace(session.elsewhere(), memory=staffing.worker_memory)
-        with connected_crew(session, address=staffing.cluster, gpus_per_trial=share) as crew:
+        workers = 1 if staffing.workers == 0 else staffing.workers
+        with connected_crew(
+            session, address=staffing.cluster, gpus_per_trial=share, workers=workers, is_fixed=staffing.is_fixed
+        ) as crew:
             yield crew
         return
     if gpus and not share:  # a study may ask for several: with fewer, their parts are trained one after the other
