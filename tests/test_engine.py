@@ -231,7 +231,7 @@ class TestBudgets:
             while process.poll() is None:
                 now = [0]
                 with contextlib.suppress(FileNotFoundError):  # the folder, too, may go meanwhile
-                    for file in (results / study).glob("checkpoints/*.npz"):
+                    for file in (results / study).glob("checkpoints/*/*.npz"):
                         with contextlib.suppress(FileNotFoundError):
                             now.append(file.stat().st_size)
                 sizes.append(sum(now))

@@ -250,7 +250,7 @@ def _run(arguments: argparse.Namespace, prepared: _Prepared, study: Study, *, cr
             crew=crew,
             hypermodel=prepared.hypermodel,
             study=study,
-            checkpoints=folder.absolute() / "checkpoints",
+            checkpoints=folder.absolute() / "checkpoints" / study.token,  # workers may have a disk of their own
             budget=budget,
             order=order,
             observer=display,

@@ -7,6 +7,7 @@ was killed is still running in the study and is trained again. Optuna's own tool
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ class Study:
             self.config = SearchConfig.from_dict(facts["config"])
             self.space: list[dict[str, Any]] = facts["space"]
             self.versions: dict[str, str] = facts["versions"]
+        self.token: str = facts.get("token", "")  # studies of before have none
         self.seen: list[dict[str, Any]] = facts.get("seen", [])
         self.reference: dict[str, float] = facts.get("reference", {})
         self.data: dict[str, Any] = facts.get("data", {})  # studies of before have none
@@ -94,6 +96,7 @@ class Study:
         facts = {
             "space": list(space),
             "versions": dict(versions),
+            "token": secrets.token_hex(4),
             "seen": list(seen),
             "reference": dict(reference or {}),
             "data": dataclasses.asdict(data) if data else {},
