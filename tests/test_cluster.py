@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import json
 import os
 import re
@@ -510,6 +511,30 @@ class TestConnectedCrew:
             os.killpg(first.pid, signal.SIGKILL)
             _until(lambda: crew.free() == ["second"], crew)
             assert crew.size == 1
+
+    def test_worker_without_the_program_is_told(self, start, scheduler, tmp_path, monkeypatch):
+        """Until then the search waited for two minutes, and said that there was none."""
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['tuner'] = None\n")
+        self._add(start, scheduler, "bare", cwd=tmp_path)
+        _until(lambda: self._has_workers(scheduler, 1))
+        with (
+            connected_crew(SESSION, address=scheduler) as crew,
+            pytest.raises(TunerError, match="Worker bare of the cluster cannot train: it cannot import tuner; install"),
+        ):
+            crew.wait()
+
+    def test_worker_with_other_libraries_is_told(self, start, scheduler, monkeypatch):
+        self._add(start, scheduler, "old")
+        _until(lambda: self._has_workers(scheduler, 1))
+        monkeypatch.setattr(importlib.metadata, "version", lambda library: "1.0")  # of this process
+        with (
+            connected_crew(SESSION, address=scheduler) as crew,
+            pytest.raises(
+                TunerError, match=r"Worker old .*: it has TensorFlow .* and this machine TensorFlow 1.0 with"
+            ),
+        ):
+            crew.wait()
 
     def test_worker_that_dask_has_paused_is_told(self, start, scheduler):
         """Until then the search waited for ever, without a line."""

@@ -25,7 +25,7 @@ from tuner.member import Member, is_lost
 from tuner.messages import Facts, Measurement, Progress, Session, Task
 from tuner.records import RUNNING
 from tuner.revival import DEATHS, Revival
-from tuner.trainer import Trainer
+from tuner.trainer import Trainer, check_process
 
 __all__ = ["DaskCrew"]
 
@@ -212,7 +212,7 @@ class DaskCrew:
             elif isinstance(value, OSError) or is_lost(value):
                 self._lose(address)
             else:
-                raise value
+                raise member.unfit(value) if isinstance(value, TunerError) and not self._client.cluster else value
         elif kind == "made":
             member.actor = value
         elif kind == "ready":
@@ -257,14 +257,16 @@ class DaskCrew:
             return
         session = self._session if self._session.cores else dataclasses.replace(self._session, cores=member.cores)
         environment = gpu_environment(int(member.name) if self._client.cluster else None, self._gpus_per_trial)
-        future = self._client.submit(Trainer, session, environment, actor=True, workers=[address], pure=False)
 
-        def facts_of_actor() -> Facts:
-            actor: Any = future.result()
+        def make() -> Facts:
+            if not self._client.cluster:
+                check_process(self._client, address)
+            made = self._client.submit(Trainer, session, environment, actor=True, workers=[address], pure=False)
+            actor: Any = made.result()
             self._happened.put("made", address, actor)
             return actor.facts().result()
 
-        self._happened.put_result("ready", address, facts_of_actor)
+        self._happened.put_result("ready", address, make)
 
     def _look(self) -> None:
         """Listens, and finds the workers that came unheard: a scheduler that was started again knows no listeners."""

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tuner.command import import_tensorflow
+from tuner.config import library_versions
+from tuner.errors import TunerError
 from tuner.messages import Facts, Measurement, Progress, Session, Task
 
 if TYPE_CHECKING:
     from tuner.worker import Worker
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "check_process"]
 
 # How long a promoted trial waits for a checkpoint that the worker of its parent may still be writing.
 CHECKPOINT_PATIENCE_SECONDS = 2.0
+
+
+def check_process(client: Any, address: str) -> None:
+    """Makes sure that a process on another machine can hold the actor, and trains as this one would.
+
+    Args:
+        client: A `distributed.Client`, connected to the scheduler.
+        address: Address of the process.
+
+    Raises:
+        ModuleNotFoundError: If it has not got this program; Dask ends a worker that is sent what it cannot import.
+        TunerError: If it has other versions of what computes.
+    """
+    if client.run(importlib.util.find_spec, "tuner", workers=[address])[address] is None:
+        raise ModuleNotFoundError("No module named 'tuner'", name="tuner")
+    there = _computing(client.run(library_versions, workers=[address])[address])
+    here = _computing(library_versions())
+    if there != here:
+        raise TunerError(
+            f"it has {there} and this machine {here}; scores would depend on who trains, so install the same there."
+        )
+
+
+def _computing(versions: Mapping[str, str]) -> str:
+    """Returns the versions of the libraries that compute; TensorFlow has a package of its own for processors."""
+    tensorflow = versions.get("tensorflow") or versions.get("tensorflow-cpu")
+    return f"TensorFlow {tensorflow} with Keras {versions.get('keras')}"
 
 
 class Trainer:
