@@ -631,6 +631,7 @@ def test_folder_that_was_renamed_says_which_study_it_holds(tmp_path):
     ("url", "reason"),
     [
         ("postgres://user:secret@host/db", "cannot be opened: Can't load plugin"),
+        ("postgres://user:secret@host/db", "Write postgresql+psycopg://."),
         ("nonsense+driver://user:secret@host/db", "cannot be opened: Can't load plugin"),
         ("mysql+mysqldb://user:secret@host/db", "needs a driver that is not installed"),
         ("sqlite:////no/such/folder/study.db", "cannot be opened: unable to open database file"),
