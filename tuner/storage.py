@@ -203,7 +203,9 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
         hint = " Write postgresql+psycopg://." if url.startswith("postgres://") else ""  # as other programs take it
-        raise StudyError(f"The storage {without_password(url)} cannot be opened: {_reason(error)}.{hint}") from error
+        raise StudyError(
+            f"The storage {without_password(url)} cannot be opened: {_reason(error).rstrip('.')}.{hint}"
+        ) from error
     if storage.engine.dialect.name == "sqlite" and opened == url:
         sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
         storage.engine.dispose()
