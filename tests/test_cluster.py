@@ -25,6 +25,7 @@ from tuner.cluster import DaskCrew
 from tuner.data import DataSpec
 from tuner.errors import DataError, TunerError, UsageError
 from tuner.launch import connected_crew, local_crew
+from tuner.member import Member
 from tuner.messages import Session, Task
 from tuner.records import COMPLETED, RUNNING
 
@@ -321,6 +322,30 @@ def test_worker_that_leaves_a_cluster_is_not_waited_for():
         _until(lambda: len(crew._members) == 1, crew)
         crew.wait()
         assert (crew.size, len(crew.free())) == (1, 1)
+
+
+def test_worker_that_dies_whenever_it_joins_a_cluster_does_not_end_the_search_of_others(monkeypatch):
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
+        distributed.Client(cluster.scheduler_address) as client,
+    ):
+        crew = DaskCrew(client, SESSION, expected=1)
+        crew.wait()
+
+        def join_and_die():
+            crew._members["elsewhere"] = Member("bad", cores=1)
+            crew._happened.put("remove-worker", "elsewhere")
+            _until(lambda: "elsewhere" not in crew._members, crew)
+
+        for _ in range(9):
+            join_and_die()
+        assert len(crew.free()) == 1
+        monkeypatch.setattr(crew, "_look", lambda: None)
+        crew._members.clear()
+        join_and_die()
+        join_and_die()
+        with pytest.raises(TunerError, match="Workers of the cluster die while they start"):
+            join_and_die()
 
 
 def test_worker_that_dies_before_dask_knows_it_ends_the_search(monkeypatch):

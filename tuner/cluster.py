@@ -280,7 +280,7 @@ class DaskCrew:
         self._revival.has_left(len(self._members))
         if member is not None and member.trial is not None:
             self._events.append(Event(member.trial, member.name, None))
-        if member is not None and not member.facts:
+        if member is not None and not member.facts and (self._client.cluster or not self._ready()):
             self._revival.has_died()
 
     def _check_alive(self) -> None:
