@@ -65,8 +65,10 @@ class DaskCrew:
         self._refusals: list[str] = []
         self._facts: Facts | None = None
         self._has_begun = False
+        self._left_out: set[str] = set()  # addresses of workers that are about to end, or were refused
         self._last_seen = time.monotonic()
         self._address = client.scheduler_info()["address"]
+        self._happened.listen(client)
         self._look()
 
     @property
@@ -139,6 +141,7 @@ class DaskCrew:
         """Puts a new process in the place of a worker; of a trial that it has, no event comes any more."""
         for address in [a for a, member in self._members.items() if member.name == worker]:
             del self._members[address]
+            self._left_out.add(address)
             in_background(functools.partial(self._restart, address))
 
     def _restart(self, address: str) -> None:
@@ -189,15 +192,16 @@ class DaskCrew:
     def _step(self, seconds: float) -> None:
         """Handles one thing that happened, or nothing where nothing happens in time."""
         self._revival.revive(len(self._members))
-        happened = self._happened.get(seconds)
-        if not happened:
+        if not (happened := self._happened.get(seconds)):
             self._check_alive()
             return
         kind, address, value = happened
         self._last_seen = time.monotonic()
         if kind == "add-worker":
-            self._add(address)
+            self._left_out.discard(address)
+            self._look()
         elif kind == "remove-worker":
+            self._left_out.discard(address)
             self._lose(address)
         elif address in self._members:
             self._take(kind, address, value)
@@ -210,6 +214,7 @@ class DaskCrew:
             if not member.actor:
                 self._refuse(address, value)
             elif isinstance(value, OSError) or is_lost(value):
+                self._left_out.add(address)
                 self._lose(address)
             else:
                 raise member.unfit(value) if isinstance(value, TunerError) and not self._client.cluster else value
@@ -242,15 +247,20 @@ class DaskCrew:
         if self._client.cluster:  # our own are all alike
             raise error
         unfit = self._members.pop(address).unfit(error)
+        self._left_out.add(address)
         if not self._has_begun or not self._ready():
             raise unfit
         self._refusals.append(str(unfit))
 
-    def _add(self, address: str) -> None:
-        """Makes the actor of a worker that has come."""
-        facts = self._scheduler_workers().get(address)
-        if facts is None or address in self._members or not self._revival.has_place(len(self._members)):
-            return
+    def _look(self) -> None:
+        """Makes the actors of all workers that have come."""
+        with contextlib.suppress(OSError):  # the scheduler is away
+            for address, facts in self._client.scheduler_info(n_workers=-1)["workers"].items():
+                is_new = address not in self._members and address not in self._left_out
+                if is_new and self._revival.has_place(len(self._members)):
+                    self._add(address, facts)
+
+    def _add(self, address: str, facts: Mapping[str, Any]) -> None:
         self._members[address] = member = Member(str(facts["name"]), int(facts["nthreads"]))
         if facts["status"] == "paused":
             self._happened.put("raised", address, TunerError(_PAUSED))
@@ -268,13 +278,6 @@ class DaskCrew:
 
         self._happened.put_result("ready", address, make)
 
-    def _look(self) -> None:
-        """Listens, and finds the workers that came unheard: a scheduler that was started again knows no listeners."""
-        with contextlib.suppress(OSError):  # it is away
-            self._happened.listen(self._client)
-            for address in list(self._scheduler_workers()):
-                self._add(address)
-
     def _lose(self, address: str) -> None:
         member = self._members.pop(address, None)
         self._revival.has_left(len(self._members))
@@ -284,7 +287,8 @@ class DaskCrew:
             self._revival.has_died()
 
     def _check_alive(self) -> None:
-        if len(self._members) < self._revival.expected:
+        if len(self._members) < self._revival.expected and self._client.status == "running":
+            self._happened.listen(self._client)  # a scheduler that was started again knows no listeners
             self._look()
         if self._members and self._client.status == "running":
             self._last_seen = time.monotonic()
@@ -294,6 +298,3 @@ class DaskCrew:
                 f"There has been no {missing} at {self._address} for {SECONDS_WITHOUT_WORKERS:.0f} s. What was "
                 "searched is in the study; the same command goes on once there are workers."
             )
-
-    def _scheduler_workers(self) -> Mapping[str, Any]:
-        return self._client.scheduler_info(n_workers=-1)["workers"]
