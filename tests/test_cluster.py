@@ -183,7 +183,7 @@ class TestLocalCrew:
         monkeypatch.setattr(crew, "_look", lambda: None)  # it would find them again
         with pytest.raises(TunerError, match=r"no worker at tls://127\.0\.0\.1:\d+ for 120 s"):
             crew._check_alive()
-        crew._happened.put(("add-worker", "tls://127.0.0.1:1", None))
+        crew._happened.put("add-worker", "tls://127.0.0.1:1")
         assert crew.next(0.1) is None  # somebody was there just now
         crew._check_alive()
         monkeypatch.setattr(crew, "_last_seen", time.monotonic() - 121)
