@@ -163,10 +163,18 @@ class TestOpenCrew:
         assert started == {
             "address": "tcp://host:8786",
             "gpus_per_trial": 0.5,
+            "workers": None,
+            "is_fixed": False,
             "cores": None,
             "memory": None,
             "threads": 1,
         }
+
+    @pytest.mark.parametrize(("asked", "workers"), [(None, None), (0, 1), (1, 1), (3, 3)])
+    def test_fixed_order_has_the_workers_of_its_study_on_a_cluster_too(self, asked, workers, machine):
+        started = machine(cores=2, memory=1, gpus=0)
+        _open(Staffing(workers=asked, cluster="tcp://host:8786", is_fixed=True))
+        assert (started["workers"], started["is_fixed"]) == (workers, True)
 
 
 class TestSettle:
