@@ -605,7 +605,7 @@ class TestConnectedCrew:
             assert crew.refusals() == []
             for name, reason in (
                 ("none", "photos is not a folder"),
-                ("other", "its data is not that of the others"),
+                ("other", "The images are not those of the other workers: "),
             ):
                 self._add(start, scheduler, name, cwd=machines / name)
                 told = []

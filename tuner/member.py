@@ -34,7 +34,7 @@ class Member:
     def differences(self, facts: Facts) -> DataError | None:
         """Returns what is different in its data: a folder of one path may hold other images on another machine."""
         differences = self.facts.differences(dataclasses.asdict(facts)) if self.facts else []
-        return DataError(f"its data is not that of the others: {differences[0]}.") if differences else None
+        return DataError(f"The images are not those of the other workers: {differences[0]}.") if differences else None
 
     def unfit(self, error: Exception) -> TunerError:
         """Returns the error that says which worker it is that cannot train."""
