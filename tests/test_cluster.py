@@ -631,6 +631,20 @@ class TestConnectedCrew:
             crew.begin("alone", 1, dataclasses.replace(TASK, epochs=1))
             assert _next(crew).progress.status == COMPLETED
 
+    def test_worker_that_hangs_and_that_nobody_can_start_again_is_left_out(self, start, scheduler):
+        """Until then the search waited for it for ever."""
+        self._add(start, scheduler, "alone", "--no-nanny")
+        _until(lambda: self._has_workers(scheduler, 1))
+        with connected_crew(SESSION, address=scheduler) as crew:
+            crew.wait()
+            crew.begin("alone", 1, TASK)
+            crew.replace("alone")
+            told = []
+            _until(lambda: told.extend(crew.refusals()) or told, crew)
+            assert re.fullmatch(r"The worker at tcp://127\.0\.0\.1:\d+ hangs, and has no nanny that .*", told[0])
+            assert crew.next(3.0) is None
+            assert (crew.free(), crew._members) == ([], {})
+
     def _connect(self, scheduler):
         with connected_crew(SESSION, address=scheduler):
             pass

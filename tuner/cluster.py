@@ -140,17 +140,17 @@ class DaskCrew:
     def replace(self, worker: str) -> None:
         """Puts a new process in the place of a worker; of a trial that it has, no event comes any more."""
         for address in [a for a, member in self._members.items() if member.name == worker]:
-            del self._members[address]
+            member = self._members.pop(address)
             self._left_out.add(address)
-            in_background(functools.partial(self._restart, address))
+            in_background(functools.partial(self._restart, address, hangs=member.trial is not None))
 
-    def _restart(self, address: str) -> None:
-        try:
-            self._client.restart_workers([address], raise_for_error=False)
-        except ValueError:  # it has gone; or it has no nanny to start another process, and serves on as it is
-            self._happened.put("add-worker", address)
-        except OSError:  # the search has ended meanwhile
+    def _restart(self, address: str, *, hangs: bool = False) -> None:
+        if self._revival.restarts(address):
             return
+        if hangs:
+            self._refusals.append(f"The worker at {address} hangs, and has no nanny that starts another process.")
+        else:  # it serves on as it is
+            self._happened.put("add-worker", address)
 
     def next(self, seconds: float | None = None) -> Event | None:
         """Waits for what comes next."""

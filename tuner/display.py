@@ -146,7 +146,7 @@ class Display:
 
     def worker_refused(self, reason: str) -> None:
         """Writes one line."""
-        self._print(f"{reason} The others go on.")
+        self._print(f"{reason} It is left out.")
 
     def trial_lost(self, record: Record, losses: int) -> None:
         """Writes one line about a worker that died."""

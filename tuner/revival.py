@@ -76,6 +76,16 @@ class Revival:
         if len(cluster.workers) < self.expected:  # also where Dask has forgotten one
             cluster.scale(self.expected)
 
+    def restarts(self, address: str) -> bool:
+        """Puts another process in the place of a worker, or says that nobody can: it has no nanny, or has gone."""
+        try:
+            self._client.restart_workers([address], raise_for_error=False)
+        except ValueError:
+            return False
+        except OSError:  # the search has ended meanwhile
+            pass
+        return True
+
     def dying(self, when: str) -> TunerError:
         """Returns the error for workers that die while they do something."""
         if self._client.cluster:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuner.data.stratification import choose_images, hold_out
+from tuner.data.stratification import check_pairs, choose_images, hold_out
 from tuner.errors import DataError
 
 _NAMES = ("a", "b", "c")
@@ -64,6 +64,12 @@ def test_exactly_so_many_images_are_chosen_and_every_class_keeps_its_share(count
 def test_many_small_classes_give_no_more_than_was_asked_for():
     _, used = choose_images(np.repeat(np.arange(100), 10), 150, least=1)
     assert len(used) == 150
+
+
+def test_class_with_one_image_is_no_pair():
+    check_pairs(np.array([0, 0, 1, 1]), names=_NAMES)
+    with pytest.raises(DataError, match=r"Class 'b' has 1 training image"):
+        check_pairs(np.array([0, 0, 1]), names=_NAMES)
 
 
 def test_number_too_small_for_the_classes_says_how_many_are_needed():

@@ -35,7 +35,7 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
         DataError: If the data is missing, broken or contradictory. Of a streamed folder the headers are checked now; a
             file that is broken behind its header is named when it is met.
     """
-    from tuner.data.stratification import choose_images, hold_out
+    from tuner.data.stratification import check_pairs, choose_images, hold_out
 
     source = _open(spec, on_shape=on_shape)
     splits = ["train"] + ([source.validation] if source.validation else [])
@@ -46,6 +46,8 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
         if part.labels.min() < 0:
             raise DataError(f"{source.name} has images without a label in its {split} split.")
     train, *own_validation = parts
+    if not own_validation:
+        check_pairs(train.labels, names=source.labels)
     if spec.images is not None and spec.images < len(train):
         least = 1 if own_validation else 2  # of which one is held out
         unused, used = choose_images(train.labels, spec.images, least=least)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tuner.errors import DataError
 
-__all__ = ["HOLDOUT_SEED", "choose_images", "hold_out"]
+__all__ = ["HOLDOUT_SEED", "check_pairs", "choose_images", "hold_out"]
 
 # Arbitrary, and one constant for all searches: scores of different seeds compare only on the same validation images.
 HOLDOUT_SEED = 0
@@ -31,15 +31,23 @@ def hold_out(labels: np.ndarray, *, fraction: float, names: Sequence[str]) -> tu
     Raises:
         DataError: If a class has a single image.
     """
-    counts = []
+    check_pairs(labels, names=names)
+    sizes = np.unique(labels, return_counts=True)[1].tolist()
+    return _draw(labels, [min(max(round(fraction * size), 1), size - 1) for size in sizes])
+
+
+def check_pairs(labels: np.ndarray, *, names: Sequence[str]) -> None:
+    """Makes sure that one image of each class can be held out.
+
+    Raises:
+        DataError: If a class has a single image.
+    """
     for value, size in zip(*np.unique(labels, return_counts=True), strict=True):
         if size < 2:
             raise DataError(
                 f"Class {names[value]!r} has 1 training image; at least 2 are needed to hold one out for validation. "
                 "Add images or provide a validation split."
             )
-        counts.append(min(max(round(fraction * int(size)), 1), int(size) - 1))
-    return _draw(labels, counts)
 
 
 def choose_images(labels: np.ndarray, number: int, *, least: int) -> tuple[np.ndarray, np.ndarray]:
