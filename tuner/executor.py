@@ -217,7 +217,7 @@ class Executor(keras_tuner.Tuner):
             seconds = time.monotonic() - flight.asked
             if seconds > limit * HANGING_FACTOR + HANGING_SECONDS:
                 self.crew.replace(flight.worker)
-                message = "It did not answer within --trial-time-limit, and its worker was replaced."
+                message = "It did not answer within --trial-time-limit, and its worker was given up."
                 seconds = time.monotonic() - flight.launched
                 progress = Progress(status=records.TIMED_OUT, curve={}, seconds=seconds, message=message)
                 return Event(trial, flight.worker, progress)
