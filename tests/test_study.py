@@ -405,7 +405,10 @@ def test_begun_epochs_are_those_that_were_proposed(study):
 @pytest.mark.parametrize("enough", [{}, {"trials": 3}, {"total_epochs": 18}, {"trials": 4, "total_epochs": 200}])
 def test_totals_that_were_not_passed_go_on(enough, study):
     _begin_three(study)
-    study.check_totals(dataclasses.replace(CONFIG, **enough))
+    grown = dataclasses.replace(CONFIG, **enough)
+    study.check_totals(grown)
+    study.extend(grown)
+    assert study.config == grown
 
 
 @pytest.mark.parametrize(
@@ -452,6 +455,7 @@ def _more(hp):
 
 def test_unchanged_space_goes_on(study):
     study.check_space(_space(_plain))
+    assert study.space == _space(_plain)
 
 
 @pytest.mark.parametrize(

@@ -210,10 +210,10 @@ class DaskCrew:
         """Takes what comes of an actor: itself, what it knows, an answer, how a trial goes on, or an error."""
         member = self._members[address]
         if kind == "raised":
-            # It has gone. The scheduler may not have seen it yet; or Dask knows it, and this crew has not heard of it.
             if not member.actor:
                 self._refuse(address, value)
             elif isinstance(value, OSError) or is_lost(value):
+                # It has gone. The scheduler may not have seen it yet; or this crew has not heard of it.
                 self._left_out.add(address)
                 self._lose(address)
             else:

@@ -1,4 +1,4 @@
-"""One worker of a Dask cluster, and why it may be of no use. It knows nothing of Dask."""
+"""One worker of a Dask cluster, and why it may be of no use. It imports nothing of Dask."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Member:
     Args:
         name: Its name.
         cores: Threads that it has.
-        actor: Its actor, once that is ready.
-        facts: What the actor knows of the data.
+        actor: Its actor, once that is made.
+        facts: What the actor knows of the data; the worker is ready when that is known.
         trial: Number of the trial that it trains.
         answer: What it answered last.
     """

@@ -87,7 +87,7 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
 
     if staffing.cluster:
         session = dataclasses.replace(session.elsewhere(), memory=staffing.worker_memory)
-        workers = 1 if staffing.workers == 0 else staffing.workers
+        workers = 1 if staffing.workers == 0 else staffing.workers  # a study of this process has one trial at a time
         with connected_crew(
             session, address=staffing.cluster, gpus_per_trial=share, workers=workers, is_fixed=staffing.is_fixed
         ) as crew:

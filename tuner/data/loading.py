@@ -46,9 +46,9 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
         if part.labels.min() < 0:
             raise DataError(f"{source.name} has images without a label in its {split} split.")
     train, *own_validation = parts
-    if not own_validation:
-        check_pairs(train.labels, names=source.labels)
     if spec.images is not None and spec.images < len(train):
+        if not own_validation:
+            check_pairs(train.labels, names=source.labels)  # else more images would be asked for, in vain
         least = 1 if own_validation else 2  # of which one is held out
         unused, used = choose_images(train.labels, spec.images, least=least)
         _, train = train.divide(unused, used)
