@@ -35,6 +35,7 @@ LAYERS = {
         "enqueue",
         "warm_start",
         "pareto",
+        "ranges",
     ],
     2: [
         "program",
@@ -84,8 +85,9 @@ LAYERS = {
         "outcome",
         "variants",
         "ablation",
+        *("advice", "importance", "axes", "charts", "page"),
     ],
-    5: ["search", "select", "ablate", "predict", "data.__main__", "models.__main__", "__main__"],
+    5: ["search", "select", "ablate", "report", "predict", "data.__main__", "models.__main__", "__main__"],
 }
 LAYER = {module: number for number, modules in LAYERS.items() for module in modules}
 
@@ -132,9 +134,10 @@ OPTUNA_COLUMN = [
     "budget",
     "enqueue",
     "warm_start",
+    *("ranges", "advice", "importance", "charts", "page", "report"),
 ]
 COMMANDS = [
-    *("tuner.search", "tuner.leaderboard", "tuner.select", "tuner.ablate", "tuner.predict"),
+    *("tuner.search", "tuner.leaderboard", "tuner.report", "tuner.select", "tuner.ablate", "tuner.predict"),
     *("tuner.data", "tuner.models"),
 ]
 

@@ -3,6 +3,7 @@
 COMMANDS = {
     "tuner.search": "search a space for the best network; continue a study",
     "tuner.leaderboard": "print the ranked runs of a study",
+    "tuner.report": "show a study on one page, and what to do next",
     "tuner.select": "retrain the best run, test it once, export it",
     "tuner.ablate": "compare the best run with itself without SE, and with other SE",
     "tuner.predict": "name what is on images, from an export alone",

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 
-__all__ = ["Figures", "test_figures"]
+__all__ = ["Figures", "standard_error", "test_figures"]
 
 _SMALLEST_PROBABILITY = 1e-7  # keras.config.epsilon(), where Keras's cross-entropy clips too
 
@@ -31,6 +31,14 @@ class Figures:
     num_images: int
     confusion: Sequence[Sequence[int]]
     recall: Sequence[float | None]
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """Returns the standard error of an accuracy on so many images.
+
+    Reference: Breiman et al., 1984, Classification and Regression Trees, chapter 3 (test sample estimates).
+    """
+    return math.sqrt(accuracy * (1.0 - accuracy) / images)
 
 
 def test_figures(probabilities: Iterable[Iterable[float]], labels: Iterable[int], *, classes: int) -> Figures:

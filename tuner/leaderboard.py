@@ -28,6 +28,7 @@ __all__ = [
     "main",
     "number",
     "rows_of",
+    "to_cells",
     "to_csv",
     "to_json",
     "to_markdown",
@@ -166,7 +167,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """Returns a Markdown table."""
-    return markdown.table(*_cells(rows))
+    return markdown.table(*to_cells(rows))
 
 
 def to_table(rows: Sequence[Row], *, width: int | None = None) -> str:
@@ -177,7 +178,7 @@ def to_table(rows: Sequence[Row], *, width: int | None = None) -> str:
         width: Characters of a line; what is wider stands in blocks below one another, each of which names the run. None
             means that there is no limit.
     """
-    header, body = _cells(rows)
+    header, body = to_cells(rows)
     columns = [_aligned(cells) for cells in zip(header, *body, strict=True)]
     run = columns[header.index("run")]
     blocks = [columns[:1]]
@@ -247,7 +248,7 @@ def _hyperparameter_names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.hyperparameters))
 
 
-def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+def to_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Returns the header and the cells of a table for people; hyperparameters that never vary are left out."""
     names = [n for n in _hyperparameter_names(rows) if len({str(row.hyperparameters.get(n)) for row in rows}) > 1]
     left_out = _left_out(rows)

@@ -82,6 +82,7 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
     early = f"Trained   {counted(trained, 'epoch')}, not {begun}: a trial that ends early counts in full"
     fewer = [early] if trained < begun and study.config.trials is None else []
     flags = [*place_flags(arguments), *_data_flags(arguments)]
+    reporting = shlex.join(["python", "-m", "tuner.report", study.name, *place_flags(arguments)])
     selecting = shlex.join(["python", "-m", "tuner.select", study.name, *flags])
     if not any(run.last.status == COMPLETED for run in runs_of(records)):
         selecting = "another space: no run has completed, so there is none to select"
@@ -89,6 +90,7 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
         *("", table, *more, "", *front, *fewer),
         f"Files     {', '.join(str(folder / f'leaderboard.{ending}') for ending in ('csv', 'json', 'md'))}",
         f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}",
+        f"Report    {reporting}",
         f"Next      {selecting}",
     ]
 

@@ -156,6 +156,19 @@ class Run:
         """Wall time over all trials of the run."""
         return sum(record.seconds for record in self.trials)
 
+    def curve(self, objective: str) -> list[tuple[int, float]]:
+        """Returns the epochs, from 1, and the objective after each of them, where that is finite."""
+        pairs = [
+            (int(epoch), value)
+            for record in self.trials
+            for epoch, value in zip(record.curve.get("epoch", ()), record.curve.get(objective, ()), strict=False)
+        ]
+        return [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
+
+    def score_after(self, epochs: int, objective: str) -> float | None:
+        """Returns the objective after so many epochs; None where the run has none."""
+        return dict(self.curve(objective)).get(epochs)
+
     def best(self, direction: str) -> tuple[float | None, int | None]:
         """Returns the best score of any epoch and that epoch; (None, None) where there is no score."""
         scored = [r for r in self.trials if r.best_score is not None and math.isfinite(r.best_score)]

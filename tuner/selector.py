@@ -17,6 +17,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from tuner.errors import StudyError
+from tuner.figures import standard_error
 from tuner.records import COMPLETED, RUNNING, Record, Run, rank, runs_of
 
 __all__ = ["RULES", "Retest", "best_run", "front_runs", "knee_run", "run_of", "within_one_standard_error"]
@@ -47,10 +48,8 @@ class Retest:
         """Returns the standard error of an accuracy on so many images.
 
         All trainings are judged on the same images, so more of them do not make it smaller.
-
-        Reference: Breiman et al., 1984, Classification and Regression Trees, chapter 3 (test sample estimates).
         """
-        return math.sqrt(self.accuracy * (1.0 - self.accuracy) / images)
+        return standard_error(self.accuracy, images)
 
 
 def best_run(records: Iterable[Record], direction: str) -> Run:

@@ -1,0 +1,263 @@
+"""What a person is told to do next follows from what the study holds, and is a command that can be typed."""
+
+import dataclasses
+import shlex
+
+import pytest
+
+from tuner import ablate, leaderboard, predict, search, select
+from tuner.advice import Export, Situation, advise
+from tuner.config import SearchConfig
+from tuner.figures import Figures
+from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, Record
+
+WIDTH = {"class_name": "Int", "config": {"name": "width", "conditions": [], "min_value": 4, "max_value": 24, "step": 4}}
+RATE = {
+    "class_name": "Float",
+    "config": {"name": "rate", "conditions": [], "min_value": 0.001, "max_value": 0.1, "step": None, "sampling": "log"},
+}
+FIGURES = Figures(0.97, (0.95, 0.98), 0.1, 359, [], [])
+EXPORT = Export("results/mine/model", {"width": 8, "rate": 0.01}, FIGURES)
+
+
+def _record(trial, *, score=0.9, epochs=9, status=COMPLETED, params=1000, curve=(), message="", **values):
+    ended = None if status == RUNNING else trial
+    seen = [*curve] or ([score] * epochs if status == COMPLETED else [])
+    return Record(
+        trial=trial,
+        parent=None,
+        hyperparameters={"width": 8, "rate": 0.01, **values},
+        initial_epoch=0,
+        epochs=epochs,
+        status=status,
+        seed=0,
+        params=params,
+        macs=1,
+        score=score if status == COMPLETED else None,
+        curve={"epoch": [*range(1, len(seen) + 1)], "val_accuracy": seen, "accuracy": [value + 0.01 for value in seen]},
+        message=message,
+        order=ended,
+    )
+
+
+def _situation(*records, is_through=True, images=400, **changes):
+    settings = {name: changes.pop(name) for name in ("algorithm", "trials", "costs", "objective") if name in changes}
+    config = SearchConfig(space="small", max_epochs=9, batch_size=64, **settings)
+    return Situation(
+        name="mine",
+        config=config,
+        space=[WIDTH, RATE],
+        records=records,
+        is_through=is_through,
+        validation_images=images,
+        **changes,
+    )
+
+
+def _said(situation):
+    return {advice.what: advice for advice in advise(situation)}
+
+
+def test_search_that_is_not_through_goes_on_first():
+    first = advise(_situation(_record(0), _record(1, status=RUNNING), is_through=False))[0]
+    assert (first.what, first.command) == ("Let the search end", "python -m tuner.search --study mine")
+    assert first.why.startswith("1 trial has ended")
+
+
+def test_study_without_a_trial_is_searched():
+    assert [advice.command for advice in advise(_situation())] == ["python -m tuner.search --study mine"]
+
+
+def test_study_in_which_all_failed_says_why_and_exports_nothing():
+    situation = _situation(
+        _record(0, status=OUT_OF_MEMORY), _record(1, status=DIVERGED), _record(2, status=DIVERGED, message="loss nan")
+    )
+    only = advise(situation)
+    assert [advice.what for advice in only] == ["Look at what failed"]
+    assert "1 trial out of memory: try --max-params" in only[0].why
+    assert "2 trials diverged: try a space whose learning rates end lower" in only[0].why
+
+
+def test_cause_of_a_failure_is_told():
+    bug = 'Traceback (most recent call last):\n  File "my_space.py", line 3, in callbacks\nValueError: no such file'
+    said = _said(_situation(_record(0), _record(1, status=FAILED, message=bug)))
+    assert "the first says: ValueError: no such file" in said["Look at what failed"].why
+
+
+def test_best_run_is_exported():
+    said = _said(_situation(_record(0, score=0.8), _record(1, score=0.95, epochs=3), _record(2, score=0.9)))
+    export = said["Export the best network"]
+    assert export.command == "python -m tuner.select mine"
+    assert "Run 2 is the best (val_accuracy 0.9000 after 9 epochs)" in export.why
+
+
+def test_exported_model_of_the_best_run_is_used():
+    said = _said(_situation(_record(0), export=EXPORT))
+    assert "Export the best network" not in said
+    assert said["Use the exported model"].command == "python -m tuner.predict results/mine/model IMAGE..."
+    assert "359 test images is 0.9700 (95 %: 0.9500 to 0.9800)" in said["Use the exported model"].why
+
+
+def test_exported_model_of_another_run_is_made_again():
+    said = _said(_situation(_record(0), _record(1, score=0.99, width=12), export=EXPORT))
+    assert "model in results/mine/model is of another configuration" in said["Export the best network"].why
+    assert "Use the exported model" not in said
+
+
+def test_model_without_test_images_says_so():
+    untested = dataclasses.replace(EXPORT, test=None)
+    assert "no test split" in _said(_situation(_record(0), export=untested))["Use the exported model"].why
+
+
+@pytest.mark.parametrize(
+    ("second", "is_told"),
+    [
+        ({"score": 0.89, "params": 500}, True),  # the standard error of 0.9 on 400 images is 0.015
+        ({"score": 0.88, "params": 500}, False),
+        ({"score": 0.9, "params": 1500}, False),
+        ({"score": 0.95, "params": 500, "epochs": 3}, False),
+    ],
+)
+def test_cheaper_run_as_good_as_the_best_is_looked_for(second, is_told):
+    said = _said(_situation(_record(0), _record(1, **second)))
+    assert ("Look for a smaller network that is as good" in said) == is_told
+
+
+def test_cheaper_run_is_named_with_what_it_saves():
+    said = _said(_situation(_record(0), _record(1, params=700), _record(2, params=600, score=0.895)))
+    advice = said["Look for a smaller network that is as good"]
+    assert "2 other runs are within one standard error of the best score (0.0150 with 400" in advice.why
+    assert "run 2 has 600 params where the best one has 1k params" in advice.why
+    assert advice.command == "python -m tuner.select mine --rule one-standard-error"
+
+
+@pytest.mark.parametrize("changes", [{"images": None}, {"objective": "val_loss"}])
+def test_without_a_standard_error_no_run_is_as_good(changes):
+    said = _said(_situation(_record(0), _record(1, params=10), **changes))
+    assert "Look for a smaller network that is as good" not in said
+
+
+def test_whole_front_is_exported_once():
+    records = [_record(0, score=0.9), _record(1, score=0.7, params=10), _record(2, score=0.6, params=20)]
+    sought = {"algorithm": "nsga2", "costs": ("params",)}
+    first = advise(_situation(*records, **sought))[0]
+    assert first.command == "python -m tuner.select mine --rule pareto"
+    assert "one of these 2 in both val_accuracy and params" in first.why
+    assert "Export the whole front" not in _said(_situation(*records, **sought, exported_front=[0, 1]))
+    assert "Export the whole front" not in _said(_situation(*records))
+
+
+def _searched(scores, **changes):
+    return _situation(*(_record(number, score=score) for number, score in enumerate(scores)), **changes)
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        ([0.9, 0.8, 0.7], "None of 2 other runs of as many epochs beats the default"),
+        ([0.5, 0.6, 0.7, 0.8], "The best run ended after 100% of all epochs"),
+        ([0.5, 0.8, 0.7, 0.6], None),
+        ([0.9, 0.8], None),
+    ],
+)
+def test_search_whose_best_run_is_new_or_the_default_goes_on(scores, why):
+    longer = _said(_searched(scores)).get("Search longer")
+    assert (longer is not None) == (why is not None)
+    if longer is not None:
+        assert why in longer.why
+        assert longer.command == f"python -m tuner.search --study mine --total-epochs {18 * len(scores)}"
+
+
+def test_search_of_so_many_trials_gets_more_trials():
+    longer = _said(_searched([0.9, 0.8, 0.7], trials=3))["Search longer"]
+    assert longer.command == "python -m tuner.search --study mine --trials 6"
+
+
+@pytest.mark.parametrize("changes", [{"is_through": False}, {"algorithm": "grid"}])
+def test_search_that_has_more_to_do_or_nothing_left_is_not_prolonged(changes):
+    assert "Search longer" not in _said(_searched([0.9, 0.8, 0.7], **changes))
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ([{"width": 24}, {"width": 24}, {}], "width (24 is its largest value)"),
+        ([{"rate": 0.0011}, {}, {"rate": 0.001}], "rate (0.001 is its smallest value)"),
+        ([{"rate": 0.099}, {"rate": 0.1}, {}], "rate (0.1 is its largest value)"),
+        ([{"width": 4}, {"width": 4}, {}], "width (4 is its smallest value)"),
+        ([{"width": 24}, {}, {}], None),
+        ([{"width": 24}, {"width": 4}, {}], None),
+    ],
+)
+def test_space_in_which_the_best_lie_at_an_end_is_widened(values, named):
+    records = [_record(number, score=0.9 - number / 100, **each) for number, each in enumerate(values)]
+    wider = _said(_situation(*records)).get("Widen the space")
+    assert (wider is not None) == (named is not None)
+    if wider is not None:
+        assert f"at the end of a range: {named}." in wider.why
+        assert "a copy of search_spaces/small.py" in wider.why
+
+
+def _entry(kind, **ends):
+    return {"class_name": kind, "config": {"name": "x", "conditions": [], **ends}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "is_end"),
+    [
+        (_entry("Choice", values=[8, 16, 24]), 24, True),
+        (_entry("Choice", values=[8, 16]), 16, False),  # one of two is always at an end
+        (_entry("Choice", values=[0, 2, 4, 8]), 8, False),  # 0 leaves something out: no range
+        (_entry("Choice", values=["a", "b", "c"]), "c", False),
+        (_entry("Boolean"), True, False),
+        (_entry("Fixed", value=3), 3, False),
+        (_entry("Int", min_value=1, max_value=3, step=1), 1, False),  # fewer than one block is none
+        (_entry("Int", min_value=1, max_value=3, step=1), 3, True),
+        (_entry("Float", min_value=0.0, max_value=0.5, step=None), 0.0, False),
+        (_entry("Float", min_value=0.5, max_value=0.5, step=None), 0.5, False),
+        (_entry("Float", min_value=0.1, max_value=1.0, step=None, sampling="reverse_log"), 0.99, True),
+        (_entry("Float", min_value=0.1, max_value=1.0, step=None, sampling="reverse_log"), 0.8, False),
+        (_entry("Float", min_value=0.1, max_value=1.0, step=None, sampling="reverse_log"), 0.1, True),
+    ],
+)
+def test_what_is_the_end_of_a_range(entry, value, is_end):
+    records = [_record(number, x=value) for number in range(3)]
+    situation = dataclasses.replace(_situation(*records), space=[entry])
+    assert ("Widen the space" in _said(situation)) == is_end
+
+
+@pytest.mark.parametrize(
+    ("curve", "epochs", "is_told"),
+    [
+        ([0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.84, 0.87, 0.9], 9, True),
+        ([0.1, 0.3, 0.5, 0.6, 0.7, 0.895, 0.895, 0.9, 0.9], 9, False),
+        ([0.5, 0.7, 0.9], 3, False),  # it was stopped on its way
+    ],
+)
+def test_run_that_still_learns_gets_more_epochs(curve, epochs, is_told):
+    said = _said(_situation(_record(0, score=curve[-1], epochs=epochs, curve=curve)))
+    assert ("Train for more epochs" in said) == is_told
+    assert not is_told or "--max-epochs 18" in said["Train for more epochs"].why
+
+
+@pytest.mark.parametrize(("training", "is_told"), [(0.99, True), (0.94, False)])
+def test_run_that_knows_its_images_by_heart_is_regularised(training, is_told):
+    record = _record(0)
+    record = dataclasses.replace(record, curve={**record.curve, "accuracy": [training] * 9})
+    said = _said(_situation(record))
+    assert ("Regularise, or find more images" in said) == is_told
+    assert not is_told or "99.0% of the training images and 90.0%" in said["Regularise, or find more images"].why
+
+
+def test_commands_find_the_study_again_and_can_be_typed():
+    parsers = {each.__name__: each._parser() for each in (search, select, ablate, leaderboard, predict)}
+    records = [_record(0, score=0.9), _record(1, score=0.895, params=10), _record(2, score=0.7)]
+    place = ["--results-dir", "my results"]
+    situation = _situation(*records, place=place, is_through=True)
+    commands = [advice.command for advice in advise(situation) if advice.command]
+    assert len(commands) == 3
+    for line in commands:
+        python, flag, module, *arguments = shlex.split(line)
+        assert (python, flag) == ("python", "-m")
+        parsed = parsers[module].parse_args(arguments)
+        assert (parsed.study, parsed.results_dir) == ("mine", "my results")

@@ -1,0 +1,313 @@
+"""The page of a study shows what it holds, opens without a network, and is written whole or not at all."""
+
+import html.parser
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tuner import report
+from tuner.card import Card, DataSummary, ValidationScore, to_json
+from tuner.charts import charts
+from tuner.config import SearchConfig
+from tuner.figures import Figures
+from tuner.records import COMPLETED, DIVERGED, RUNNING, Record
+from tuner.study import Study
+
+ROOT = Path(__file__).parents[1]
+SPACE = [
+    {"class_name": kind, "config": {"name": name, "conditions": [], **ends}}
+    for kind, name, ends in [
+        ("Choice", "width", {"values": [8, 16, 24]}),
+        ("Float", "learning_rate", {"min_value": 0.001, "max_value": 1.0, "sampling": "log", "step": None}),
+        ("Choice", "optimizer", {"values": ["</script><b>sgd", "adam"]}),
+    ]
+]
+VALUES = {"width": 16, "learning_rate": 0.1, "optimizer": "adam"}
+
+
+def _record(trial, *, parent=None, epochs=(0, 3), score=0.9, status=COMPLETED, message="", **values):
+    seen = [*range(epochs[0] + 1, epochs[1] + 1)] if status == COMPLETED else []
+    return Record(
+        trial=trial,
+        parent=parent,
+        hyperparameters={**VALUES, **values},
+        initial_epoch=epochs[0],
+        epochs=epochs[1],
+        status=status,
+        seed=0,
+        params=1000 * (trial + 1),
+        macs=1,
+        score=score if status == COMPLETED else None,
+        best_score=score,
+        best_epoch=epochs[1],
+        curve={"epoch": seen, "val_accuracy": [score - (epochs[1] - epoch) / 100 for epoch in seen]},
+        seconds=1.0,
+        message=message,
+        order=None if status == RUNNING else trial,
+    )
+
+
+RECORDS = [
+    _record(0, score=0.95, epochs=(0, 9)),
+    *(
+        _record(number, score=0.5 + number / 50, width=8 * (1 + number % 3), learning_rate=0.01 * number)
+        for number in range(1, 12)
+    ),
+    _record(12, status=DIVERGED, message="the loss is not finite", learning_rate=1.0),
+    _record(13, parent=11, epochs=(3, 9), score=0.97, width=24, learning_rate=0.11),
+    _record(14, optimizer="</script><b>sgd", score=0.6),
+]
+
+
+def _study(folder, records=RECORDS, *, name="mine", **changes):
+    (folder / name).mkdir()
+    config = SearchConfig(space="small", max_epochs=9, batch_size=64, **changes)
+    url = f"sqlite:///{folder}/{name}/study.db"
+    nothing = {"val_accuracy": 0.0, "params": 20_000}
+    study = Study.create(url, name, config=config, space=SPACE, versions={"keras": "3.15.1"}, reference=nothing)
+    for record in records:
+        study.begin(record, proposal={})
+        if record.status != RUNNING:
+            study.finish(record)
+    return study
+
+
+def _export(folder, figures=None, **values):
+    """Leaves the card of an exported model."""
+    labels = ["a", "b"]
+    card = Card(
+        study="mine",
+        command="",
+        data=DataSummary("digits", (8, 8, 1), {}, labels),
+        algorithm="auto",
+        hyperparameters={**VALUES, **values},
+        epochs=9,
+        search_seed=0,
+        training_seed=0,
+        validation=ValidationScore("val_accuracy", 0.97, 9, 0.97),
+        test=figures,
+        parameters=1,
+        multiply_accumulates=1,
+        versions={},
+        training_seconds=1.0,
+        created="2026-11-30",
+    )
+    (folder / "mine" / "model").mkdir()
+    (folder / "mine" / "model" / "card.json").write_text(to_json(card))
+
+
+class _Page(html.parser.HTMLParser):
+    """Gathers the text of a page, what it loads, and the tags that are open at its end."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.words, self.loaded, self.open = [], [], []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.loaded += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        if not set(self.open) & {"script", "style"}:
+            self.words.append(text)
+
+
+def _written(results, *arguments):
+    assert report.main(["mine", "--results-dir", str(results), *arguments]) == 0
+    return (results / "mine" / "report.html").read_text(encoding="utf-8")
+
+
+def test_page_shows_what_the_study_holds(tmp_path):
+    _study(tmp_path)
+    page = _Page(_written(tmp_path))
+    assert page.open == []
+    for shown in (
+        "val_accuracy of run 11, 9 epochs 0.9700",
+        "runs 14 trials 15",
+        "epochs trained 51",
+        f"python -m tuner.select mine --results-dir {tmp_path}",
+        "trial 12, diverged the loss is not finite",
+        "keras 3.15.1",
+        "</script><b>sgd",  # as text
+    ):
+        assert shown in page.text
+    ranks = re.findall(r"<tr><td>(\d+)</td><td>(\d+)</td>", (tmp_path / "mine" / "report.html").read_text())
+    assert ranks[:2] == [("1", "11"), ("2", "0")]
+    assert len(ranks) == 14
+
+
+def test_page_loads_nothing_from_elsewhere(tmp_path):
+    _study(tmp_path)
+    text = _written(tmp_path)
+    assert _Page(text).loaded == []
+    assert "Plotly.newPlot" in text
+    assert "<script src" not in text
+
+
+def test_page_says_on_the_terminal_what_to_do(tmp_path, capsys):
+    _study(tmp_path)
+    _written(tmp_path)
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == f"Report    {tmp_path}/mine/report.html"
+    assert second == f"Next      1. Let the search end: python -m tuner.search --study mine --results-dir {tmp_path}"
+
+
+def test_page_goes_where_a_person_wants_it(tmp_path):
+    _study(tmp_path)
+    assert report.main(["--results-dir", str(tmp_path), "--output", str(tmp_path / "page.html")]) == 0
+    assert "What to do next" in (tmp_path / "page.html").read_text()
+    assert not (tmp_path / "mine" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ([], "0 trials have ended"),
+        ([_record(0, status=RUNNING)], "Let the search end"),
+        ([_record(0, status=DIVERGED, message="not finite")], "Look at what failed"),
+        ([_record(0)], "Export the best network"),
+    ],
+)
+def test_study_with_little_in_it_has_a_page(tmp_path, records, said):
+    _study(tmp_path, records)
+    page = _Page(_written(tmp_path))
+    assert said in page.text
+    assert page.open == []
+
+
+def test_test_figures_of_the_exported_model_are_shown(tmp_path):
+    _study(tmp_path)
+    _export(
+        tmp_path, Figures(0.9612, (0.95, 0.97), 0.1, 359, [[1, 0], [0, 1]], [1.0, 1.0]), width=24, learning_rate=0.11
+    )
+    text = _Page(_written(tmp_path)).text
+    assert "test accuracy of the export 0.9612" in text
+    assert "Use the exported model" in text
+
+
+def test_exported_front_is_not_asked_for_again(tmp_path):
+    _study(tmp_path, costs=("params",), algorithm="nsga2")
+    assert "Export the whole front" in _Page(_written(tmp_path)).text
+    for run in (0, 11):
+        (tmp_path / "mine" / "front" / f"run-{run}").mkdir(parents=True)
+    assert "Export the whole front" not in _Page(_written(tmp_path)).text
+
+
+def test_card_that_cannot_be_read_is_named(tmp_path, capsys):
+    _study(tmp_path)
+    _export(tmp_path)
+    (tmp_path / "mine" / "model" / "card.json").write_text("{}")
+    assert report.main(["mine", "--results-dir", str(tmp_path)]) == 1
+    assert f"{tmp_path}/mine/model/card.json is not as tuner.select writes it" in capsys.readouterr().err
+    assert not (tmp_path / "mine" / "report.html").exists()
+
+
+def test_page_that_cannot_be_written_is_one_sentence(tmp_path, capsys):
+    _study(tmp_path)
+    assert report.main(["mine", "--results-dir", str(tmp_path), "--output", str(tmp_path / "no" / "page.html")]) == 1
+    assert re.fullmatch(
+        r"Error: .*no/page.html cannot be written: No such file or directory.*\n", capsys.readouterr().err
+    )
+
+
+def test_unknown_study_is_told_with_the_known_ones(tmp_path, capsys):
+    _study(tmp_path)
+    assert report.main(["mime", "--results-dir", str(tmp_path)]) == 1
+    assert "There is no study 'mime'" in capsys.readouterr().err
+
+
+def test_report_imports_no_tensorflow(tmp_path):
+    _study(tmp_path)
+    code = (
+        "import sys; from tuner import report; "
+        f"status = report.main(['--results-dir', {str(tmp_path)!r}]); "
+        "print(status, sorted({'tensorflow', 'keras', 'keras_tuner', 'sklearn'} & set(sys.modules)))"
+    )
+    out = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT)
+    assert out.splitlines()[-1] == "0 []"
+
+
+def _situation(folder, **changes):
+    study = _study(folder, **changes)
+    arguments = report._parser().parse_args(["mine", "--results-dir", str(folder)])
+    return report._situation(study, arguments)
+
+
+def _drawn(folder, **changes):
+    return {chart.name: json.loads(chart.figure.to_json()) for chart in charts(_situation(folder, **changes))}
+
+
+def test_charts_draw_every_trial_that_has_a_score(tmp_path):
+    drawn = _drawn(tmp_path)
+    assert list(drawn) == ["progress", "curves", "importance", "values", "costs"]
+    after = {trace["name"]: trace for trace in drawn["progress"]["data"]}
+    assert list(after) == ["after 3 epochs", "after 9 epochs", "best so far"]
+    assert [len(after[name]["text"]) for name in after] == [12, 2, 14]
+    others, *named = drawn["curves"]["data"]
+    assert [trace["name"] for trace in (others, named[-1])] == ["others", "run 11"]
+    assert (len(named), others["x"].count(None)) == (10, 2)  # three runs more, with a gap between
+
+
+def test_best_so_far_is_that_of_the_most_epochs(tmp_path):
+    best = _drawn(tmp_path)["progress"]["data"][-1]
+    leaders = [text.partition(",")[0] for text in best["text"]]
+    assert leaders == ["<b>trial 0"] * 12 + ["<b>trial 13"] * 2
+    assert [best["x"][place] for place in (0, 11, 12, 13)] == [9, 42, 48, 51]
+
+
+def test_curve_of_a_continued_run_has_all_its_epochs(tmp_path):
+    curves = {trace["name"]: trace for trace in _drawn(tmp_path)["curves"]["data"]}
+    assert curves["run 11"]["x"] == [*range(1, 10)]
+    assert "epoch 4: 0.9200" in curves["run 11"]["text"][3]
+
+
+def test_values_are_compared_after_the_same_epochs(tmp_path):
+    values = _drawn(tmp_path)["values"]
+    titles = [note["text"] for note in values["layout"]["annotations"]]
+    assert titles == ["width", "learning_rate", "optimizer"]
+    assert all("after 3 epochs" in text for trace in values["data"] for text in trace["text"])
+    width, rate, _ = values["data"]
+    assert (len(width["x"]), set(width["x"])) == (13, {"8", "16", "24"})
+    assert values["layout"]["xaxis"]["categoryarray"] == ["8", "16", "24"]
+    assert values["layout"]["xaxis2"]["type"] == "log"
+    assert rate["marker"]["size"][-1] > rate["marker"]["size"][0]  # the best run, over the others
+    assert rate["x"][-1] == 0.11
+
+
+def test_front_joins_what_no_other_run_beats(tmp_path):
+    *_, front = _drawn(tmp_path)["costs"]["data"]
+    assert front["name"] == "front"
+    assert sorted(front["x"]) == [1000, 14000]
+
+
+def test_names_and_values_are_shown_as_text(tmp_path):
+    progress = json.dumps(_drawn(tmp_path)["progress"]["data"])
+    assert "&lt;/script&gt;&lt;b&gt;sgd" in progress
+
+
+def test_study_without_a_score_has_no_chart(tmp_path):
+    assert _drawn(tmp_path, records=[_record(0, status=DIVERGED)]) == {}
+
+
+def test_single_run_has_its_curve_and_nothing_to_compare(tmp_path):
+    assert list(_drawn(tmp_path, records=[_record(0)])) == ["progress", "curves"]
+
+
+def test_losses_are_drawn_too(tmp_path):
+    records = [_record(number, score=0.9) for number in range(2)]
+    for record in records:
+        record.curve["val_loss"] = [0.3, 0.2, 0.1 + record.trial]
+    drawn = _drawn(tmp_path, records=records, objective="val_loss")
+    assert drawn["curves"]["data"][1]["y"] == [0.3, 0.2, 0.1]
+    low, high = drawn["curves"]["layout"]["yaxis"]["range"]
+    assert low < high

@@ -1,0 +1,285 @@
+"""What a person may do next with a study, and why: pure functions of what it holds.
+
+Each rule looks at one thing, such as the ends of the ranges, and says something or nothing. The thresholds are guesses;
+they stand in the sentences that they lead to, so that a person can judge them.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import shlex
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from tuner.config import SearchConfig
+from tuner.figures import Figures, standard_error
+from tuner.quantities import counted, describe_cost
+from tuner.ranges import ends_reached
+from tuner.records import (
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    OUT_OF_MEMORY,
+    RUNNING,
+    TIMED_OUT,
+    WORKER_DIED,
+    Record,
+    Run,
+    rank,
+    runs_of,
+)
+from tuner.selector import front_runs
+
+__all__ = ["Advice", "Export", "Situation", "advise"]
+
+LATE = 0.75  # of the epochs of a search: who was found after them may be beaten soon
+OF_THE_BEST, NUM_BEST = 2, 3  # so many of so many best runs have to agree on where in a range it is good
+GAP = 0.05  # between the accuracies of training and validation
+
+_REMEDIES = {
+    DIVERGED: "a space whose learning rates end lower",
+    OUT_OF_MEMORY: "--max-params or a smaller --batch-size",
+    TIMED_OUT: "a longer --trial-time-limit, or --max-macs",
+    WORKER_DIED: "more memory for each worker, which fewer --workers have",
+    FAILED: "mending what the message names",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """One thing to do.
+
+    Args:
+        what: The thing, in a few words.
+        why: What was seen that speaks for it, in sentences.
+        command: The command that does it; empty where there is none.
+    """
+
+    what: str
+    why: str
+    command: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A model that was exported from a study.
+
+    Args:
+        folder: Where it lies.
+        hyperparameters: Its configuration.
+        test: Its test figures, or None where the data has no test split.
+    """
+
+    folder: str
+    hyperparameters: Mapping[str, Any]
+    test: Figures | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What there is to know of a study.
+
+    Args:
+        name: Its name.
+        config: What its search was asked to do.
+        space: The declared hyperparameters, as `keras_tuner.HyperParameters.get_config()["space"]` gives them.
+        records: Its trials.
+        is_through: Whether the search has made all trials that it was asked for.
+        validation_images: How many images a score is of; None where that is not known.
+        export: The model that was made of it, or None.
+        exported_front: Numbers of the runs that were exported as its front.
+        place: Flags with which other commands find the study.
+    """
+
+    name: str
+    config: SearchConfig
+    space: Sequence[Mapping[str, Any]]
+    records: Sequence[Record]
+    is_through: bool
+    validation_images: int | None = None
+    export: Export | None = None
+    exported_front: Collection[int] = ()
+    place: Sequence[str] = ()
+
+    @property
+    def ranked(self) -> list[Run]:
+        """The runs that completed a trial, the best first."""
+        runs = rank(runs_of(self.records), self.config.direction)
+        return [run for run in runs if run.last.status == COMPLETED and run.score is not None]
+
+    @property
+    def finalists(self) -> list[Run]:
+        """Those of the ranked runs that were asked for as many epochs as the best one: their scores are comparable."""
+        ranked = self.ranked
+        return [run for run in ranked if run.rung == ranked[0].rung]
+
+    def command(self, module: str, *flags: str) -> str:
+        """Returns the line that runs a command of the program on the study."""
+        name = ["--study", self.name] if module == "search" else [self.name]
+        return shlex.join(["python", "-m", f"tuner.{module}", *name, *self.place, *flags])
+
+    def standard_error(self, accuracy: float) -> float | None:
+        """Returns the standard error of an accuracy on the validation images; None for another objective."""
+        if self.config.objective != "val_accuracy" or not self.validation_images:
+            return None
+        return standard_error(accuracy, self.validation_images)
+
+
+def advise(situation: Situation) -> list[Advice]:
+    """Returns what may be done next, the first thing first."""
+    rules = _RULES if situation.ranked else (_go_on, _failures)
+    found = [advice for rule in rules if (advice := rule(situation))]
+    return found or [Advice("Search", "No trial has ended yet.", situation.command("search"))]
+
+
+def _go_on(situation: Situation) -> Advice | None:
+    if situation.is_through:
+        return None
+    ended = sum(record.status != RUNNING for record in situation.records)
+    why = f"{counted(ended, 'trial has', 'trials have')} ended, and it was asked for more. If no search runs now, this"
+    return Advice("Let the search end", f"{why} command goes on where it stopped.", situation.command("search"))
+
+
+def _export(situation: Situation) -> Advice | None:
+    best, export = situation.ranked[0], situation.export
+    if export is not None and export.hyperparameters == best.last.hyperparameters:
+        figures = export.test
+        seen = "The data set has no test split, so nothing is known of it but its validation score."
+        if figures is not None:
+            low, high = figures.accuracy_interval
+            seen = f"Its accuracy on {figures.num_images} test images is {figures.accuracy:.4f} (95 %: {low:.4f} to "
+            seen += f"{high:.4f}): believe this figure, not the best score of a search."
+        use = shlex.join(["python", "-m", "tuner.predict", export.folder])
+        return Advice("Use the exported model", seen, f"{use} IMAGE...")
+    why = f"Run {best.number} is the best ({situation.config.objective} {best.score:.4f} after "
+    why += f"{counted(best.epochs, 'epoch')}). "
+    why += "The command trains it once more on all images but those of the test, tests it once, and writes a model."
+    if export is not None:
+        why += f" The model in {export.folder} is of another configuration."
+    return Advice("Export the best network", why, situation.command("select"))
+
+
+def _cheaper(situation: Situation) -> Advice | None:
+    """Looks for runs that the validation images cannot tell from the best one, and that cost less."""
+    best, *others = situation.finalists
+    error = situation.standard_error(best.score or 0.0)
+    if error is None:
+        return None
+    cost = next(iter(situation.config.costs), "params")
+    equals = [run for run in others if (best.score or 0.0) - (run.score or 0.0) <= error]
+    cheapest = min(equals, key=lambda run: run.last.cost(cost), default=best)
+    if not cheapest.last.cost(cost) < best.last.cost(cost):
+        return None
+    why = f"{counted(len(equals), 'other run is', 'other runs are')} within one standard error of the best score "
+    why += f"({error:.4f} with {situation.validation_images} validation images), and run {cheapest.number} has "
+    why += f"{describe_cost(cheapest.last.cost(cost), cost)} where the best one has "
+    why += f"{describe_cost(best.last.cost(cost), cost)}. The command trains the best few again and takes the cheapest "
+    why += "that is as good."
+    again = situation.command("select", "--rule", "one-standard-error")
+    return Advice("Look for a smaller network that is as good", why, again)
+
+
+def _front(situation: Situation) -> Advice | None:
+    costs = situation.config.costs
+    if not costs:
+        return None
+    front = front_runs(situation.records, situation.config.direction, cost=costs[0])
+    if len(front) < 2 or {run.number for run in front} <= set(situation.exported_front):
+        return None
+    why = f"No other run is better than one of these {len(front)} in both {situation.config.objective} and {costs[0]}. "
+    why += "The command exports all of them."
+    return Advice("Export the whole front", why, situation.command("select", "--rule", "pareto"))
+
+
+def _longer(situation: Situation) -> Advice | None:
+    """Looks at when the best run was found, and whether it is the one with which the search began."""
+    if not situation.is_through or len(situation.finalists) < NUM_BEST or situation.config.algorithm == "grid":
+        return None
+    best = situation.finalists[0]
+    share = _share_before(situation.records, best.last)
+    if best.number == 0:
+        why = f"None of {len(situation.finalists) - 1} other runs of as many epochs beats the default configuration."
+    elif share > LATE:
+        why = f"The best run ended after {share:.0%} of all epochs, so better ones may follow."
+    else:
+        return None
+    made = len(situation.records)
+    epochs = sum(record.rung - record.initial_epoch for record in situation.records)
+    total = ["--trials", str(2 * made)] if made == situation.config.trials else ["--total-epochs", str(2 * epochs)]
+    why += " The command lets the same study go on with twice the budget."
+    return Advice("Search longer", why, situation.command("search", *total))
+
+
+def _share_before(records: Sequence[Record], last: Record) -> float:
+    """Returns the share of a search's epochs that were trained when a trial had ended."""
+    trained = {record.trial: len(record.curve.get("epoch", ())) for record in records}
+    ended = [record for record in records if record.order is not None and record.order <= (last.order or 0)]
+    return sum(trained[record.trial] for record in ended) / max(sum(trained.values()), 1)
+
+
+def _ends_of_ranges(situation: Situation) -> Advice | None:
+    """Looks for ranges at whose ends most of the best runs lie."""
+    best = situation.finalists[:NUM_BEST]
+    if len(best) < NUM_BEST:
+        return None
+    ends = collections.Counter(end for run in best for end in ends_reached(situation.space, run.last.hyperparameters))
+    found = [end for end, times in ends.items() if times >= OF_THE_BEST]
+    if not found:
+        return None
+    named = ", ".join(f"{name} ({bound} is its {which} value)" for name, which, bound in found)
+    why = (
+        f"At least {OF_THE_BEST} of the {NUM_BEST} best runs lie at the end of a range: {named}. Better values may lie "
+    )
+    source = situation.config.space
+    file = source if source.endswith(".py") else f"a copy of search_spaces/{source}.py"
+    return Advice("Widen the space", f"{why}beyond: search in a new study with {file} whose ranges are wider.")
+
+
+def _rising(situation: Situation) -> Advice | None:
+    """Looks at whether the best run still gained in the last third of its epochs."""
+    best = situation.ranked[0]
+    scores = [value for _, value in best.curve(situation.config.objective)]
+    error = situation.standard_error(best.score or 0.0)
+    if error is None or len(scores) < 3 or best.rung < situation.config.max_epochs:
+        return None
+    gained = scores[-1] - scores[len(scores) - 1 - len(scores) // 3]
+    if gained <= error:
+        return None
+    why = f"Run {best.number} gained {gained:.4f} in the last third of its epochs, more than a standard error "
+    why += (
+        f"({error:.4f}). The learning rate falls over all epochs, so more of them need a new study, such as one with "
+    )
+    return Advice("Train for more epochs", f"{why}--max-epochs {2 * situation.config.max_epochs}.")
+
+
+def _overfitting(situation: Situation) -> Advice | None:
+    """Looks at how much better the best run does on what it was trained on."""
+    curve = situation.ranked[0].last.curve
+    if not curve.get("accuracy") or not curve.get("val_accuracy"):
+        return None
+    training, validation = curve["accuracy"][-1], curve["val_accuracy"][-1]
+    if training - validation <= GAP:
+        return None
+    why = f"Run {situation.ranked[0].number} is right on {training:.1%} of the training images and {validation:.1%} of "
+    why += "the others. More images help most; a space with dropout, stochastic_depth, label_smoothing or more "
+    return Advice("Regularise, or find more images", f"{why}weight_decay is the next thing to try.")
+
+
+def _failures(situation: Situation) -> Advice | None:
+    failed: dict[str, list[Record]] = {}
+    for record in situation.records:
+        if record.status in _REMEDIES:
+            failed.setdefault(record.status, []).append(record)
+    if not failed:
+        return None
+    told = []
+    for status, those in failed.items():
+        first = f"; the first says: {those[0].cause}" if those[0].cause else ""
+        told.append(f"{counted(len(those), 'trial')} {status}: try {_REMEDIES[status]}{first}.")
+    return Advice("Look at what failed", " ".join(told))
+
+
+_RULES: tuple[Callable[[Situation], Advice | None], ...] = (
+    *(_go_on, _front, _export, _cheaper, _longer, _ends_of_ranges, _rising, _overfitting, _failures),
+)

@@ -1,0 +1,277 @@
+"""The charts of a report, from runs as plain data; how the page around them looks is `tuner/templates/report.html`."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from tuner.advice import Situation
+from tuner.axes import ScoreAxis, log_axis
+from tuner.importance import comparable_epochs, importances, varying
+from tuner.leaderboard import number
+from tuner.quantities import counted, describe_cost, describe_count
+from tuner.records import COMPLETED, Record, Run, runs_of
+from tuner.selector import front_runs
+
+__all__ = ["Chart", "charts"]
+
+MOST_CURVES = 10  # that have a colour and a name; those of other runs are grey
+MOST_TICKS = 30  # epochs; more have a tick now and then
+COLUMNS = 3  # of small charts, one for each hyperparameter
+LOGARITHMIC = 10  # the largest of values over the smallest from which on their axis is a logarithm
+SMALL_HEIGHT, BAR_HEIGHT, AXIS_HEIGHT = 230, 28, 90  # pixels
+
+# The first six: Okabe and Ito, 2008, https://jfly.uni-koeln.de/color, which those tell apart who see few colours, too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#5D3A9B", "#B22222", "#909090")
+GREY, BEST = "rgba(128,128,128,0.35)", "#D55E00"
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A chart with what a person has to know to read it.
+
+    Args:
+        name: A short name, for links.
+        title: What it shows.
+        caption: How to read it.
+        figure: A figure of Plotly.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: go.Figure
+
+
+def charts(situation: Situation) -> list[Chart]:
+    """Returns the charts of a study in the order in which they are read; none where no run has a score."""
+    if not situation.ranked:
+        return []
+    drawn = [_progress(situation), _curves(situation), _importances(situation), _values(situation), _costs(situation)]
+    return [chart for chart in drawn if chart is not None]
+
+
+def _progress(situation: Situation) -> Chart:
+    """Shows what each trial scored, and the best run so far, over the epochs that were trained."""
+    sign = 1 if situation.config.direction == "max" else -1
+    ended = sorted((r for r in situation.records if r.order is not None), key=lambda record: record.order or 0)
+    points: list[tuple[float, Record]] = []
+    best: list[tuple[float, Record]] = []
+    for spent, record in zip(itertools.accumulate(len(r.curve.get("epoch", ())) for r in ended), ended, strict=True):
+        if record.status == COMPLETED and record.score is not None:
+            points.append((spent, record))
+            leader = best[-1][1] if best else record
+            best.append((spent, max(leader, record, key=lambda r: (r.rung, sign * (r.score or 0.0)))))
+    figure, axis = go.Figure(), _score_axis(situation)
+    _add_points(figure, points, axis)
+    figure.add_scatter(
+        x=[x for x, _ in best],
+        y=[axis.place(record.score or 0.0) for _, record in best],
+        mode="lines",
+        line={"shape": "hv", "color": BEST},
+        name="best so far",
+        text=[_described(record) for _, record in best],
+        hovertemplate="best so far: %{text}<extra></extra>",
+    )
+    _label(figure, "epochs trained so far", situation.config.objective)
+    figure.update_yaxes(axis.settings(record.score or 0.0 for _, record in points))
+    caption = "Each point is a trial, placed where it ended. A run of more epochs counts as better than one of fewer, "
+    caption += f"whatever their scores, so the line of the best run may fall. {axis.note}"
+    return Chart("progress", "What the search found, and when", caption, figure)
+
+
+def _curves(situation: Situation) -> Chart:
+    """Shows the score of each run after each epoch."""
+    objective, ranked, axis = situation.config.objective, situation.ranked, _score_axis(situation)
+    named, others = ranked[:MOST_CURVES], ranked[MOST_CURVES:]
+    figure = go.Figure()
+    if others:
+        look = {"line": {"color": GREY, "width": 1}, "marker": {"size": 3}}
+        figure.add_scatter(**_lines(others, objective, axis), **look, name="others")
+    for place, run in reversed(list(enumerate(named))):  # the best one is drawn over the others
+        look = {"line": {"color": COLOURS[place], "width": 2}, "marker": {"size": 5}}
+        figure.add_scatter(**_lines([run], objective, axis), **look, name=f"run {run.number}", legendrank=place)
+    _label(figure, "epoch", objective)
+    figure.update_xaxes(dtick=1 if situation.config.max_epochs <= MOST_TICKS else None)
+    figure.update_yaxes(axis.settings(value for run in ranked for _, value in run.curve(objective)))
+    caption = (
+        f"Each line is a run. The learning rate falls over {counted(situation.config.max_epochs, 'epoch')}, so one "
+    )
+    caption += f"that ended earlier was stopped on its way. {axis.note}"
+    return Chart("curves", "How the runs learned", caption, figure)
+
+
+def _lines(runs: Sequence[Run], objective: str, axis: ScoreAxis) -> dict[str, Any]:
+    """Returns the curves of some runs as one trace of Plotly, with a gap behind each."""
+    points: list[tuple[int | None, float | None, str | None]] = []
+    for run in runs:
+        about = _described(run.last)
+        points += [(e, axis.place(value), f"{about}<br>epoch {e}: {value:.4f}") for e, value in run.curve(objective)]
+        points.append((None, None, None))
+    x, y, text = zip(*points[:-1], strict=True)
+    return {"x": x, "y": y, "text": text, "mode": "lines+markers", "hovertemplate": "%{text}<extra></extra>"}
+
+
+def _importances(situation: Situation) -> Chart | None:
+    """Shows how much each hyperparameter tells of whether a run is among the best."""
+    runs, config = runs_of(situation.records), situation.config
+    shares = importances(runs, situation.space, objective=config.objective, direction=config.direction)
+    if not shares:
+        return None
+    epochs = comparable_epochs(runs, config.objective)
+    num_runs = sum(run.score_after(epochs, config.objective) is not None for run in runs)
+    names = list(reversed(shares))
+    figure = go.Figure(go.Bar(x=[shares[name] for name in names], y=names, orientation="h", marker_color=COLOURS[0]))
+    figure.update_traces(hovertemplate="%{y}: %{x:.2f}<extra></extra>")
+    _label(figure, "share of the importance", None)
+    figure.update_layout(height=BAR_HEIGHT * len(names) + AXIS_HEIGHT)
+    caption = (
+        f"PED-ANOVA (Watanabe et al., 2023) of the scores of {num_runs} runs after {counted(epochs, 'epoch')}: what "
+    )
+    caption += "sets the best tenth apart from the others. Of some dozens of runs it is a hint, not a finding."
+    return Chart("importance", "Which hyperparameters mattered", caption, figure)
+
+
+def _values(situation: Situation) -> Chart | None:
+    """Shows the score over the values of each hyperparameter, after the same number of epochs."""
+    config, runs = situation.config, runs_of(situation.records)
+    epochs = comparable_epochs(runs, config.objective)
+    scored = [run for run in runs if run.score_after(epochs, config.objective) is not None]
+    names = varying(scored)
+    if not names:
+        return None
+    rows, axis = math.ceil(len(names) / COLUMNS), _score_axis(situation)
+    titles, spacing = [html.escape(name) for name in names], 0.3 / rows
+    figure = make_subplots(rows, COLUMNS, subplot_titles=titles, shared_yaxes=True, vertical_spacing=spacing)
+    _label(figure, None, None)
+    for place, name in enumerate(names):
+        at = {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
+        shown = [run for run in scored if name in run.last.hyperparameters]
+        _add_values(figure, shown, name, situation=situation, epochs=epochs, at=at)
+    figure.update_yaxes(axis.settings(run.score_after(epochs, config.objective) or 0.0 for run in scored))
+    figure.update_layout(height=SMALL_HEIGHT * rows)
+    caption = f"{config.objective} of {len(scored)} runs after {counted(epochs, 'epoch')}, so that all had the same "
+    caption += f"chance; the orange point is run {situation.ranked[0].number}, the best one. {axis.note}"
+    return Chart("values", "Which values were tried", caption, figure)
+
+
+def _add_values(
+    figure: go.Figure, runs: Sequence[Run], name: str, *, situation: Situation, epochs: int, at: Mapping[str, int]
+) -> None:
+    """Adds the small chart of one hyperparameter: the score of each run over its value."""
+    axis, best = _score_axis(situation), situation.ranked[0].number
+    runs = sorted(runs, key=lambda run: run.number == best)  # the best one is drawn over the others
+    values = [run.last.hyperparameters[name] for run in runs]
+    scores = [run.score_after(epochs, situation.config.objective) or 0.0 for run in runs]
+    is_range = any(isinstance(value, float) for value in values)
+    figure.add_scatter(
+        x=values if is_range else list(map(str, values)),
+        y=[axis.place(score) for score in scores],
+        mode="markers",
+        marker={
+            "color": [BEST if run.number == best else COLOURS[0] for run in runs],
+            "size": [11 if run.number == best else 7 for run in runs],
+            "opacity": 0.8,
+        },
+        text=[
+            f"{_described(run.last)}<br>after {counted(epochs, 'epoch')}: {score:.4f}"
+            for run, score in zip(runs, scores, strict=True)
+        ],
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        **at,
+    )
+    if is_range and min(values) > 0 and max(values) > LOGARITHMIC * min(values):
+        figure.update_xaxes(log_axis(values, most_decades=1), **at)
+    elif not is_range:
+        order = [str(value) for value in sorted(set(values), key=lambda value: (isinstance(value, str), value))]
+        figure.update_xaxes(type="category", categoryorder="array", categoryarray=order, **at)
+
+
+def _costs(situation: Situation) -> Chart | None:
+    """Shows the score over what a network costs."""
+    config = situation.config
+    cost = next(iter(config.costs), "params")
+    points = [(run.last.cost(cost), run.last) for run in situation.ranked]
+    if len({x for x, _ in points}) < 2:
+        return None
+    figure, axis = go.Figure(), _score_axis(situation)
+    _add_points(figure, points, axis, about=lambda record: describe_cost(record.cost(cost), cost))
+    front = front_runs(situation.records, config.direction, cost=cost)
+    figure.add_scatter(
+        x=[run.last.cost(cost) for run in front],
+        y=[axis.place(run.score or 0.0) for run in front],
+        mode="lines+markers",
+        line={"shape": "vh", "color": BEST},
+        marker={"symbol": "circle-open", "size": 12, "color": BEST},
+        name="front",
+        hoverinfo="skip",
+    )
+    unit = {"params": "weights", "macs": "multiply-accumulates an image", "latency": "milliseconds an image"}[cost]
+    _label(figure, unit, config.objective)
+    costs = log_axis(x for x, _ in points)
+    figure.update_xaxes(costs | {"ticktext": [describe_count(tick) for tick in costs["tickvals"]]})
+    figure.update_yaxes(axis.settings(record.score or 0.0 for _, record in points))
+    caption = f"The line joins the runs of the most epochs that no other of these beats in both. {axis.note}"
+    return Chart("costs", "What the networks cost", caption, figure)
+
+
+def _add_points(
+    figure: go.Figure,
+    points: Iterable[tuple[float, Record]],
+    axis: ScoreAxis,
+    *,
+    about: Callable[[Record], str] = lambda _: "",
+) -> None:
+    """Adds the scores of trials at some places: the more epochs they had behind them, the darker."""
+    groups: dict[int, list[tuple[float, Record]]] = {}
+    for x, record in points:
+        groups.setdefault(record.epochs, []).append((x, record))
+    for place, (epochs, those) in enumerate(sorted(groups.items()), start=1):
+        figure.add_scatter(
+            x=[x for x, _ in those],
+            y=[axis.place(record.score or 0.0) for _, record in those],
+            mode="markers",
+            marker={"color": f"hsl(205,70%,{75 - 45 * place / len(groups):.0f}%)", "size": 8},
+            name=f"after {counted(epochs, 'epoch')}",
+            text=[f"{_described(record)}<br>{about(record)}" for _, record in those],
+            hovertemplate="%{text}<extra></extra>",
+        )
+
+
+def _described(record: Record) -> str:
+    """Returns a trial for the box that shows where the pointer is, as Plotly reads HTML."""
+    run = f"trial {record.trial}, epochs {record.initial_epoch} to {record.epochs}"
+    score = "" if record.score is None else f", score {record.score:.4f}"
+    values = [f"{html.escape(name)} {html.escape(number(value))}" for name, value in record.hyperparameters.items()]
+    return "<br>".join([f"<b>{run}{score}</b>", *values])
+
+
+def _score_axis(situation: Situation) -> ScoreAxis:
+    return ScoreAxis(situation.config.objective, situation.validation_images)
+
+
+def _label(figure: go.Figure, x: str | None, y: str | None) -> None:
+    """Gives a figure the look of all: no background of its own, so that it stands on light and dark pages."""
+    figure.update_layout(
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": "#7a7a7a"},
+        margin={"l": 60, "r": 20, "t": 30, "b": 50},
+        hoverlabel={"align": "left"},
+        legend={"orientation": "v"},
+    )
+    figure.update_xaxes(gridcolor="rgba(128,128,128,0.25)", zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor="rgba(128,128,128,0.25)", zeroline=False, automargin=True)
+    if x:
+        figure.update_xaxes(title=x)
+    if y:
+        figure.update_yaxes(title=y)

@@ -1,0 +1,57 @@
+"""Where in the ranges of a search space a configuration lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tuner.distributions import active_entries
+
+__all__ = ["ends_reached"]
+
+AT_AN_END = 0.05  # of a range, on the scale that it is searched on
+
+
+def ends_reached(space: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    """Returns the name, which end, and the value of it, of each range at whose end a configuration lies.
+
+    Args:
+        space: Declared hyperparameters, as `keras_tuner.HyperParameters.get_config()["space"]` gives them.
+        values: Active values by name.
+    """
+    found = []
+    for entry in active_entries(space, values):
+        low, high = _bounds(entry)
+        if low is None or high is None or not low < high:
+            continue
+        place = _place(entry, values[entry["name"]], low, high)
+        if place >= 1 - AT_AN_END:
+            found.append((entry["name"], "largest", high))
+        elif place <= AT_AN_END and _may_be_less(entry, low):
+            found.append((entry["name"], "smallest", low))
+    return found
+
+
+def _bounds(entry: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Returns the ends of what is a range: of numbers, or a choice of three and more that are above 0."""
+    if entry["kind"] in ("Int", "Float"):
+        return entry["min_value"], entry["max_value"]
+    values = entry.get("values", ())
+    are_sizes = all(isinstance(value, int | float) and value > 0 for value in values)  # 0 leaves something out
+    return (min(values), max(values)) if len(values) > 2 and are_sizes else (None, None)
+
+
+def _place(entry: Mapping[str, Any], value: float, low: float, high: float) -> float:
+    """Returns where in its range a value lies, from 0 to 1."""
+    sampling = entry.get("sampling")
+    if sampling == "log":
+        return math.log(value / low) / math.log(high / low)
+    if sampling == "reverse_log":
+        return 1.0 - math.log((low + high - value) / low) / math.log(high / low)
+    return (value - low) / (high - low)
+
+
+def _may_be_less(entry: Mapping[str, Any], low: float) -> bool:
+    """Whether a range could begin lower: most numbers of a network are above 0, and what is counted is at least 1."""
+    return low > 1 if entry["kind"] == "Int" else low > 0

@@ -1,0 +1,106 @@
+"""Shows a study on one page, and what to do next.
+
+python -m tuner.report [STUDY]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuner import command, leaderboard
+from tuner.errors import StudyError
+from tuner.files import write_whole
+
+if TYPE_CHECKING:
+    from tuner.advice import Export, Situation
+    from tuner.study import Study
+
+__all__ = ["main", "report"]
+
+_EXAMPLES = """examples:
+  python -m tuner.report                      the newest study in results/
+  python -m tuner.report my-study
+  python -m tuner.report my-study --output page.html
+
+writes results/<study>/report.html: one file that opens in any browser, also without a network
+"""
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Study -> what there is to know of it -> what may be done next -> one page."""
+    # Here and not above, because --help must not wait for Optuna and Plotly.
+    from tuner.advice import advise
+    from tuner.finding import find_study
+    from tuner.page import render
+
+    study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)
+    situation = _situation(study, arguments)
+    advices = advise(situation)
+    rows = leaderboard.rows_of(situation.records, study.config.objectives, reference=study.reference)
+    written = datetime.datetime.now().astimezone().isoformat(" ", "minutes")
+    path = Path(arguments.output or Path(arguments.results_dir) / study.name / "report.html")
+    write_whole(path, render(situation, advices, rows=rows, versions=study.versions, written=written))
+    print(f"Report    {path}")
+    for place, advice in enumerate(advices, start=1):
+        print(f"{'Next' if place == 1 else '':<10}{place}. {advice.what}{advice.command and ': ' + advice.command}")
+
+
+def _situation(study: Study, arguments: argparse.Namespace) -> Situation:
+    from tuner.advice import Situation
+    from tuner.outcome import place_flags
+
+    folder = Path(arguments.results_dir) / study.name
+    return Situation(
+        name=study.name,
+        config=study.config,
+        space=study.space,
+        records=study.records(),
+        is_through=study.is_concluded(study.config),
+        validation_images=study.data.get("validation"),
+        export=_export(folder / "model"),
+        exported_front=[int(path.name.removeprefix("run-")) for path in folder.glob("front/run-[0-9]*")],
+        place=place_flags(arguments),
+    )
+
+
+def _export(folder: Path) -> Export | None:
+    """Returns what the card of an exported model says, or None where there is none."""
+    from tuner.advice import Export
+    from tuner.figures import Figures
+
+    path = folder / "card.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        return Export(str(folder), card["hyperparameters"], Figures(**card["test"]) if card["test"] else None)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudyError(f"{path} is not as tuner.select writes it; select again, or remove the folder.") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command."""
+    arguments = _parser().parse_args(argv)
+    return command.run(lambda: report(arguments), debug=arguments.debug)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tuner.report",
+        description="Shows a study on one page: what was found, how, and what to do next.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_study_argument(parser)
+    parser.add_argument("--output", metavar="FILE", help="where the page goes (default: the study's folder)")
+    command.add_study_flags(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    command.leave(main())
