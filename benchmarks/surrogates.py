@@ -1,5 +1,8 @@
 """Problems fitted to recorded trainings: extra trees answer for configurations that were not recorded.
 
+Recordings of our own spaces are those of `record_curves.py` under another name, `recorded-SPACE-DATASET.csv`: a problem
+stays what it is when the program comes to train otherwise.
+
 The forest's curve counts as noise-free. The noise is that of the recording: how far a score is off the middle of the
 epochs before and after it.
 """
@@ -113,7 +116,7 @@ def recorded_problems(curves: Path | None = None) -> dict[str, Callable[[], Prob
         curves: File of recorded ImageNet trainings, or None for the one in `$TUNER_SHARED_DATA`.
     """
     found: dict[str, Callable[[], Problem]] = {}
-    for path in sorted(RESULTS.glob("curves-*-*.csv")):
+    for path in sorted(RESULTS.glob("recorded-*-*.csv")):
         _, label, dataset = path.stem.split("-", 2)
         if len(read_curves(path)) >= SMALLEST_RECORDING:
             found[f"{label}-{dataset}"] = _of_csv(path, label, dataset)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 SPACE = [
     {"class_name": kind, "config": {"name": name, "conditions": [], **ends}}
     for kind, name, ends in [
-        ("Choice", "width", {"values": [8, 16, 24]}),
+        ("Int", "width", {"min_value": 1, "max_value": 24, "step": 1, "sampling": "linear"}),
         ("Float", "learning_rate", {"min_value": 0.001, "max_value": 1.0, "sampling": "log", "step": None}),
         ("Choice", "optimizer", {"values": ["</script><b>sgd", "adam"]}),
     ]
@@ -282,6 +282,12 @@ def test_values_are_compared_after_the_same_epochs(tmp_path):
     assert values["layout"]["xaxis2"]["type"] == "log"
     assert rate["marker"]["size"][-1] > rate["marker"]["size"][0]  # the best run, over the others
     assert rate["x"][-1] == 0.11
+
+
+@pytest.mark.parametrize(("distinct", "kind"), [(10, "category"), (11, "log")])
+def test_whole_numbers_stand_side_by_side_unless_they_are_many(tmp_path, distinct, kind):
+    records = [_record(number, width=1 + number % distinct) for number in range(12)]
+    assert _drawn(tmp_path, records=records)["values"]["layout"]["xaxis"]["type"] == kind
 
 
 def test_front_joins_what_no_other_run_beats(tmp_path):

@@ -23,6 +23,7 @@ from tuner.selector import front_runs
 __all__ = ["Chart", "charts"]
 
 MOST_CURVES = 10  # that have a colour and a name; those of other runs are grey
+MOST_CATEGORIES = 10  # whole numbers that stand side by side; more of them are a range
 MOST_TICKS = 30  # epochs; more have a tick now and then
 COLUMNS = 3  # of small charts, one for each hyperparameter
 LOGARITHMIC = 10  # the largest of values over the smallest from which on their axis is a logarithm
@@ -101,10 +102,11 @@ def _curves(situation: Situation) -> Chart:
     _label(figure, "epoch", objective)
     figure.update_xaxes(dtick=1 if situation.config.max_epochs <= MOST_TICKS else None)
     figure.update_yaxes(axis.settings(value for run in ranked for _, value in run.curve(objective)))
+    budget = counted(situation.config.max_epochs, "epoch")
     caption = (
-        f"Each line is a run. The learning rate falls over {counted(situation.config.max_epochs, 'epoch')}, so one "
+        f"Each line is a run. The learning rate falls over {budget}, so one that ended earlier was stopped on its "
     )
-    caption += f"that ended earlier was stopped on its way. {axis.note}"
+    caption += f"way. {axis.note}"
     return Chart("curves", "How the runs learned", caption, figure)
 
 
@@ -132,10 +134,9 @@ def _importances(situation: Situation) -> Chart | None:
     figure.update_traces(hovertemplate="%{y}: %{x:.2f}<extra></extra>")
     _label(figure, "share of the importance", None)
     figure.update_layout(height=BAR_HEIGHT * len(names) + AXIS_HEIGHT)
-    caption = (
-        f"PED-ANOVA (Watanabe et al., 2023) of the scores of {num_runs} runs after {counted(epochs, 'epoch')}: what "
-    )
-    caption += "sets the best tenth apart from the others. Of some dozens of runs it is a hint, not a finding."
+    compared = f"{num_runs} runs after {counted(epochs, 'epoch')}"
+    caption = f"PED-ANOVA (Watanabe et al., 2023) of the scores of {compared}: what sets the best tenth apart from the "
+    caption += "others. Of some dozens of runs it is a hint, not a finding."
     return Chart("importance", "Which hyperparameters mattered", caption, figure)
 
 
@@ -170,7 +171,8 @@ def _add_values(
     runs = sorted(runs, key=lambda run: run.number == best)  # the best one is drawn over the others
     values = [run.last.hyperparameters[name] for run in runs]
     scores = [run.score_after(epochs, situation.config.objective) or 0.0 for run in runs]
-    is_range = any(isinstance(value, float) for value in values)
+    is_number = all(isinstance(value, int | float) for value in values)
+    is_range = is_number and (any(isinstance(value, float) for value in values) or len(set(values)) > MOST_CATEGORIES)
     figure.add_scatter(
         x=values if is_range else list(map(str, values)),
         y=[axis.place(score) for score in scores],

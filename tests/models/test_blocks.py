@@ -51,6 +51,16 @@ def test_gate_depends_on_the_image_and_not_on_the_position():
     assert not np.allclose(gates[0], gates[1])
 
 
+@pytest.mark.parametrize("excitation", ["sigmoid", "tanh", "relu"])
+def test_gate_begins_open(excitation):
+    image = keras.Input(shape=(4, 4, 64))
+    gated = squeeze_excite(image, ratio=4, use_bias=True, excitation=excitation, name="se")
+    model = keras.Model(image, gated)
+    # What normalisation leaves of a map: a mean near zero, so that a gate begins with little but its bias.
+    x = np.random.default_rng(0).normal(size=(8, 4, 4, 64)).astype("float32")
+    assert np.mean(np.asarray(model(x)) / x) == pytest.approx(0.73, abs=0.05)
+
+
 @pytest.mark.parametrize("ratio", [0, -4])
 def test_ratio_below_one_is_refused(ratio):
     with pytest.raises(ValueError, match="ratio"):

@@ -242,9 +242,21 @@ def test_fresh_weights_have_the_spread_of_keras_initializers():
         elif spec.initial == "glorot_uniform":
             spread = np.sqrt(2.0 / sum(spec.shape))
         else:
-            assert (values == (1.0 if spec.initial == "ones" else 0.0)).all()
+            assert (values == np.float32(spec.initial)).all()
             continue
         assert abs(values.std() / spread - 1.0) < 4.0 / np.sqrt(2.0 * values.size), spec.name
+
+
+@pytest.mark.parametrize("excitation", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_what_is_no_kernel_begins_as_in_keras(excitation, has_bias):
+    config = ModelConfig(input_shape=(8, 8, 16), classes=10, blocks=(1,), se_bias=has_bias, excitation=excitation)
+    of_keras = {variable.path: variable.numpy() for variable in build_model(config).variables}
+    fresh = initial_weights(config, seed=0)
+    begun = {spec.name: fresh[spec.name] for spec in weight_specs(config) if not spec.is_kernel}
+    assert any(name.endswith("_se_expand/bias") for name in begun) == has_bias
+    for name, values in begun.items():
+        np.testing.assert_array_equal(values, of_keras[name], err_msg=name)
 
 
 def test_equal_seeds_give_equal_weights():

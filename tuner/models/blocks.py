@@ -10,7 +10,7 @@ import keras
 
 from tuner.models.config import ModelConfig
 from tuner.models.grouped import GroupedConv2D
-from tuner.models.plan import Convolution, Gate, ResidualBlock
+from tuner.models.plan import OPEN_BIAS, Convolution, Gate, ResidualBlock
 
 __all__ = ["convolve", "normalize", "residual_block", "squeeze_excite"]
 
@@ -29,7 +29,8 @@ def squeeze_excite(
     Args:
         x: Feature map, `(batch, height, width, channels)`.
         ratio: Channels per unit of the gate's hidden layer (r in the paper), >= 1; at least one unit remains.
-        use_bias: Whether the two dense layers have a bias; the paper writes none in eq. 3, its networks have both.
+        use_bias: Whether the two dense layers have a bias; the paper writes none in eq. 3, its networks have both. That
+            of the second begins with `OPEN_BIAS`.
         name: Prefix of the layer names.
         squeeze: The summary of a channel, its mean ("avg") or its largest value ("max").
         excitation: Activation that ends the gate: "sigmoid", "tanh" or "relu".
@@ -48,7 +49,13 @@ def squeeze_excite(
     pool = keras.layers.GlobalAveragePooling2D if squeeze == "avg" else keras.layers.GlobalMaxPooling2D
     scale = pool(name=f"{name}_squeeze")(x)
     scale = keras.layers.Dense(gate.units, activation="relu", use_bias=use_bias, name=f"{name}_reduce")(scale)
-    scale = keras.layers.Dense(gate.channels, activation=excitation, use_bias=use_bias, name=f"{name}_expand")(scale)
+    scale = keras.layers.Dense(
+        gate.channels,
+        activation=excitation,
+        use_bias=use_bias,
+        bias_initializer=keras.initializers.Constant(OPEN_BIAS[excitation]),
+        name=f"{name}_expand",
+    )(scale)
     scale = keras.layers.Reshape((1, 1, gate.channels), name=f"{name}_gate")(scale)
     return keras.layers.Multiply(name=f"{name}_scale")([x, scale])
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuner.models.config import ModelConfig
-from tuner.models.plan import Convolution, Gate, residual_blocks, stem_convolutions
+from tuner.models.plan import OPEN_BIAS, Convolution, Gate, residual_blocks, stem_convolutions
 
 __all__ = ["WeightSpec", "initial_weights", "weight_specs"]
 
@@ -28,19 +28,19 @@ class WeightSpec:
     Args:
         name: Path of the Keras variable.
         shape: Its shape.
-        initial: `he_normal`, `glorot_uniform`, `zeros` or `ones`.
+        initial: `he_normal`, `glorot_uniform`, or the number that all values are.
         trainable: Whether a gradient changes it; the moving statistics of batch normalisation are not.
     """
 
     name: str
     shape: tuple[int, ...]
-    initial: str
+    initial: str | float
     trainable: bool = True
 
     @property
     def is_kernel(self) -> bool:
         """Whether it multiplies features: weight decay is for kernels only."""
-        return self.initial in ("he_normal", "glorot_uniform")
+        return isinstance(self.initial, str)
 
     @property
     def size(self) -> int:
@@ -81,44 +81,43 @@ def _specs(config: ModelConfig) -> Iterator[WeightSpec]:
             yield from _norm(f"{block.name}_norm{number}", convolution.filters)
             channels = convolution.filters
         if block.gate:
-            yield from _gate(f"{block.name}_se", block.gate, bias=config.se_bias)
+            yield from _gate(f"{block.name}_se", block.gate, config)
         if block.projection:
             yield from _convolution(f"{block.name}_projection", block.projection, inputs, bias=config.conv_bias)
             if config.has_projection_norm:
                 yield from _norm(f"{block.name}_projection_norm", channels)
-    yield from _dense("predictions", channels, config.classes, bias=True)
+    yield from _dense("predictions", channels, config.classes)
 
 
 def _convolution(name: str, convolution: Convolution, inputs: int, *, bias: bool) -> Iterator[WeightSpec]:
     kernel, filters = convolution.kernel, convolution.filters
     yield WeightSpec(f"{name}/kernel", (kernel, kernel, inputs // convolution.groups, filters), "he_normal")
     if bias:
-        yield WeightSpec(f"{name}/bias", (filters,), "zeros")
+        yield WeightSpec(f"{name}/bias", (filters,), 0.0)
 
 
-def _gate(name: str, gate: Gate, *, bias: bool) -> Iterator[WeightSpec]:
-    yield from _dense(f"{name}_reduce", gate.channels, gate.units, bias=bias)
-    yield from _dense(f"{name}_expand", gate.units, gate.channels, bias=bias)
+def _gate(name: str, gate: Gate, config: ModelConfig) -> Iterator[WeightSpec]:
+    yield from _dense(f"{name}_reduce", gate.channels, gate.units, bias=0.0 if config.se_bias else None)
+    opening = OPEN_BIAS[config.excitation] if config.se_bias else None
+    yield from _dense(f"{name}_expand", gate.units, gate.channels, bias=opening)
 
 
-def _dense(name: str, inputs: int, units: int, *, bias: bool) -> Iterator[WeightSpec]:
+def _dense(name: str, inputs: int, units: int, *, bias: float | None = 0.0) -> Iterator[WeightSpec]:
     yield WeightSpec(f"{name}/kernel", (inputs, units), "glorot_uniform")
-    if bias:
-        yield WeightSpec(f"{name}/bias", (units,), "zeros")
+    if bias is not None:
+        yield WeightSpec(f"{name}/bias", (units,), bias)
 
 
 def _norm(name: str, channels: int) -> Iterator[WeightSpec]:
-    yield WeightSpec(f"{name}/gamma", (channels,), "ones")
-    yield WeightSpec(f"{name}/beta", (channels,), "zeros")
-    yield WeightSpec(f"{name}/moving_mean", (channels,), "zeros", trainable=False)
-    yield WeightSpec(f"{name}/moving_variance", (channels,), "ones", trainable=False)
+    yield WeightSpec(f"{name}/gamma", (channels,), 1.0)
+    yield WeightSpec(f"{name}/beta", (channels,), 0.0)
+    yield WeightSpec(f"{name}/moving_mean", (channels,), 0.0, trainable=False)
+    yield WeightSpec(f"{name}/moving_variance", (channels,), 1.0, trainable=False)
 
 
 def _draw(spec: WeightSpec, generator: np.random.Generator) -> np.ndarray:
-    if spec.initial == "zeros":
-        return np.zeros(spec.shape, np.float32)
-    if spec.initial == "ones":
-        return np.ones(spec.shape, np.float32)
+    if not isinstance(spec.initial, str):
+        return np.full(spec.shape, spec.initial, np.float32)
     fan_in = math.prod(spec.shape[:-1])
     if spec.initial == "glorot_uniform":
         limit = math.sqrt(6.0 / (fan_in + spec.shape[-1]))
