@@ -11,10 +11,21 @@ from tuner.config import SearchConfig
 from tuner.figures import Figures
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, Record
 
-WIDTH = {"class_name": "Int", "config": {"name": "width", "conditions": [], "min_value": 4, "max_value": 24, "step": 4}}
+WIDTH = {
+    "class_name": "Int",
+    "config": {"name": "width", "conditions": [], "min_value": 4, "max_value": 24, "step": 4, "default": 8},
+}
 RATE = {
     "class_name": "Float",
-    "config": {"name": "rate", "conditions": [], "min_value": 0.001, "max_value": 0.1, "step": None, "sampling": "log"},
+    "config": {
+        "name": "rate",
+        "conditions": [],
+        "default": 0.01,
+        "min_value": 0.001,
+        "max_value": 0.1,
+        "step": None,
+        "sampling": "log",
+    },
 }
 FIGURES = Figures(0.97, (0.95, 0.98), 0.1, 359, [], [])
 EXPORT = Export("results/mine/model", {"width": 8, "rate": 0.01}, FIGURES)
@@ -99,9 +110,17 @@ def test_exported_model_of_the_best_run_is_used():
 
 
 def test_exported_model_of_another_run_is_made_again():
-    said = _said(_situation(_record(0), _record(1, score=0.99, width=12), export=EXPORT))
+    said = _said(_situation(_record(0), _record(1, score=0.92, width=12), export=EXPORT))
     assert "model in results/mine/model is of another configuration" in said["Export the best network"].why
     assert "Use the exported model" not in said
+
+
+def test_exported_model_that_is_as_good_as_the_best_is_used():
+    records = [_record(0, params=500), _record(1, score=0.91, width=12), _record(2, score=0.909, width=16, params=700)]
+    said = _said(_situation(*records, export=EXPORT))
+    assert "It is run 0." in said["Use the exported model"].why
+    assert "Export the best network" not in said
+    assert "Look for a smaller network that is as good" not in said  # that one is
 
 
 def test_model_without_test_images_says_so():
@@ -148,7 +167,10 @@ def test_whole_front_is_exported_once():
 
 
 def _searched(scores, **changes):
-    return _situation(*(_record(number, score=score) for number, score in enumerate(scores)), **changes)
+    """Returns a search whose first run is the default configuration."""
+    first, *others = scores
+    records = [_record(0, score=first), *(_record(n, score=score, width=12) for n, score in enumerate(others, start=1))]
+    return _situation(*records, **changes)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +188,12 @@ def test_search_whose_best_run_is_new_or_the_default_goes_on(scores, why):
     if longer is not None:
         assert why in longer.why
         assert longer.command == f"python -m tuner.search --study mine --total-epochs {18 * len(scores)}"
+
+
+def test_first_run_is_not_the_default_where_that_breaks_a_limit():
+    scores = {0: 0.9, 1: 0.8, 2: 0.7}
+    situation = _situation(*(_record(number, score=score, width=12) for number, score in scores.items()))
+    assert "Search longer" not in _said(situation)
 
 
 def test_search_of_so_many_trials_gets_more_trials():
@@ -209,7 +237,7 @@ def _entry(kind, **ends):
         (_entry("Choice", values=[8, 16]), 16, False),  # one of two is always at an end
         (_entry("Choice", values=[0, 2, 4, 8]), 8, False),  # 0 leaves something out: no range
         (_entry("Choice", values=["a", "b", "c"]), "c", False),
-        (_entry("Boolean"), True, False),
+        (_entry("Boolean", default=False), True, False),
         (_entry("Fixed", value=3), 3, False),
         (_entry("Int", min_value=1, max_value=3, step=1), 1, False),  # fewer than one block is none
         (_entry("Int", min_value=1, max_value=3, step=1), 3, True),

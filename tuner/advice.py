@@ -9,13 +9,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tuner.config import SearchConfig
 from tuner.figures import Figures, standard_error
 from tuner.quantities import counted, describe_cost
-from tuner.ranges import ends_reached
+from tuner.ranges import ends_reached, is_default
 from tuner.records import (
     COMPLETED,
     DIVERGED,
@@ -114,6 +114,22 @@ class Situation:
         ranked = self.ranked
         return [run for run in ranked if run.rung == ranked[0].rung]
 
+    @property
+    def equals(self) -> list[Run]:
+        """Those of the finalists that the validation images cannot tell from the best one, which comes first.
+
+        Their scores are within one standard error, or the same where there is none.
+        """
+        best = self.finalists[0].score or 0.0
+        error = self.standard_error(best) or 0.0
+        return [run for run in self.finalists if abs(best - (run.score or 0.0)) <= error]
+
+    @property
+    def exported(self) -> Run | None:
+        """The run whose configuration was exported, if that is as good as the best one."""
+        values = self.export.hyperparameters if self.export else None
+        return next((run for run in self.equals if run.last.hyperparameters == values), None)
+
     def command(self, module: str, *flags: str) -> str:
         """Returns the line that runs a command of the program on the study."""
         name = ["--study", self.name] if module == "search" else [self.name]
@@ -142,36 +158,37 @@ def _go_on(situation: Situation) -> Advice | None:
 
 
 def _export(situation: Situation) -> Advice | None:
-    best, export = situation.ranked[0], situation.export
-    if export is not None and export.hyperparameters == best.last.hyperparameters:
-        figures = export.test
-        seen = "The data set has no test split, so nothing is known of it but its validation score."
-        if figures is not None:
-            low, high = figures.accuracy_interval
-            seen = f"Its accuracy on {figures.num_images} test images is {figures.accuracy:.4f} (95 %: {low:.4f} to "
-            seen += f"{high:.4f}): believe this figure, not the best score of a search."
+    best, export, exported = situation.ranked[0], situation.export, situation.exported
+    if export is not None and exported is not None:
+        seen = f"It is run {exported.number}. "
+        if export.test is None:
+            seen += "The data set has no test split, so nothing is known of it but its validation score."
+        else:
+            low, high = export.test.accuracy_interval
+            seen += f"Its accuracy on {export.test.num_images} test images is {export.test.accuracy:.4f} (95 %: "
+            seen += f"{low:.4f} to {high:.4f}): believe this figure, not the best score of a search."
         use = shlex.join(["python", "-m", "tuner.predict", export.folder])
         return Advice("Use the exported model", seen, f"{use} IMAGE...")
-    why = f"Run {best.number} is the best ({situation.config.objective} {best.score:.4f} after "
-    why += f"{counted(best.epochs, 'epoch')}). "
+    trained = counted(best.epochs, "epoch")
+    why = f"Run {best.number} is the best ({situation.config.objective} {best.score:.4f} after {trained}). "
     why += "The command trains it once more on all images but those of the test, tests it once, and writes a model."
     if export is not None:
-        why += f" The model in {export.folder} is of another configuration."
+        why += f" The model in {export.folder} is of another configuration, which is not as good."
     return Advice("Export the best network", why, situation.command("select"))
 
 
 def _cheaper(situation: Situation) -> Advice | None:
     """Looks for runs that the validation images cannot tell from the best one, and that cost less."""
-    best, *others = situation.finalists
+    best, *others = situation.equals
     error = situation.standard_error(best.score or 0.0)
     if error is None:
         return None
     cost = next(iter(situation.config.costs), "params")
-    equals = [run for run in others if (best.score or 0.0) - (run.score or 0.0) <= error]
-    cheapest = min(equals, key=lambda run: run.last.cost(cost), default=best)
-    if not cheapest.last.cost(cost) < best.last.cost(cost):
+    chosen = situation.exported or best
+    cheapest = min(others, key=lambda run: run.last.cost(cost), default=best)
+    if not cheapest.last.cost(cost) < chosen.last.cost(cost):
         return None
-    why = f"{counted(len(equals), 'other run is', 'other runs are')} within one standard error of the best score "
+    why = f"{counted(len(others), 'other run is', 'other runs are')} within one standard error of the best score "
     why += f"({error:.4f} with {situation.validation_images} validation images), and run {cheapest.number} has "
     why += f"{describe_cost(cheapest.last.cost(cost), cost)} where the best one has "
     why += f"{describe_cost(best.last.cost(cost), cost)}. The command trains the best few again and takes the cheapest "
@@ -188,7 +205,7 @@ def _front(situation: Situation) -> Advice | None:
     if len(front) < 2 or {run.number for run in front} <= set(situation.exported_front):
         return None
     why = f"No other run is better than one of these {len(front)} in both {situation.config.objective} and {costs[0]}. "
-    why += "The command exports all of them."
+    why += "The command exports all."
     return Advice("Export the whole front", why, situation.command("select", "--rule", "pareto"))
 
 
@@ -198,7 +215,7 @@ def _longer(situation: Situation) -> Advice | None:
         return None
     best = situation.finalists[0]
     share = _share_before(situation.records, best.last)
-    if best.number == 0:
+    if is_default(situation.space, best.last.hyperparameters):
         why = f"None of {len(situation.finalists) - 1} other runs of as many epochs beats the default configuration."
     elif share > LATE:
         why = f"The best run ended after {share:.0%} of all epochs, so better ones may follow."
@@ -280,6 +297,4 @@ def _failures(situation: Situation) -> Advice | None:
     return Advice("Look at what failed", " ".join(told))
 
 
-_RULES: tuple[Callable[[Situation], Advice | None], ...] = (
-    *(_go_on, _front, _export, _cheaper, _longer, _ends_of_ranges, _rising, _overfitting, _failures),
-)
+_RULES = (_go_on, _front, _export, _cheaper, _longer, _ends_of_ranges, _rising, _overfitting, _failures)

@@ -8,9 +8,27 @@ from typing import Any
 
 from tuner.distributions import active_entries
 
-__all__ = ["ends_reached"]
+__all__ = ["ends_reached", "is_default"]
 
 AT_AN_END = 0.05  # of a range, on the scale that it is searched on
+
+
+def is_default(space: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> bool:
+    """Whether a configuration is the default one: where a space names none, Keras Tuner takes the first or least value.
+
+    Args:
+        space: Declared hyperparameters, as `keras_tuner.HyperParameters.get_config()["space"]` gives them.
+        values: Active values by name.
+    """
+    return all(values.get(entry["name"]) == _default(entry) for entry in active_entries(space, values))
+
+
+def _default(entry: Mapping[str, Any]) -> Any:
+    if entry["kind"] == "Fixed":
+        return entry["value"]
+    if entry.get("default") is not None:
+        return entry["default"]
+    return entry["values"][0] if "values" in entry else entry["min_value"]
 
 
 def ends_reached(space: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
