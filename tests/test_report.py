@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from plotly.offline import get_plotlyjs
 
 from tuner import report
+from tuner.advice import Situation
 from tuner.card import Card, DataSummary, ValidationScore, to_json
 from tuner.charts import charts
 from tuner.config import SearchConfig
@@ -27,6 +29,12 @@ SPACE = [
     ]
 ]
 VALUES = {"width": 16, "learning_rate": 0.1, "optimizer": "adam"}
+
+
+@pytest.fixture(autouse=True)
+def without_plotly(monkeypatch):
+    """Leaves the 5 MB of Plotly's program out of the pages, which a test of its own has in its page."""
+    monkeypatch.setattr("tuner.page.get_plotlyjs", lambda: "")
 
 
 def _record(trial, *, parent=None, epochs=(0, 3), score=0.9, status=COMPLETED, message="", **values):
@@ -226,7 +234,7 @@ def test_unknown_study_is_told_with_the_known_ones(tmp_path, capsys):
     assert "There is no study 'mime'" in capsys.readouterr().err
 
 
-def test_report_imports_no_tensorflow(tmp_path):
+def test_report_imports_no_tensorflow_and_brings_plotly(tmp_path):
     _study(tmp_path)
     code = (
         "import sys; from tuner import report; "
@@ -235,20 +243,19 @@ def test_report_imports_no_tensorflow(tmp_path):
     )
     out = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT)
     assert out.splitlines()[-1] == "0 []"
+    text = (tmp_path / "mine" / "report.html").read_text(encoding="utf-8")
+    assert get_plotlyjs() in text
+    assert _Page(text).open == []
 
 
-def _situation(folder, **changes):
-    study = _study(folder, **changes)
-    arguments = report._parser().parse_args(["mine", "--results-dir", str(folder)])
-    return report._situation(study, arguments)
+def _drawn(records=RECORDS, **changes):
+    config = SearchConfig(space="small", max_epochs=9, batch_size=64, **changes)
+    situation = Situation(name="mine", config=config, space=SPACE, records=records, is_through=True)
+    return {chart.name: json.loads(chart.figure.to_json()) for chart in charts(situation)}
 
 
-def _drawn(folder, **changes):
-    return {chart.name: json.loads(chart.figure.to_json()) for chart in charts(_situation(folder, **changes))}
-
-
-def test_charts_draw_every_trial_that_has_a_score(tmp_path):
-    drawn = _drawn(tmp_path)
+def test_charts_draw_every_trial_that_has_a_score():
+    drawn = _drawn()
     assert list(drawn) == ["progress", "curves", "importance", "values", "costs"]
     after = {trace["name"]: trace for trace in drawn["progress"]["data"]}
     assert list(after) == ["after 3 epochs", "after 9 epochs", "best so far"]
@@ -258,21 +265,21 @@ def test_charts_draw_every_trial_that_has_a_score(tmp_path):
     assert (len(named), others["x"].count(None)) == (10, 2)  # three runs more, with a gap between
 
 
-def test_best_so_far_is_that_of_the_most_epochs(tmp_path):
-    best = _drawn(tmp_path)["progress"]["data"][-1]
+def test_best_so_far_is_that_of_the_most_epochs():
+    best = _drawn()["progress"]["data"][-1]
     leaders = [text.partition(",")[0] for text in best["text"]]
     assert leaders == ["<b>trial 0"] * 12 + ["<b>trial 13"] * 2
     assert [best["x"][place] for place in (0, 11, 12, 13)] == [9, 42, 48, 51]
 
 
-def test_curve_of_a_continued_run_has_all_its_epochs(tmp_path):
-    curves = {trace["name"]: trace for trace in _drawn(tmp_path)["curves"]["data"]}
+def test_curve_of_a_continued_run_has_all_its_epochs():
+    curves = {trace["name"]: trace for trace in _drawn()["curves"]["data"]}
     assert curves["run 11"]["x"] == [*range(1, 10)]
     assert "epoch 4: 0.9200" in curves["run 11"]["text"][3]
 
 
-def test_values_are_compared_after_the_same_epochs(tmp_path):
-    values = _drawn(tmp_path)["values"]
+def test_values_are_compared_after_the_same_epochs():
+    values = _drawn()["values"]
     titles = [note["text"] for note in values["layout"]["annotations"]]
     assert titles == ["width", "learning_rate", "optimizer"]
     assert all("after 3 epochs" in text for trace in values["data"] for text in trace["text"])
@@ -285,35 +292,35 @@ def test_values_are_compared_after_the_same_epochs(tmp_path):
 
 
 @pytest.mark.parametrize(("distinct", "kind"), [(10, "category"), (11, "log")])
-def test_whole_numbers_stand_side_by_side_unless_they_are_many(tmp_path, distinct, kind):
+def test_whole_numbers_stand_side_by_side_unless_they_are_many(distinct, kind):
     records = [_record(number, width=1 + number % distinct) for number in range(12)]
-    assert _drawn(tmp_path, records=records)["values"]["layout"]["xaxis"]["type"] == kind
+    assert _drawn(records=records)["values"]["layout"]["xaxis"]["type"] == kind
 
 
-def test_front_joins_what_no_other_run_beats(tmp_path):
-    *_, front = _drawn(tmp_path)["costs"]["data"]
+def test_front_joins_what_no_other_run_beats():
+    *_, front = _drawn()["costs"]["data"]
     assert front["name"] == "front"
     assert sorted(front["x"]) == [1000, 14000]
 
 
-def test_names_and_values_are_shown_as_text(tmp_path):
-    progress = json.dumps(_drawn(tmp_path)["progress"]["data"])
+def test_names_and_values_are_shown_as_text():
+    progress = json.dumps(_drawn()["progress"]["data"])
     assert "&lt;/script&gt;&lt;b&gt;sgd" in progress
 
 
-def test_study_without_a_score_has_no_chart(tmp_path):
-    assert _drawn(tmp_path, records=[_record(0, status=DIVERGED)]) == {}
+def test_study_without_a_score_has_no_chart():
+    assert _drawn(records=[_record(0, status=DIVERGED)]) == {}
 
 
-def test_single_run_has_its_curve_and_nothing_to_compare(tmp_path):
-    assert list(_drawn(tmp_path, records=[_record(0)])) == ["progress", "curves"]
+def test_single_run_has_its_curve_and_nothing_to_compare():
+    assert list(_drawn(records=[_record(0)])) == ["progress", "curves"]
 
 
-def test_losses_are_drawn_too(tmp_path):
+def test_losses_are_drawn_too():
     records = [_record(number, score=0.9) for number in range(2)]
     for record in records:
         record.curve["val_loss"] = [0.3, 0.2, 0.1 + record.trial]
-    drawn = _drawn(tmp_path, records=records, objective="val_loss")
+    drawn = _drawn(records=records, objective="val_loss")
     assert drawn["curves"]["data"][1]["y"] == [0.3, 0.2, 0.1]
     low, high = drawn["curves"]["layout"]["yaxis"]["range"]
     assert low < high
