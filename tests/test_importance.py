@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from tuner.importance import comparable_epochs, importances, varying
-from tuner.records import COMPLETED, Record, runs_of
+from tuner.importance import comparable, importances
+from tuner.records import COMPLETED, Record, runs_of, varying
 
 
 def _float(name, conditions=()):
@@ -46,44 +46,45 @@ def _runs(count, *, score=lambda values: values["matters"]):
     return [_run(number, score(values), **values) for number, values in enumerate(drawn)]
 
 
+def _importances(runs, space, *, direction="max"):
+    return importances(comparable(runs, "val_accuracy")[1], space, direction=direction)
+
+
 @pytest.mark.parametrize(("long", "epochs"), [(10, 3), (9, 1)])
 def test_scores_are_compared_after_the_most_epochs_that_enough_runs_have(long, epochs):
     runs = [_run(number, 0.5) for number in range(20)]
     runs += [_run(20 + number, 0.5, 0.6, 0.7) for number in range(long)]
-    assert comparable_epochs(runs, "val_accuracy") == epochs
+    assert comparable(runs, "val_accuracy")[0] == epochs
 
 
 def test_of_few_runs_most_are_compared():
-    assert comparable_epochs([_run(0, 0.1), _run(1, 0.2), _run(2, 0.1, 0.2, 0.3)], "val_accuracy") == 1
+    assert comparable([_run(0, 0.1), _run(1, 0.2), _run(2, 0.1, 0.2, 0.3)], "val_accuracy")[0] == 1
 
 
 def test_values_that_are_all_the_same_do_not_vary():
-    assert varying([_run(0, 0.1, width=8, depth=2), _run(1, 0.1, width=8, depth=3)]) == ["depth"]
-    assert varying([_run(0, 0.1, width=8), _run(1, 0.1)]) == ["width"]
+    assert varying([{"width": 8, "depth": 2}, {"width": 8, "depth": 3}]) == ["depth"]
+    assert varying([{"width": 8}, {}]) == ["width"]
 
 
 @pytest.mark.parametrize("direction", ["max", "min"])
 def test_what_decides_the_score_matters_most(direction):
     sign = 1 if direction == "max" else -1
     runs = _runs(100, score=lambda values: sign * values["matters"])
-    found = importances(runs, SPACE, objective="val_accuracy", direction=direction)
+    found = _importances(runs, SPACE, direction=direction)
     assert list(found) == ["matters", "idle"]
     assert found["matters"] > 0.8
     assert sum(found.values()) == pytest.approx(1)
 
 
 def test_too_few_runs_or_equal_scores_tell_nothing():
-    known = {"objective": "val_accuracy", "direction": "max"}
-    assert importances(_runs(9), SPACE, **known) == {}
-    assert importances(_runs(20, score=lambda _: 0.5), SPACE, **known) == {}
-    assert importances([_run(number, number / 20) for number in range(20)], SPACE, **known) == {}
+    assert _importances(_runs(9), SPACE) == {}
+    assert _importances(_runs(20, score=lambda _: 0.5), SPACE) == {}
+    assert _importances([_run(number, number / 20) for number in range(20)], SPACE) == {}
 
 
 def test_what_is_active_in_some_runs_only_is_judged_too():
     condition = {"class_name": "Parent", "config": {"name": "matters", "values": [0.25]}}
     runs = [_run(n, n / 40, matters=0.25, idle=n / 40) for n in range(20)]
     runs += [_run(20 + n, n / 100, matters=0.75) for n in range(20)]
-    found = importances(
-        runs, [SPACE[0], _float("idle", [condition]), SPACE[2]], objective="val_accuracy", direction="max"
-    )
+    found = _importances(runs, [SPACE[0], _float("idle", [condition]), SPACE[2]])
     assert set(found) == {"matters", "idle"}

@@ -1,13 +1,14 @@
 """What a person may do next with a study, and why: pure functions of what it holds.
 
 Each rule looks at one thing, such as the ends of the ranges, and says something or nothing. The thresholds are guesses;
-they stand in the sentences that they lead to, so that a person can judge them.
+what was seen stands in the sentences that they lead to, so that a person can judge.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -102,17 +103,21 @@ class Situation:
     exported_front: Collection[int] = ()
     place: Sequence[str] = ()
 
-    @property
+    @functools.cached_property
+    def runs(self) -> list[Run]:
+        """All runs, in the order in which they began."""
+        return runs_of(self.records)
+
+    @functools.cached_property
     def ranked(self) -> list[Run]:
         """The runs that completed a trial, the best first."""
-        runs = rank(runs_of(self.records), self.config.direction)
+        runs = rank(self.runs, self.config.direction)
         return [run for run in runs if run.last.status == COMPLETED and run.score is not None]
 
     @property
     def finalists(self) -> list[Run]:
         """Those of the ranked runs that were asked for as many epochs as the best one: their scores are comparable."""
-        ranked = self.ranked
-        return [run for run in ranked if run.rung == ranked[0].rung]
+        return [run for run in self.ranked if run.rung == self.ranked[0].rung]
 
     @property
     def equals(self) -> list[Run]:
@@ -183,8 +188,7 @@ def _cheaper(situation: Situation) -> Advice | None:
     error = situation.standard_error(best.score or 0.0)
     if error is None:
         return None
-    cost = next(iter(situation.config.costs), "params")
-    chosen = situation.exported or best
+    cost, chosen = next(iter(situation.config.costs), "params"), situation.exported or best
     cheapest = min(others, key=lambda run: run.last.cost(cost), default=best)
     if not cheapest.last.cost(cost) < chosen.last.cost(cost):
         return None
@@ -245,12 +249,10 @@ def _ends_of_ranges(situation: Situation) -> Advice | None:
     if not found:
         return None
     named = ", ".join(f"{name} ({bound} is its {which} value)" for name, which, bound in found)
-    why = (
-        f"At least {OF_THE_BEST} of the {NUM_BEST} best runs lie at the end of a range: {named}. Better values may lie "
-    )
+    why = f"At least {OF_THE_BEST} of the {NUM_BEST} best runs lie at the end of a range: {named}. Better values may "
     source = situation.config.space
     file = source if source.endswith(".py") else f"a copy of search_spaces/{source}.py"
-    return Advice("Widen the space", f"{why}beyond: search in a new study with {file} whose ranges are wider.")
+    return Advice("Widen the space", f"{why}lie beyond: search in a new study with {file} whose ranges are wider.")
 
 
 def _rising(situation: Situation) -> Advice | None:
@@ -264,10 +266,8 @@ def _rising(situation: Situation) -> Advice | None:
     if gained <= error:
         return None
     why = f"Run {best.number} gained {gained:.4f} in the last third of its epochs, more than a standard error "
-    why += (
-        f"({error:.4f}). The learning rate falls over all epochs, so more of them need a new study, such as one with "
-    )
-    return Advice("Train for more epochs", f"{why}--max-epochs {2 * situation.config.max_epochs}.")
+    why += f"({error:.4f}). The learning rate falls over all epochs, so more of them need a new study, such as one "
+    return Advice("Train for more epochs", f"{why}with --max-epochs {2 * situation.config.max_epochs}.")
 
 
 def _overfitting(situation: Situation) -> Advice | None:

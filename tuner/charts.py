@@ -14,10 +14,10 @@ from plotly.subplots import make_subplots
 
 from tuner.advice import Situation
 from tuner.axes import ScoreAxis, log_axis
-from tuner.importance import comparable_epochs, importances, varying
+from tuner.importance import comparable, importances
 from tuner.leaderboard import number
 from tuner.quantities import counted, describe_cost, describe_count
-from tuner.records import COMPLETED, Record, Run, runs_of
+from tuner.records import COMPLETED, Record, Run, varying
 from tuner.selector import front_runs
 
 __all__ = ["Chart", "charts"]
@@ -123,18 +123,16 @@ def _lines(runs: Sequence[Run], objective: str, axis: ScoreAxis) -> dict[str, An
 
 def _importances(situation: Situation) -> Chart | None:
     """Shows how much each hyperparameter tells of whether a run is among the best."""
-    runs, config = runs_of(situation.records), situation.config
-    shares = importances(runs, situation.space, objective=config.objective, direction=config.direction)
+    epochs, scored = comparable(situation.runs, situation.config.objective)
+    shares = importances(scored, situation.space, direction=situation.config.direction)
     if not shares:
         return None
-    epochs = comparable_epochs(runs, config.objective)
-    num_runs = sum(run.score_after(epochs, config.objective) is not None for run in runs)
     names = list(reversed(shares))
     figure = go.Figure(go.Bar(x=[shares[name] for name in names], y=names, orientation="h", marker_color=COLOURS[0]))
     figure.update_traces(hovertemplate="%{y}: %{x:.2f}<extra></extra>")
     _label(figure, "share of the importance", None)
     figure.update_layout(height=BAR_HEIGHT * len(names) + AXIS_HEIGHT)
-    compared = f"{num_runs} runs after {counted(epochs, 'epoch')}"
+    compared = f"{len(scored)} runs after {counted(epochs, 'epoch')}"
     caption = f"PED-ANOVA (Watanabe et al., 2023) of the scores of {compared}: what sets the best tenth apart from the "
     caption += "others. Of some dozens of runs it is a hint, not a finding."
     return Chart("importance", "Which hyperparameters mattered", caption, figure)
@@ -142,10 +140,8 @@ def _importances(situation: Situation) -> Chart | None:
 
 def _values(situation: Situation) -> Chart | None:
     """Shows the score over the values of each hyperparameter, after the same number of epochs."""
-    config, runs = situation.config, runs_of(situation.records)
-    epochs = comparable_epochs(runs, config.objective)
-    scored = [run for run in runs if run.score_after(epochs, config.objective) is not None]
-    names = varying(scored)
+    epochs, scored = comparable(situation.runs, situation.config.objective)
+    names = varying([run.last.hyperparameters for run, _ in scored])
     if not names:
         return None
     rows, axis = math.ceil(len(names) / COLUMNS), _score_axis(situation)
@@ -154,38 +150,41 @@ def _values(situation: Situation) -> Chart | None:
     _label(figure, None, None)
     for place, name in enumerate(names):
         at = {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
-        shown = [run for run in scored if name in run.last.hyperparameters]
+        shown = [(run, score) for run, score in scored if name in run.last.hyperparameters]
         _add_values(figure, shown, name, situation=situation, epochs=epochs, at=at)
-    figure.update_yaxes(axis.settings(run.score_after(epochs, config.objective) or 0.0 for run in scored))
+    figure.update_yaxes(axis.settings(score for _, score in scored))
     figure.update_layout(height=SMALL_HEIGHT * rows)
-    caption = f"{config.objective} of {len(scored)} runs after {counted(epochs, 'epoch')}, so that all had the same "
-    caption += f"chance; the orange point is run {situation.ranked[0].number}, the best one. {axis.note}"
+    compared = f"{len(scored)} runs after {counted(epochs, 'epoch')}"
+    caption = f"{situation.config.objective} of {compared}, so that all had the same chance; the orange "
+    caption += f"point is run {situation.ranked[0].number}, the best one. {axis.note}"
     return Chart("values", "Which values were tried", caption, figure)
 
 
 def _add_values(
-    figure: go.Figure, runs: Sequence[Run], name: str, *, situation: Situation, epochs: int, at: Mapping[str, int]
+    figure: go.Figure,
+    scored: Sequence[tuple[Run, float]],
+    name: str,
+    *,
+    situation: Situation,
+    epochs: int,
+    at: Mapping[str, int],
 ) -> None:
     """Adds the small chart of one hyperparameter: the score of each run over its value."""
     axis, best = _score_axis(situation), situation.ranked[0].number
-    runs = sorted(runs, key=lambda run: run.number == best)  # the best one is drawn over the others
-    values = [run.last.hyperparameters[name] for run in runs]
-    scores = [run.score_after(epochs, situation.config.objective) or 0.0 for run in runs]
+    scored = sorted(scored, key=lambda pair: pair[0].number == best)  # the best one is drawn over the others
+    values = [run.last.hyperparameters[name] for run, _ in scored]
     is_number = all(isinstance(value, int | float) for value in values)
     is_range = is_number and (any(isinstance(value, float) for value in values) or len(set(values)) > MOST_CATEGORIES)
     figure.add_scatter(
         x=values if is_range else list(map(str, values)),
-        y=[axis.place(score) for score in scores],
+        y=[axis.place(score) for _, score in scored],
         mode="markers",
         marker={
-            "color": [BEST if run.number == best else COLOURS[0] for run in runs],
-            "size": [11 if run.number == best else 7 for run in runs],
+            "color": [BEST if run.number == best else COLOURS[0] for run, _ in scored],
+            "size": [11 if run.number == best else 7 for run, _ in scored],
             "opacity": 0.8,
         },
-        text=[
-            f"{_described(run.last)}<br>after {counted(epochs, 'epoch')}: {score:.4f}"
-            for run, score in zip(runs, scores, strict=True)
-        ],
+        text=[f"{_described(run.last)}<br>after {counted(epochs, 'epoch')}: {score:.4f}" for run, score in scored],
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
         **at,

@@ -19,7 +19,7 @@ from tuner import command, markdown
 from tuner.errors import TunerError
 from tuner.files import write_whole
 from tuner.quantities import describe_cost, describe_count
-from tuner.records import COMPLETED, Record, Run, rank, runs_of
+from tuner.records import COMPLETED, Record, Run, rank, runs_of, varying
 
 __all__ = [
     "FORMATS",
@@ -250,7 +250,7 @@ def _hyperparameter_names(rows: Sequence[Row]) -> list[str]:
 
 def to_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Returns the header and the cells of a table for people; hyperparameters that never vary are left out."""
-    names = [n for n in _hyperparameter_names(rows) if len({str(row.hyperparameters.get(n)) for row in rows}) > 1]
+    names = varying([row.hyperparameters for row in rows])
     left_out = _left_out(rows)
     columns = {
         "rank": lambda row: str(row.rank),

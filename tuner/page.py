@@ -13,7 +13,6 @@ from tuner import leaderboard
 from tuner.advice import Advice, Situation
 from tuner.charts import Chart, charts
 from tuner.quantities import counted, describe_count, describe_seconds
-from tuner.records import runs_of
 
 __all__ = ["render"]
 
@@ -76,7 +75,7 @@ def _figures(situation: Situation) -> list[tuple[str, str]]:
     seconds = describe_seconds(sum(record.seconds for record in records))
     return [
         *figures,
-        ("runs", f"{len(runs_of(records))}"),
+        ("runs", f"{len(situation.runs)}"),
         ("trials", f"{len(records)}"),
         ("epochs trained", f"{epochs}"),
         ("time of the workers", seconds),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "best_of",
     "rank",
     "runs_of",
+    "varying",
 ]
 
 _ERROR = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)(: |$)")
@@ -158,16 +159,8 @@ class Run:
 
     def curve(self, objective: str) -> list[tuple[int, float]]:
         """Returns the epochs, from 1, and the objective after each of them, where that is finite."""
-        pairs = [
-            (int(epoch), value)
-            for record in self.trials
-            for epoch, value in zip(record.curve.get("epoch", ()), record.curve.get(objective, ()), strict=False)
-        ]
-        return [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
-
-    def score_after(self, epochs: int, objective: str) -> float | None:
-        """Returns the objective after so many epochs; None where the run has none."""
-        return dict(self.curve(objective)).get(epochs)
+        curves = [record.curve for record in self.trials if objective in record.curve]
+        return [point for curve in curves for point in _points(curve, objective)]
 
     def best(self, direction: str) -> tuple[float | None, int | None]:
         """Returns the best score of any epoch and that epoch; (None, None) where there is no score."""
@@ -184,10 +177,22 @@ class Run:
 
 def best_of(curve: Mapping[str, list[float]], objective: str, *, direction: str) -> tuple[float | None, int | None]:
     """Returns the best finite value of a curve and its epoch; (None, None) where there is none."""
-    scored = zip(curve.get(objective, []), curve.get("epoch", []), strict=True)
-    finite = [(value, int(epoch)) for value, epoch in scored if math.isfinite(value)]
+    points = _points(curve, objective)
     pick = max if direction == "max" else min
-    return pick(finite, key=lambda pair: pair[0]) if finite else (None, None)
+    epoch, value = pick(points, key=lambda point: point[1]) if points else (None, None)
+    return value, epoch
+
+
+def varying(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the names of which configurations have more than one value; not to have it is another one."""
+    names = dict.fromkeys(name for each in values for name in each)
+    return [name for name in names if len({str(each.get(name)) for each in values}) > 1]
+
+
+def _points(curve: Mapping[str, list[float]], objective: str) -> list[tuple[int, float]]:
+    """Returns the epochs of a curve and its values there, where these are finite."""
+    pairs = zip(curve.get("epoch", []), curve.get(objective, []), strict=True)
+    return [(int(epoch), value) for epoch, value in pairs if math.isfinite(value)]
 
 
 def runs_of(records: Iterable[Record]) -> list[Run]:
