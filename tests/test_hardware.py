@@ -104,6 +104,22 @@ def test_bfloat16_is_fast_where_there_is_hardware_for_it(gpus, flags, fast, file
     monkeypatch.setattr(hardware, "num_gpus", lambda: gpus)
     files["/proc/cpuinfo"] = f"processor\t: 0\nflags\t\t: {flags}\n"
     assert hardware.has_fast_bfloat16() is fast
+    assert hardware.has_fast_bfloat16((28, 28)) is fast
+
+
+@pytest.mark.parametrize(
+    ("flags", "size", "fast"),
+    [
+        ("AuthenticAMD avx512_bf16", (8, 8), False),
+        ("AuthenticAMD avx512_bf16", (11, 13), False),
+        ("AuthenticAMD avx512_bf16", (12, 12), True),
+        ("GenuineIntel amx_bf16", (8, 8), True),
+    ],
+)
+def test_vectors_alone_make_small_images_no_faster_in_bfloat16(flags, size, fast, files, monkeypatch):
+    monkeypatch.setattr(hardware, "num_gpus", lambda: 0)
+    files["/proc/cpuinfo"] = f"processor\t: 0\nflags\t\t: {flags}\n"
+    assert hardware.has_fast_bfloat16(size) is fast
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")

@@ -31,9 +31,9 @@ def _flags(line=""):
 
 @pytest.fixture(autouse=True)
 def fast_bfloat16(monkeypatch):
-    """Says whether the machine is made for bfloat16: it is not, unless a test says so."""
-    fast = [False]
-    monkeypatch.setattr("tuner.request.has_fast_bfloat16", lambda: fast[0])
+    """Says with which sizes of images the machine is fast in bfloat16: with none, unless a test says so."""
+    fast = [set()]
+    monkeypatch.setattr("tuner.request.has_fast_bfloat16", lambda size: size in fast[0])
     return fast
 
 
@@ -351,13 +351,27 @@ def test_study_is_named_after_what_it_searches(line, name):
     ("line", "mixed"), [("", True), ("--mixed-precision auto", True), ("--mixed-precision off", False)]
 )
 def test_new_study_uses_bfloat16_where_the_machine_is_made_for_it(line, mixed, fast_bfloat16):
-    fast_bfloat16[0] = True
+    fast_bfloat16[0] = {(8, 8)}
+    assert resolve(_flags(line), None).mixed_precision is mixed
+
+
+@pytest.mark.parametrize(
+    ("line", "mixed"),
+    [
+        ("--dataset digits", False),
+        ("--dataset digits --image-size 14", True),
+        ("--dataset tfds:mnist", True),  # nobody knows before the data is opened
+        ("--dataset tfds:mnist --image-size 8x14", False),
+    ],
+)
+def test_precision_goes_by_the_size_of_the_images(line, mixed, fast_bfloat16):
+    fast_bfloat16[0] = {(14, 14), None}
     assert resolve(_flags(line), None).mixed_precision is mixed
 
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_continued_study_keeps_its_precision_on_another_machine(stored, fast_bfloat16):
-    fast_bfloat16[0] = not stored
+    fast_bfloat16[0] = set() if stored else {(8, 8)}
     config = SearchConfig(space="tiny", max_epochs=3, batch_size=32, mixed_precision=stored)
     assert resolve(_flags(), config).mixed_precision is stored
 

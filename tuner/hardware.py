@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import platform
 import sys
@@ -20,6 +21,8 @@ __all__ = [
     "resident_memory",
     "total_memory_bytes",
 ]
+
+_FEWEST_PIXELS_IN_BFLOAT16 = 12 * 12  # of AMD's processors: a step on such images takes 0.84 to 1.01 of the time
 
 
 def available_cores() -> int:
@@ -82,14 +85,19 @@ def gpu_environment(worker: int | None, gpus_per_trial: float | None) -> dict[st
     return {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **chosen}
 
 
-def has_fast_bfloat16() -> bool:
+def has_fast_bfloat16(size: tuple[int, int] | None = None) -> bool:
     """Whether training in bfloat16 is faster: on a GPU, with AMX, and with AVX512-BF16 on a processor of AMD's.
 
-    Intel's AVX512-BF16 without AMX, as in a virtual machine that hides AMX, trains at 0.71 of float32's speed
-    (benchmarks/README.md).
+    With the last not on images of a few pixels: on 8x8 a search takes 1.1 to 1.2 times as long. Intel's AVX512-BF16
+    without AMX, as in a virtual machine that hides AMX, trains at 0.71 of float32's speed (benchmarks/README.md).
+
+    Args:
+        size: Height and width of the images in pixels; None, which is not known, is taken for many pixels.
     """
     facts = _read("/proc/cpuinfo")
-    return num_gpus() > 0 or "amx_bf16" in facts or ("avx512_bf16" in facts and "AuthenticAMD" in facts)
+    is_small = size is not None and math.prod(size) < _FEWEST_PIXELS_IN_BFLOAT16
+    with_vectors = "avx512_bf16" in facts and "AuthenticAMD" in facts and not is_small
+    return num_gpus() > 0 or "amx_bf16" in facts or with_vectors
 
 
 @functools.cache

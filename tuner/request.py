@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from tuner.config import (
     differences,
     parse_objectives,
 )
+from tuner.data import DataSpec
 from tuner.enqueue import read_queue
 from tuner.errors import StudyError, UsageError
 from tuner.hardware import has_fast_bfloat16
@@ -199,9 +201,12 @@ def described(
 def _new_config(given: dict[str, Any]) -> SearchConfig:
     space = load_space(given.get("space", "backbone" if "backbone" in given else "small"))
     defaults = {"space": space.name, "max_epochs": space.max_epochs, "batch_size": space.batch_size}
-    defaults["mixed_precision"] = has_fast_bfloat16()
     defaults["algorithm"] = _algorithm([f"-{name}" for name in given.get("costs", ())])
-    return SearchConfig(**{**defaults, **given})
+    config = SearchConfig(**{**defaults, **given})
+    if "mixed_precision" in given:
+        return config
+    size = DataSpec(config.dataset, config.image_size).known_size
+    return dataclasses.replace(config, mixed_precision=has_fast_bfloat16(size))
 
 
 def _continued(stored: SearchConfig, given: Mapping[str, Any]) -> SearchConfig:

@@ -29,6 +29,20 @@ def test_source_has_a_kind_and_a_location(source, kind, location):
 
 
 @pytest.mark.parametrize(
+    ("spec", "size"),
+    [
+        (DataSpec("digits"), (8, 8)),
+        (DataSpec("digits", (16, 12)), (16, 12)),
+        (DataSpec("tfds:mnist", (14, 14)), (14, 14)),
+        (DataSpec("tfds:mnist"), None),
+        (DataSpec("folder:pets"), None),
+    ],
+)
+def test_size_is_known_before_the_data_is_opened_where_it_is_said_or_fixed(spec, size):
+    assert spec.known_size == size
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"source": ""}, "allowed is digits, tfds:NAME or folder:PATH"),

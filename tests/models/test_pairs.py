@@ -111,8 +111,11 @@ def test_other_maps_are_not_paired(channels, pixels):
     assert not pairs.is_paired(channels, pixels)
 
 
-def test_eight_channels_are_paired_in_bfloat16():
+def test_eight_channels_and_maps_of_few_pixels_are_paired_in_bfloat16():
     assert pairs.is_paired(8, 196, tf.bfloat16)
+    assert pairs.is_paired(8, 64, tf.bfloat16)
+    assert pairs.is_paired(24, 64, tf.bfloat16)
+    assert not pairs.is_paired(24, 62, tf.bfloat16)
 
 
 def test_widths_share_steps_but_for_the_pairs():
@@ -124,6 +127,7 @@ def test_widths_share_steps_but_for_the_pairs():
     mixed = {width: structure(width, dtype=tf.bfloat16) for width in (8, 16, 24, 48)}
     assert mixed[8] == mixed[24] != mixed[16] == mixed[48]
     assert structure(24, side=8) == structure(16, side=8)
+    assert structure(24, side=8, dtype=tf.bfloat16) != structure(16, side=8, dtype=tf.bfloat16)
 
 
 @pytest.mark.parametrize("missing", ["vectors", "GPU"])

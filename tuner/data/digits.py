@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from tuner.data.spec import DIGITS_SIZE
 from tuner.data.stratification import hold_out
 
 __all__ = ["SHAPE", "Digits"]
 
-SHAPE = (8, 8, 1)
+SHAPE = (*DIGITS_SIZE, 1)
 
 _LABELS = tuple("0123456789")
 _TEST_FRACTION = 0.2

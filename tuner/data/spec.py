@@ -9,8 +9,9 @@ import re
 from tuner.errors import UsageError
 from tuner.quantities import is_number, is_whole
 
-__all__ = ["VALIDATION_NAMES", "DataSpec"]
+__all__ = ["DIGITS_SIZE", "VALIDATION_NAMES", "DataSpec"]
 
+DIGITS_SIZE = 8, 8
 VALIDATION_NAMES = ("validation", "val", "valid", "dev")  # of splits and folders
 
 _KINDS = ("digits", "tfds", "folder")
@@ -57,6 +58,11 @@ class DataSpec:
             if not isinstance(self.data_dir, str | os.PathLike) or not os.fspath(self.data_dir):
                 raise UsageError(f"The data directory is {self.data_dir!r}; allowed is the path of a folder.")
             object.__setattr__(self, "data_dir", os.fspath(self.data_dir))
+
+    @property
+    def known_size(self) -> tuple[int, int] | None:
+        """Height and width of the images in pixels, or None where only the data tells."""
+        return self.image_size or (DIGITS_SIZE if self.kind == "digits" else None)
 
     @property
     def kind(self) -> str:
