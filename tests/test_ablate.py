@@ -15,8 +15,9 @@ import pytest
 
 from tuner import ablate, search
 from tuner.ablation import Comparison, Training, read_trainings, write_trainings
+from tuner.gates import WITHOUT
 from tuner.records import WORKER_DIED
-from tuner.variants import WITHOUT, Variant
+from tuner.variants import Variant
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_SECONDS = 240

@@ -4,7 +4,16 @@ import math
 
 import pytest
 
-from tuner.ablation import Training, compare, paired_interval, read_trainings, to_csv, to_markdown, write_trainings
+from tuner.ablation import (
+    Training,
+    compare,
+    paired_interval,
+    read_comparisons,
+    read_trainings,
+    to_csv,
+    to_markdown,
+    write_trainings,
+)
 from tuner.errors import StudyError
 from tuner.records import COMPLETED, DIVERGED
 from tuner.variants import Variant
@@ -88,6 +97,17 @@ def test_file_of_something_else_is_refused_by_name(text, tmp_path):
     (tmp_path / "trainings.csv").write_text(text)
     with pytest.raises(StudyError, match=r"trainings\.csv is not what an ablation wrote .* move it away"):
         read_trainings(tmp_path / "trainings.csv")
+
+
+def test_tables_come_back_from_their_file(tmp_path):
+    path = tmp_path / "ablation.csv"
+    assert read_comparisons(path) == []
+    rows = compare(VARIANTS, [*TRAININGS[:5], _training("b", 3, math.nan, status=DIVERGED)], found="a")
+    path.write_text(to_csv(rows))
+    assert read_comparisons(path) == rows
+    path.write_text("table,variant\nse,without\n")
+    with pytest.raises(StudyError, match=r"ablation\.csv is not what an ablation wrote .* ablate again"):
+        read_comparisons(path)
 
 
 def test_tables_are_markdown_and_csv():

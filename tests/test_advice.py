@@ -6,10 +6,13 @@ import shlex
 import pytest
 
 from tuner import ablate, leaderboard, predict, search, select
-from tuner.advice import Export, Situation, advise
+from tuner.ablation import Comparison
+from tuner.advice import advise
 from tuner.config import SearchConfig
 from tuner.figures import Figures
+from tuner.gates import WITHOUT
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, Record
+from tuner.situation import Export, Situation
 
 WIDTH = {
     "class_name": "Int",
@@ -268,6 +271,27 @@ def test_run_that_still_learns_gets_more_epochs(curve, epochs, is_told):
     assert not is_told or "--max-epochs 18" in said["Train for more epochs"].why
 
 
+@pytest.mark.parametrize(
+    ("changes", "run"),
+    [
+        ([{}, {"score": 0.8}], 0),
+        ([{"se_ratio": 0}, {"score": 0.8}], 1),
+        ([{"se_ratio": 0}, {"score": 0.8, "se_ratio": 0}], None),
+        ([{"se_ratio": 16, "se_stages": "4"}], None),  # there are three stages
+    ],
+)
+def test_what_gates_bring_is_asked_once_of_the_best_run_that_has_them(changes, run):
+    records = [_record(number, **each) for number, each in enumerate(changes)]
+    asked = _said(_situation(*records)).get("See what squeeze-and-excitation brings")
+    assert (asked is not None) == (run is not None)
+    if asked is not None:
+        assert asked.why.startswith(f"Run {run}, the best one with it")
+        assert asked.command == "python -m tuner.ablate mine --quick"
+    seen = [Comparison("se", WITHOUT, 1, 1, 3, 0.9, -0.01, None, None, 0)]
+    for situation in (_situation(*records, comparisons=seen), _situation(*records, is_through=False)):
+        assert "See what squeeze-and-excitation brings" not in _said(situation)
+
+
 @pytest.mark.parametrize(("training", "is_told"), [(0.99, True), (0.94, False)])
 def test_run_that_knows_its_images_by_heart_is_regularised(training, is_told):
     record = _record(0)
@@ -283,7 +307,7 @@ def test_commands_find_the_study_again_and_can_be_typed():
     place = ["--results-dir", "my results"]
     situation = _situation(*records, place=place, is_through=True)
     commands = [advice.command for advice in advise(situation) if advice.command]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for line in commands:
         python, flag, module, *arguments = shlex.split(line)
         assert (python, flag) == ("python", "-m")

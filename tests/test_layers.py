@@ -36,6 +36,7 @@ LAYERS = {
         "warm_start",
         "pareto",
         "ranges",
+        "gates",
     ],
     2: [
         "program",
@@ -85,7 +86,7 @@ LAYERS = {
         "outcome",
         "variants",
         "ablation",
-        *("advice", "importance", "axes", "charts", "page"),
+        *("situation", "advice", "importance", "axes", "charts", "page"),
     ],
     5: ["search", "select", "ablate", "report", "predict", "data.__main__", "models.__main__", "__main__"],
 }
@@ -134,7 +135,7 @@ OPTUNA_COLUMN = [
     "budget",
     "enqueue",
     "warm_start",
-    *("ranges", "advice", "importance", "charts", "page", "report"),
+    *("ranges", "situation", "advice", "importance", "charts", "page", "report"),
 ]
 COMMANDS = [
     *("tuner.search", "tuner.leaderboard", "tuner.report", "tuner.select", "tuner.ablate", "tuner.predict"),

@@ -11,12 +11,13 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from tuner import report
-from tuner.advice import Situation
+from tuner.ablation import Comparison, to_csv
 from tuner.card import Card, DataSummary, ValidationScore, to_json
 from tuner.charts import charts
 from tuner.config import SearchConfig
 from tuner.figures import Figures
 from tuner.records import COMPLETED, DIVERGED, RUNNING, Record
+from tuner.situation import Situation
 from tuner.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -201,6 +202,25 @@ def test_test_figures_of_the_exported_model_are_shown(tmp_path):
     text = _Page(_written(tmp_path)).text
     assert "test accuracy of the export 0.9612" in text
     assert "Use the exported model" in text
+
+
+def test_tables_of_an_ablation_are_shown(tmp_path):
+    _study(tmp_path)
+    found = Comparison("se", "as found", 1000, 2000, 3, 0.95, None, None, None, 0)
+    without = Comparison("se", "without", 900, 1900, 3, 0.94, -0.01, -0.02, 0.005, 1)
+    (tmp_path / "mine" / "ablation.csv").write_text(to_csv([found, without]))
+    text = _Page(_written(tmp_path)).text
+    assert "it brings +0.0100 validation accuracy (95 %: -0.0050 to +0.0200), 3 seeds; 1 trainings" in text
+    assert "With and without SE variant val_accuracy" in text
+    assert "without 0.9400 -0.0100 -0.0200 to +0.0050 3 1 900 1,900" in text
+    assert "See what squeeze-and-excitation brings" not in text
+
+
+def test_ablation_that_cannot_be_read_is_named(tmp_path, capsys):
+    _study(tmp_path)
+    (tmp_path / "mine" / "ablation.csv").write_text("table,variant\nse,without\n")
+    assert report.main(["mine", "--results-dir", str(tmp_path)]) == 1
+    assert f"{tmp_path}/mine/ablation.csv is not what an ablation wrote" in capsys.readouterr().err
 
 
 def test_exported_front_is_not_asked_for_again(tmp_path):

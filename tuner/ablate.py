@@ -24,6 +24,7 @@ from tuner.ablation import (
     read_trainings,
     to_csv,
     to_markdown,
+    verdict,
     write_trainings,
 )
 from tuner.errors import UsageError
@@ -212,17 +213,8 @@ def _print_plan(study: Study, run: Run, plan: _Plan) -> None:
 
 def _print_verdict(rows: Sequence[Comparison]) -> None:
     """Prints what SE brings, where the tables say it."""
-    from tuner.variants import WITHOUT
-
-    for row in rows:
-        if row.variant == WITHOUT and row.difference is not None:
-            # Not -row.high: the negative of 0 would be shown as -0.
-            ends = None if row.low is None or row.high is None else (0.0 - row.high, 0.0 - row.low)
-            interval = f" (95 %: {ends[0]:+.4f} to {ends[1]:+.4f})" if ends else ""
-            failed = f"; {row.failed} trainings without it gave no score" if row.failed else ""
-            print(
-                f"SE        brings {0.0 - row.difference:+.4f} validation accuracy{interval}, {row.seeds} seeds{failed}"
-            )
+    if told := verdict(rows):
+        print(f"SE        {told}")
 
 
 def _parser() -> argparse.ArgumentParser:

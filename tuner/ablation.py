@@ -7,27 +7,32 @@ import dataclasses
 import io
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import markdown
 from tuner.errors import StudyError
 from tuner.files import write_whole
+from tuner.gates import WITHOUT
 from tuner.records import COMPLETED
 
 if TYPE_CHECKING:
     from tuner.variants import Variant
 
 __all__ = [
+    "NOTE",
     "TITLES",
     "Comparison",
     "Training",
     "compare",
     "paired_interval",
+    "read_comparisons",
     "read_trainings",
+    "to_cells",
     "to_csv",
     "to_markdown",
+    "verdict",
     "write_trainings",
 ]
 
@@ -159,22 +164,53 @@ def _scores(trainings: dict[int, Training]) -> dict[int, float]:
     return {seed: t.val_accuracy for seed, t in trainings.items() if t.status == COMPLETED}
 
 
+def verdict(rows: Iterable[Comparison]) -> str:
+    """Returns what SE brings, as far as the tables say it; nothing where they do not."""
+    row = next((row for row in rows if row.variant == WITHOUT and row.difference is not None), None)
+    if row is None or row.difference is None:
+        return ""
+    # Not -row.high: the negative of 0 would be shown as -0.
+    ends = None if row.low is None or row.high is None else (0.0 - row.high, 0.0 - row.low)
+    interval = f" (95 %: {ends[0]:+.4f} to {ends[1]:+.4f})" if ends else ""
+    failed = f"; {row.failed} trainings without it gave no score" if row.failed else ""
+    return f"brings {0.0 - row.difference:+.4f} validation accuracy{interval}, {row.seeds} seeds{failed}"
+
+
 def read_trainings(path: Path) -> list[Training]:
     """Returns the trainings that a file holds; none where there is no file.
 
     Raises:
         StudyError: If it is no such file.
     """
-    if not path.exists():
-        return []
     types: dict[str, Callable[[str], Any]] = dict.fromkeys(("seed", "epochs", "params", "macs"), int)
     types |= dict.fromkeys(("val_accuracy", "val_loss", "seconds"), float)
+    return _read(Training, path, types, way_out="move it away to begin anew")
+
+
+def read_comparisons(path: Path) -> list[Comparison]:
+    """Returns the rows of the tables that a file holds; none where there is no file.
+
+    Raises:
+        StudyError: If it is no such file.
+    """
+    types: dict[str, Callable[[str], Any]] = dict.fromkeys(("params", "macs", "seeds", "failed"), int)
+    types |= dict.fromkeys(("accuracy", "difference", "low", "high"), _number_or_none)
+    return _read(Comparison, path, types, way_out="remove it, or ablate again")
+
+
+def _number_or_none(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _read(kind: Any, path: Path, types: Mapping[str, Callable[[str], Any]], *, way_out: str) -> list[Any]:
+    if not path.exists():
+        return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return [Training(**{name: types.get(name, str)(value) for name, value in row.items()}) for row in rows]
+        return [kind(**{name: types.get(name, str)(value) for name, value in row.items()}) for row in rows]
     except (TypeError, ValueError, csv.Error) as error:
-        raise StudyError(f"{path} is not what an ablation wrote ({error}); move it away to begin anew.") from error
+        raise StudyError(f"{path} is not what an ablation wrote ({error}); {way_out}.") from error
 
 
 def write_trainings(trainings: Sequence[Training], path: Path) -> None:
@@ -187,17 +223,20 @@ def to_csv(rows: Sequence[Comparison]) -> str:
     return _csv(Comparison, rows)
 
 
+def to_cells(rows: Sequence[Comparison]) -> dict[str, tuple[Sequence[str], list[list[str]]]]:
+    """Returns the heads and the rows of each table for people, by its title."""
+    tables = {row.table: TITLES.get(row.table, row.table) for row in rows}
+    return {title: (_HEADER, [_cells(row) for row in rows if row.table == name]) for name, title in tables.items()}
+
+
 def to_markdown(rows: Sequence[Comparison], *, title: str) -> str:
     """Returns all tables in Markdown, with how to read them."""
-    text = [f"# {title}\n"]
-    for table in dict.fromkeys(row.table for row in rows):
-        body = markdown.table(_HEADER, [_cells(row) for row in rows if row.table == table])
-        text.append(f"\n## {TITLES[table]}\n\n{body}")
-    return "".join([*text, f"\n{_NOTE}"])
+    tables = [f"\n## {name}\n\n{markdown.table(*table)}" for name, table in to_cells(rows).items()]
+    return "".join([f"# {title}\n", *tables, f"\n{NOTE}"])
 
 
 _HEADER = ("variant", "val_accuracy", "difference", "95 % interval", "seeds", "failed", "params", "macs")
-_NOTE = """Validation accuracy at the last epoch, mean over the seeds. A difference is variant minus the configuration
+NOTE = """Validation accuracy at the last epoch, mean over the seeds. A difference is variant minus the configuration
 that was found, which has a dash, from trainings of equal seeds (the same order of images); its interval is Student's.
 Of twenty comparisons between equals, about one interval leaves zero out. The test split was not looked at.
 """

@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import shlex
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from tuner.config import SearchConfig
-from tuner.figures import Figures, standard_error
+from tuner.gates import gate_ratios
 from tuner.quantities import counted, describe_cost
 from tuner.ranges import ends_reached, is_default
-from tuner.records import (
-    COMPLETED,
-    DIVERGED,
-    FAILED,
-    OUT_OF_MEMORY,
-    RUNNING,
-    TIMED_OUT,
-    WORKER_DIED,
-    Record,
-    Run,
-    rank,
-    runs_of,
-)
+from tuner.records import DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
 from tuner.selector import front_runs
+from tuner.situation import Situation
 
-__all__ = ["Advice", "Export", "Situation", "advise"]
+__all__ = ["Advice", "advise"]
 
 LATE = 0.75  # of the epochs of a search: who was found after them may be beaten soon
 OF_THE_BEST, NUM_BEST = 2, 3  # so many of so many best runs have to agree on where in a range it is good
@@ -60,91 +46,6 @@ class Advice:
     what: str
     why: str
     command: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Export:
-    """A model that was exported from a study.
-
-    Args:
-        folder: Where it lies.
-        hyperparameters: Its configuration.
-        test: Its test figures, or None where the data has no test split.
-    """
-
-    folder: str
-    hyperparameters: Mapping[str, Any]
-    test: Figures | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Situation:
-    """What there is to know of a study.
-
-    Args:
-        name: Its name.
-        config: What its search was asked to do.
-        space: The declared hyperparameters, as `keras_tuner.HyperParameters.get_config()["space"]` gives them.
-        records: Its trials.
-        is_through: Whether the search has made all trials that it was asked for.
-        validation_images: How many images a score is of; None where that is not known.
-        export: The model that was made of it, or None.
-        exported_front: Numbers of the runs that were exported as its front.
-        place: Flags with which other commands find the study.
-    """
-
-    name: str
-    config: SearchConfig
-    space: Sequence[Mapping[str, Any]]
-    records: Sequence[Record]
-    is_through: bool
-    validation_images: int | None = None
-    export: Export | None = None
-    exported_front: Collection[int] = ()
-    place: Sequence[str] = ()
-
-    @functools.cached_property
-    def runs(self) -> list[Run]:
-        """All runs, in the order in which they began."""
-        return runs_of(self.records)
-
-    @functools.cached_property
-    def ranked(self) -> list[Run]:
-        """The runs that completed a trial, the best first."""
-        runs = rank(self.runs, self.config.direction)
-        return [run for run in runs if run.last.status == COMPLETED and run.score is not None]
-
-    @property
-    def finalists(self) -> list[Run]:
-        """Those of the ranked runs that were asked for as many epochs as the best one: their scores are comparable."""
-        return [run for run in self.ranked if run.rung == self.ranked[0].rung]
-
-    @property
-    def equals(self) -> list[Run]:
-        """Those of the finalists that the validation images cannot tell from the best one, which comes first.
-
-        Their scores are within one standard error, or the same where there is none.
-        """
-        best = self.finalists[0].score or 0.0
-        error = self.standard_error(best) or 0.0
-        return [run for run in self.finalists if abs(best - (run.score or 0.0)) <= error]
-
-    @property
-    def exported(self) -> Run | None:
-        """The run whose configuration was exported, if that is as good as the best one."""
-        values = self.export.hyperparameters if self.export else None
-        return next((run for run in self.equals if run.last.hyperparameters == values), None)
-
-    def command(self, module: str, *flags: str) -> str:
-        """Returns the line that runs a command of the program on the study."""
-        name = ["--study", self.name] if module == "search" else [self.name]
-        return shlex.join(["python", "-m", f"tuner.{module}", *name, *self.place, *flags])
-
-    def standard_error(self, accuracy: float) -> float | None:
-        """Returns the standard error of an accuracy on the validation images; None for another objective."""
-        if self.config.objective != "val_accuracy" or not self.validation_images:
-            return None
-        return standard_error(accuracy, self.validation_images)
 
 
 def advise(situation: Situation) -> list[Advice]:
@@ -255,6 +156,16 @@ def _ends_of_ranges(situation: Situation) -> Advice | None:
     return Advice("Widen the space", f"{why}lie beyond: search in a new study with {file} whose ranges are wider.")
 
 
+def _gates(situation: Situation) -> Advice | None:
+    """Looks at whether it was seen what squeeze-and-excitation brings."""
+    gated = [run for run in situation.ranked if any(gate_ratios(run.last.hyperparameters))]
+    if not situation.is_through or not gated or situation.comparisons:
+        return None
+    why = f"Run {gated[0].number}, the best one with it, may owe its score to it or to chance. The command trains that "
+    why += "network with and without it, from the same new seeds, and compares them; the test images are left alone."
+    return Advice("See what squeeze-and-excitation brings", why, situation.command("ablate", "--quick"))
+
+
 def _rising(situation: Situation) -> Advice | None:
     """Looks at whether the best run still gained in the last third of its epochs."""
     best = situation.ranked[0]
@@ -297,4 +208,4 @@ def _failures(situation: Situation) -> Advice | None:
     return Advice("Look at what failed", " ".join(told))
 
 
-_RULES = (_go_on, _front, _export, _cheaper, _longer, _ends_of_ranges, _rising, _overfitting, _failures)
+_RULES = (_go_on, _front, _export, _cheaper, _longer, _ends_of_ranges, _rising, _overfitting, _gates, _failures)

@@ -12,13 +12,13 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tuner.advice import Situation
 from tuner.axes import ScoreAxis, log_axis
 from tuner.importance import comparable, importances
 from tuner.leaderboard import number
 from tuner.quantities import counted, describe_cost, describe_count
 from tuner.records import COMPLETED, Record, Run, varying
 from tuner.selector import front_runs
+from tuner.situation import Situation
 
 __all__ = ["Chart", "charts"]
 
@@ -103,10 +103,8 @@ def _curves(situation: Situation) -> Chart:
     figure.update_xaxes(dtick=1 if situation.config.max_epochs <= MOST_TICKS else None)
     figure.update_yaxes(axis.settings(value for run in ranked for _, value in run.curve(objective)))
     budget = counted(situation.config.max_epochs, "epoch")
-    caption = (
-        f"Each line is a run. The learning rate falls over {budget}, so one that ended earlier was stopped on its "
-    )
-    caption += f"way. {axis.note}"
+    caption = f"Each line is a run. The learning rate falls over {budget}, so one that ended earlier was stopped "
+    caption += f"on its way. {axis.note}"
     return Chart("curves", "How the runs learned", caption, figure)
 
 

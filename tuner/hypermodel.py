@@ -10,7 +10,6 @@ It needs nothing else of this program, so it works in a stock Keras Tuner tuner 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,19 +18,16 @@ import keras_tuner
 
 from tuner.declaration import GROUP_NAMES, RECIPE_NAMES, active_values, check_objective, declare
 from tuner.errors import SpaceError
+from tuner.gates import DEFAULT_RATIO, gate_ratios
 from tuner.messages import Facts, Session
 from tuner.models import AnyConfig, BackboneConfig, ModelConfig, build_model
 from tuner.recipe import Recipe, compile_model, norm_momentum
 from tuner.space import Space, load_space
 
-__all__ = ["RECIPE_NAMES", "SEResNetHyperModel", "active_values", "check_objective", "declare", "gate_ratios"]
+__all__ = ["RECIPE_NAMES", "SEResNetHyperModel", "active_values", "check_objective", "declare"]
 
-DEFAULT_STAGES = 3
 DEFAULT_BLOCKS = 2
 DEFAULT_WIDTH = 16
-DEFAULT_RATIO = 16  # Hu et al., 2018, table 10
-
-_STAGE_NUMBER = re.compile(r"[1-9]\d*")
 
 
 class SEResNetHyperModel(keras_tuner.HyperModel):
@@ -164,35 +160,6 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
             return Recipe.from_values(values, batch_size=self.batch_size, steps_per_epoch=self.steps_per_epoch)
         except ValueError as error:
             raise SpaceError(f"The search space asks for a training that there is not: {error}") from error
-
-
-def gate_ratios(values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Returns the channels per gate unit that hyperparameter values give each stage, 0 for no gate.
-
-    Raises:
-        ValueError: If `se_stages` is no text of numbers.
-    """
-    return tuple(_ratio(values, stage) for stage in range(1, values.get("stages", DEFAULT_STAGES) + 1))
-
-
-def _ratio(values: Mapping[str, Any], stage: int) -> Any:
-    """Returns the channels per gate unit of a stage, counted from 1; 0 where it is not one of `se_stages`."""
-    stages = str(values.get("se_stages", "all"))
-    if stages != "all" and str(stage) not in _numbers(stages):
-        return 0
-    return values.get(f"se_ratio_{stage}", values.get("se_ratio", DEFAULT_RATIO))
-
-
-def _numbers(stages: str) -> list[str]:
-    """Returns the numbers of a text such as "2,3".
-
-    Raises:
-        ValueError: If it is no such text.
-    """
-    numbers = [number.strip() for number in stages.split(",")]
-    if not all(_STAGE_NUMBER.fullmatch(number) for number in numbers):
-        raise ValueError(f"se_stages: received {stages!r}, allowed is 'all' or numbers of stages, such as '2,3'.")
-    return numbers
 
 
 def _groups(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import markupsafe
 from plotly.offline import get_plotlyjs
 
 from tuner import leaderboard
-from tuner.advice import Advice, Situation
+from tuner.ablation import NOTE, to_cells, verdict
+from tuner.advice import Advice
 from tuner.charts import Chart, charts
 from tuner.quantities import counted, describe_count, describe_seconds
+from tuner.situation import Situation
 
 __all__ = ["render"]
 
@@ -40,6 +42,7 @@ def render(
         figures=_figures(situation),
         advices=advices,
         charts=[_drawn(chart) for chart in charts(situation)],
+        ablation={"verdict": verdict(situation.comparisons), "tables": to_cells(situation.comparisons), "note": NOTE},
         plotly=markupsafe.Markup(get_plotlyjs()),  # noqa: S704 (Plotly's own program)
         heads=heads,
         rows=body,

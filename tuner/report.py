@@ -17,7 +17,7 @@ from tuner.errors import StudyError
 from tuner.files import write_whole
 
 if TYPE_CHECKING:
-    from tuner.advice import Export, Situation
+    from tuner.situation import Export, Situation
     from tuner.study import Study
 
 __all__ = ["main", "report"]
@@ -51,8 +51,9 @@ def report(arguments: argparse.Namespace) -> None:
 
 
 def _situation(study: Study, arguments: argparse.Namespace) -> Situation:
-    from tuner.advice import Situation
+    from tuner.ablation import read_comparisons
     from tuner.outcome import place_flags
+    from tuner.situation import Situation
 
     folder = Path(arguments.results_dir) / study.name
     return Situation(
@@ -64,14 +65,15 @@ def _situation(study: Study, arguments: argparse.Namespace) -> Situation:
         validation_images=study.data.get("validation"),
         export=_export(folder / "model"),
         exported_front=[int(path.name.removeprefix("run-")) for path in folder.glob("front/run-[0-9]*")],
+        comparisons=read_comparisons(folder / "ablation.csv"),
         place=place_flags(arguments),
     )
 
 
 def _export(folder: Path) -> Export | None:
     """Returns what the card of an exported model says, or None where there is none."""
-    from tuner.advice import Export
     from tuner.figures import Figures
+    from tuner.situation import Export
 
     path = folder / "card.json"
     try:

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tuner.errors import StudyError, UsageError
-from tuner.hypermodel import gate_ratios
+from tuner.gates import WITHOUT, gate_ratios
 from tuner.models import AnyConfig, BackboneConfig, ModelConfig
 from tuner.models.plan import residual_blocks
 from tuner.records import Record, Run
 from tuner.selector import best_run
 
-__all__ = ["AS_FOUND", "WITHOUT", "Variant", "best_gated_run", "tables_for", "variants_of"]
+__all__ = ["Variant", "best_gated_run", "tables_for", "variants_of"]
 
 RATIOS = (2, 4, 8, 16, 32)  # table 10
 
-AS_FOUND, WITHOUT = "as found", "without"
+AS_FOUND = "as found"
 
 Values = Mapping[str, Any]
 
