@@ -108,7 +108,8 @@ def speed(setting: Setting, _: argparse.Namespace) -> Programs:
     def of_program(program: str) -> Callable[[int], list[Row]]:
         return lambda seed: [programs.network(program, "speed", session)]
 
-    mixed = setting.mixed_precision == "on" or (setting.mixed_precision == "auto" and has_fast_bfloat16())
+    is_fast = has_fast_bfloat16(session.data.known_size)
+    mixed = setting.mixed_precision == "on" or (setting.mixed_precision == "auto" and is_fast)
     return {program: of_program(program) for program in start.PROGRAMS if mixed or program not in start.MIXED}
 
 

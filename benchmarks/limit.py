@@ -50,8 +50,8 @@ def main() -> None:
     parser.add_argument("--images", type=int)
     parser.add_argument("--float32", action="store_true")
     arguments = parser.parse_args()
-    mixed = has_fast_bfloat16() and not arguments.float32
     data = DataSpec(arguments.dataset, images=arguments.images)
+    mixed = has_fast_bfloat16(data.known_size) and not arguments.float32
     worker = Worker(Session(data=data, space="small", max_epochs=9, batch_size=64, mixed_precision=mixed, cores=1))
     values = declare(worker.space).values
     print(f"{arguments.dataset}, {'bfloat16' if mixed else 'float32'}, batch 64, one thread\n")
