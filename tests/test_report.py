@@ -210,7 +210,7 @@ def test_tables_of_an_ablation_are_shown(tmp_path):
     without = Comparison("se", "without", 900, 1900, 3, 0.94, -0.01, -0.02, 0.005, 1)
     (tmp_path / "mine" / "ablation.csv").write_text(to_csv([found, without]))
     text = _Page(_written(tmp_path)).text
-    assert "it brings +0.0100 validation accuracy (95 %: -0.0050 to +0.0200), 3 seeds; 1 trainings" in text
+    assert "it brings +0.0100 validation accuracy (95 %: -0.0050 to +0.0200), 3 seeds; 1 training without it" in text
     assert "With and without SE variant val_accuracy" in text
     assert "without 0.9400 -0.0100 -0.0200 to +0.0050 3 1 900 1,900" in text
     assert "See what squeeze-and-excitation brings" not in text

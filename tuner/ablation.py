@@ -15,6 +15,7 @@ from tuner import markdown
 from tuner.errors import StudyError
 from tuner.files import write_whole
 from tuner.gates import WITHOUT
+from tuner.quantities import counted
 from tuner.records import COMPLETED
 
 if TYPE_CHECKING:
@@ -172,8 +173,8 @@ def verdict(rows: Iterable[Comparison]) -> str:
     # Not -row.high: the negative of 0 would be shown as -0.
     ends = None if row.low is None or row.high is None else (0.0 - row.high, 0.0 - row.low)
     interval = f" (95 %: {ends[0]:+.4f} to {ends[1]:+.4f})" if ends else ""
-    failed = f"; {row.failed} trainings without it gave no score" if row.failed else ""
-    return f"brings {0.0 - row.difference:+.4f} validation accuracy{interval}, {row.seeds} seeds{failed}"
+    failed = f"; {counted(row.failed, 'training')} without it gave no score" if row.failed else ""
+    return f"brings {0.0 - row.difference:+.4f} validation accuracy{interval}, {counted(row.seeds, 'seed')}{failed}"
 
 
 def read_trainings(path: Path) -> list[Training]:

@@ -10,7 +10,7 @@ __all__ = ["DEFAULT_RATIO", "WITHOUT", "gate_ratios"]
 
 WITHOUT = "without"  # what tables call a network that has none
 
-DEFAULT_STAGES = 3
+_DEFAULT_STAGES = 3
 DEFAULT_RATIO = 16  # Hu et al., 2018, table 10
 
 _STAGE_NUMBER = re.compile(r"[1-9]\d*")
@@ -22,7 +22,7 @@ def gate_ratios(values: Mapping[str, Any]) -> tuple[Any, ...]:
     Raises:
         ValueError: If `se_stages` is no text of numbers.
     """
-    return tuple(_ratio(values, stage) for stage in range(1, values.get("stages", DEFAULT_STAGES) + 1))
+    return tuple(_ratio(values, stage) for stage in range(1, values.get("stages", _DEFAULT_STAGES) + 1))
 
 
 def _ratio(values: Mapping[str, Any], stage: int) -> Any:
