@@ -167,14 +167,15 @@ def _scores(trainings: dict[int, Training]) -> dict[int, float]:
 
 def verdict(rows: Iterable[Comparison]) -> str:
     """Returns what SE brings, as far as the tables say it; nothing where they do not."""
-    row = next((row for row in rows if row.variant == WITHOUT and row.difference is not None), None)
-    if row is None or row.difference is None:
-        return ""
-    # Not -row.high: the negative of 0 would be shown as -0.
-    ends = None if row.low is None or row.high is None else (0.0 - row.high, 0.0 - row.low)
-    interval = f" (95 %: {ends[0]:+.4f} to {ends[1]:+.4f})" if ends else ""
-    failed = f"; {counted(row.failed, 'training')} without it gave no score" if row.failed else ""
-    return f"brings {0.0 - row.difference:+.4f} validation accuracy{interval}, {counted(row.seeds, 'seed')}{failed}"
+    for row in rows:
+        if row.variant == WITHOUT and row.difference is not None:
+            # Not -row.high: the negative of 0 would be shown as -0.
+            ends = None if row.low is None or row.high is None else (0.0 - row.high, 0.0 - row.low)
+            gain = f"{0.0 - row.difference:+.4f} validation accuracy"
+            interval = f" (95 %: {ends[0]:+.4f} to {ends[1]:+.4f})" if ends else ""
+            failed = f"; {counted(row.failed, 'training')} without it gave no score" if row.failed else ""
+            return f"brings {gain}{interval}, {counted(row.seeds, 'seed')}{failed}"
+    return ""
 
 
 def read_trainings(path: Path) -> list[Training]:

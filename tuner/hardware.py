@@ -22,7 +22,7 @@ __all__ = [
     "total_memory_bytes",
 ]
 
-_FEWEST_PIXELS_IN_BFLOAT16 = 12 * 12  # of AMD's processors: a step on such images takes 0.84 to 1.01 of the time
+_WORTHWHILE_PIXELS = 12 * 12  # of AMD's processors: a step on such images takes 0.84 to 1.01 of the time
 
 
 def available_cores() -> int:
@@ -95,7 +95,7 @@ def has_fast_bfloat16(size: tuple[int, int] | None = None) -> bool:
         size: Height and width of the images in pixels; None, which is not known, is taken for many pixels.
     """
     facts = _read("/proc/cpuinfo")
-    is_small = size is not None and math.prod(size) < _FEWEST_PIXELS_IN_BFLOAT16
+    is_small = size is not None and math.prod(size) < _WORTHWHILE_PIXELS
     with_vectors = "avx512_bf16" in facts and "AuthenticAMD" in facts and not is_small
     return num_gpus() > 0 or "amx_bf16" in facts or with_vectors
 
