@@ -24,16 +24,17 @@ def start_forkserver() -> None:
 
 
 def _end_forkserver() -> None:
-    """Kills that process, which keeps nothing.
+    """Kills that process, which keeps nothing, and waits until it is gone.
 
     By itself it would end its imports first, or take TensorFlow apart, for one to four seconds in which whoever reads
-    the output of this program would wait for more.
+    the output of this program would wait for more. Not waited for, it could outlive this process by some milliseconds.
     """
     process = getattr(forkserver, "_forkserver", None)  # Python tells its number nowhere else
     pid = getattr(process, "_forkserver_pid", None)
     if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 @contextlib.contextmanager
