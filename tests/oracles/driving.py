@@ -13,10 +13,6 @@ from tuner.config import ALGORITHMS
 MAX_EPOCHS = 9
 
 WARNINGS = [
-    # The optimum of one dimension lies at an end of scikit-learn's range of length scales.
-    pytest.mark.filterwarnings("ignore:The optimal value found for dimension"),
-    # scikit-learn's fit of a process to scores that are all the same.
-    pytest.mark.filterwarnings("ignore:lbfgs failed to converge"),
     # Keras Tuner looks for the best of the values of a trial, which may all be NaN.
     pytest.mark.filterwarnings("ignore:All-NaN axis encountered:RuntimeWarning"),
 ]

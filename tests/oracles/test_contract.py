@@ -33,8 +33,8 @@ from tuner.oracles.encoding import default_values, is_active, values_key
 from tuner.oracles.history_oracle import HistoryOracle
 
 OWN = [name for name in ORACLES if issubclass(ORACLES[name], HistoryOracle)]
-# Trials of a short search. After 10 and 9 trials, these two fit a Gaussian process for each.
-TRIALS = {"gp": 12, "bayesian": 9}
+# Trials of a short search. After 10 trials, gp fits a Gaussian process for each.
+TRIALS = {"gp": 12}
 
 pytestmark = WARNINGS
 

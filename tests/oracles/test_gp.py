@@ -8,8 +8,6 @@ from tuner.oracles.encoding import values_key
 SCORE = keras_tuner.Objective("score", "max")
 
 
-# The optimum of one dimension lies at an end of scikit-learn's range of length scales.
-@pytest.mark.filterwarnings("ignore:The optimal value found for dimension")
 def test_proposals_of_keras_tuner_after_its_random_ones_repeat():
     def proposals():
         hp = keras_tuner.HyperParameters()

@@ -18,9 +18,6 @@ from tuner.oracles import ORACLES, RungTuner
 from tuner.oracles.encoding import Encoding, values_key
 from tuner.oracles.history import Seen
 
-# After nine trials, bayesian fits a process for each, which takes seconds.
-TRIALS = {"bayesian": 11}
-
 pytestmark = WARNINGS
 
 
@@ -81,7 +78,7 @@ def _told(oracle, scores):
 class TestStockTuner:
     def test_state_with_trials_in_flight_is_all_that_is_needed_to_go_on(self, algorithm):
         oracle, again = _oracle(algorithm), _oracle(algorithm)
-        for _ in range(TRIALS.get(algorithm, 14)):
+        for _ in range(14):
             trial = oracle.create_trial("worker")
             _end(oracle, trial, score=score_of(trial.hyperparameters.values))
         for worker in "abc":
@@ -93,7 +90,7 @@ class TestStockTuner:
 
     @pytest.mark.parametrize("ended", [3, -2])
     def test_killed_search_goes_on_as_if_it_had_not_been(self, algorithm, ended, tmp_path, monkeypatch):
-        trials = TRIALS.get(algorithm, 18)
+        trials = 18
         dies_in = f"{ended % trials:02d}"
         oracle = _oracle(algorithm, max_trials=trials)
         whole = _searched(oracle, tmp_path / "whole")
@@ -240,9 +237,9 @@ class TestStockTuner:
 
     def test_copy_of_an_oracle_whose_space_has_grown_goes_on(self, algorithm):
         oracle = _oracle(algorithm)
-        for number in range(TRIALS.get(algorithm, 14)):
+        for number in range(14):
             trial = oracle.create_trial("worker")
-            if number == TRIALS.get(algorithm, 14) - 1:
+            if number == 13:
                 trial.hyperparameters.Float("more", 0.0, 1.0)
             _end(oracle, trial, score=float(number % 5))
         proposed = [
@@ -280,7 +277,7 @@ class TestStockTuner:
         assert scores == pytest.approx([0.0, -0.8, 0.7])
 
     def test_scores_at_the_end_of_all_numbers_raise_nothing(self, algorithm):
-        scores = ([1.7e308, -1.7e308, 1e308, 0.5] * 4)[: TRIALS.get(algorithm, 16) - 1]
+        scores = ([1.7e308, -1.7e308, 1e308, 0.5] * 4)[:15]
         oracle = _oracle(algorithm)
         _told(oracle, scores)
         assert [trial.score for trial in oracle.trials.values()] == scores

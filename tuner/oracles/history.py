@@ -6,14 +6,16 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.encoding import default_values, values_key
 
-__all__ = ["LARGEST", "WORST", "History", "Run", "Seen", "observations"]
+__all__ = ["LARGEST", "WORST", "History", "Run", "Seen", "best_and_spread", "observations"]
+
+_T = TypeVar("_T")
 
 # Goodness of a run that failed or diverged.
 WORST = -math.inf
@@ -212,3 +214,12 @@ def observations(
         if epochs in run.scores or run.has_failed:
             found.append((run.values, run.scores.get(epochs, WORST)))
     return found
+
+
+def best_and_spread(ordered: list[_T], most: int) -> list[_T]:
+    """Returns at most so many of what stands in order of worth: half of them the first, half evenly of the rest."""
+    if len(ordered) <= most:
+        return ordered
+    kept, others = ordered[: most // 2], ordered[most // 2 :]
+    step = len(others) / (most - len(kept))
+    return kept + [others[int(place * step)] for place in range(most - len(kept))]

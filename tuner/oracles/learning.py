@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from tuner.oracles.encoding import Encoding, is_ordered
-from tuner.oracles.history import Run, Seen
+from tuner.oracles.history import Run, Seen, best_and_spread
 from tuner.oracles.moves import Rung
 from tuner.oracles.rungs import RungOracle
 from tuner.oracles.surrogate import Points, Surrogate
@@ -198,13 +198,10 @@ def expected_gain(ahead: np.ndarray, deviations: np.ndarray) -> np.ndarray:
 
 
 def _thinned(seen: list[_Score]) -> list[_Score]:
-    """Returns at most `MOST_POINTS`: the farthest and best half of that, and an even choice of the others."""
+    """Returns at most `MOST_POINTS`; the farthest and best come first."""
     if len(seen) <= MOST_POINTS:
         return seen
-    ordered = sorted(seen, key=lambda one: (one[1], one[2]), reverse=True)
-    kept, others = ordered[: MOST_POINTS // 2], ordered[MOST_POINTS // 2 :]
-    step = len(others) / (MOST_POINTS - len(kept))
-    return kept + [others[int(place * step)] for place in range(MOST_POINTS - len(kept))]
+    return best_and_spread(sorted(seen, key=lambda one: (one[1], one[2]), reverse=True), MOST_POINTS)
 
 
 def standardised(goodness: np.ndarray, epochs: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-__all__ = ["Points", "Surrogate"]
+__all__ = ["Points", "Surrogate", "matern", "matern_slope"]
 
 # AMPLITUDE and the prior of "early" were tried at a few values on the problems of benchmarks/oracles.py, 3 to 6 seeds
 # each; the others are guesses.
@@ -148,7 +148,7 @@ class Surrogate:
         end, at_start, common, run, run_early, noise = np.exp(2 * scales[self._count :])
         inverse_lengths = np.exp(-2 * scales[: self._count])
         squared = np.tensordot(inverse_lengths, distances, axes=1)
-        similar, slope = _matern(squared), _matern_slope(squared)
+        similar, slope = matern(squared), matern_slope(squared)
         covariance = self._covariance(similar, early, same, scales)
         covariance[np.diag_indices_from(covariance)] += noise + JITTER
         factor = cholesky(covariance, lower=True)
@@ -172,7 +172,7 @@ class Surrogate:
         inverse_lengths = np.exp(-self.scales[: self._count])[self._groups]
         a, b = rows.features * inverse_lengths, columns.features * inverse_lengths
         squared = np.add.outer(np.sum(a**2, axis=1), np.sum(b**2, axis=1)) - 2 * a @ b.T
-        return self._covariance(_matern(np.maximum(squared, 0.0)), *_shared(rows, columns), self.scales)
+        return self._covariance(matern(np.maximum(squared, 0.0)), *_shared(rows, columns), self.scales)
 
     def _paired(self, first: Points, second: Points) -> np.ndarray:
         """Returns the covariance of rows of the same configurations, `(n,)`."""
@@ -208,7 +208,7 @@ def _closeness(apart: np.ndarray) -> np.ndarray:
     return np.exp(-((apart / BEND) ** 2) / 2)
 
 
-def _matern(squared: np.ndarray) -> np.ndarray:
+def matern(squared: np.ndarray) -> np.ndarray:
     """Returns the Matern-5/2 correlation at squared distances.
 
     Reference: Rasmussen and Williams, 2006, http://gaussianprocess.org/gpml/, eq. 4.17.
@@ -217,7 +217,7 @@ def _matern(squared: np.ndarray) -> np.ndarray:
     return (1 + root + root**2 / 3) * np.exp(-root)
 
 
-def _matern_slope(squared: np.ndarray) -> np.ndarray:
+def matern_slope(squared: np.ndarray) -> np.ndarray:
     """Returns the derivative of the correlation by -log(length), over the squared distance."""
     root = np.sqrt(5 * squared)
     return 5 / 3 * (1 + root) * np.exp(-root)
