@@ -61,7 +61,7 @@ def leave_out_schedule() -> None:
 
     from tuner import hypermodel, training
 
-    training.WarmupCosine = lambda peak, total_steps: lambda steps: peak + 0.0 * tf.cast(steps, tf.float32)
+    training.WarmupCosine = lambda peak, *_: lambda steps: peak + 0.0 * tf.cast(steps, tf.float32)
     hypermodel.norm_momentum = lambda steps_per_epoch: NORM_MOMENTUM
 
 

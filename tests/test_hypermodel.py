@@ -11,6 +11,7 @@ from tuner.errors import SpaceError
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Session
 from tuner.models import build_model
+from tuner.networks import Networks
 from tuner.recipe import SmoothedCrossentropy
 from tuner.sizes import largest_state
 from tuner.space import load_space
@@ -63,6 +64,25 @@ def test_model_follows_the_values():
     schedule = model.optimizer._learning_rate
     assert (float(schedule.peak), schedule.total_steps) == pytest.approx((0.1, 8))
     assert isinstance(model.loss, SmoothedCrossentropy)
+
+
+@pytest.mark.parametrize("max_epochs", [9, 27])
+def test_rates_are_the_same_with_keras_and_without(max_epochs):
+    session = Session(data=DataSpec("digits"), space="tiny", max_epochs=max_epochs, batch_size=64)
+    facts = Facts(train=130, validation=9, input_shape=(8, 8, 1), classes=3, mean=(1.0,), variance=(2.0,))
+    hypermodel = SEResNetHyperModel.of(session, facts)
+    hp = keras_tuner.HyperParameters()
+    optimizer = hypermodel.build(hp).optimizer
+    network = Networks(session).network(hypermodel, hp.values)
+    network.reset(hypermodel.recipe(hp.values), seed=1)
+    rates = []
+    for step in (0, 5, max_epochs, 2 * max_epochs):  # of 3 in an epoch
+        optimizer.iterations.assign(step)
+        network.step = step
+        rates.append((float(optimizer.learning_rate), network.learning_rate))
+    assert len({rate for rate, _ in rates}) == 4
+    for of_keras, ours in rates:
+        assert of_keras == pytest.approx(ours)
 
 
 class _Seen(keras.callbacks.Callback):

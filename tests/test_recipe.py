@@ -17,6 +17,7 @@ from tuner.recipe import (
     average_momentum,
     compile_model,
     norm_momentum,
+    progress_exponent,
 )
 
 STEPS = {"batch_size": 64, "steps_per_epoch": 40}
@@ -41,9 +42,30 @@ def test_rate_rises_and_falls_along_a_cosine(step, rate):
     assert float(WarmupCosine(0.5, 200)(step)) == pytest.approx(rate, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [
+        (9, 0.5),
+        (10, 0.5),
+        (10 + 190 / 9, 0.375),  # the root of a ninth is a third: cos(60 degrees) = 1/2
+        (10 + 190 / 4, 0.25),
+        (200, 0.0),
+        (500, 0.0),
+    ],
+)
+def test_rate_falls_sooner_with_a_root_of_the_progress(step, rate):
+    assert float(WarmupCosine(0.5, 200, 0.5)(step)) == pytest.approx(rate, abs=1e-6)
+
+
+@pytest.mark.parametrize(("epochs", "exponent"), [(1, 1.0), (9, 1.0), (16, 0.75), (27, 3**-0.5), (36, 0.5), (300, 0.5)])
+def test_rates_of_long_trainings_fall_sooner(epochs, exponent):
+    assert progress_exponent(epochs) == pytest.approx(exponent)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 0.5])
 @pytest.mark.parametrize("total_steps", [1, 2, 7, 20, 207])
-def test_rate_is_positive_at_every_step_of_the_budget(total_steps):
-    rates = [float(WarmupCosine(1.0, total_steps)(step)) for step in range(total_steps)]
+def test_rate_is_positive_at_every_step_of_the_budget(total_steps, exponent):
+    rates = [float(WarmupCosine(1.0, total_steps, exponent)(step)) for step in range(total_steps)]
     assert all(0 < rate <= 1 for rate in rates)
     peak = rates.index(max(rates))
     assert rates[:peak] == sorted(rates[:peak])
@@ -68,7 +90,7 @@ def test_rate_does_not_know_the_rung():
 
 
 def test_schedule_and_loss_survive_keras():
-    schedule = WarmupCosine(0.5, 200)
+    schedule = WarmupCosine(0.5, 200, 0.75)
     again = WarmupCosine.from_config(schedule.get_config())
     assert float(again(50)) == float(schedule(50))
     assert SmoothedCrossentropy.from_config(SmoothedCrossentropy(0.1).get_config()).smoothing == 0.1

@@ -21,7 +21,7 @@ from tuner.errors import SpaceError
 from tuner.gates import DEFAULT_RATIO, gate_ratios
 from tuner.messages import Facts, Session
 from tuner.models import AnyConfig, BackboneConfig, ModelConfig, build_model
-from tuner.recipe import Recipe, compile_model, norm_momentum
+from tuner.recipe import Recipe, compile_model, norm_momentum, progress_exponent
 from tuner.space import Space, load_space
 
 __all__ = ["RECIPE_NAMES", "SEResNetHyperModel", "active_values", "check_objective", "declare"]
@@ -87,12 +87,19 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         """Training steps of the full budget."""
         return self.max_epochs * self.steps_per_epoch
 
+    @property
+    def schedule_exponent(self) -> float:
+        """How soon the learning rate falls, see `tuner.recipe.WarmupCosine`."""
+        return progress_exponent(self.max_epochs)
+
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the compiled model of the values in `hp`, declaring the space on it first."""
         self.declare(hp)
         values = active_values(hp)
         model = build_model(self.model_config(values))
-        return compile_model(model, self.recipe(values), total_steps=self.total_steps)
+        return compile_model(
+            model, self.recipe(values), total_steps=self.total_steps, schedule_exponent=self.schedule_exponent
+        )
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """Trains a built model as `model.fit` does, and validates and saves its averaged weights where it has them."""

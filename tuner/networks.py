@@ -51,6 +51,7 @@ class Networks:
             batch_size=self.session.batch_size,
             mixed_precision=self.session.mixed_precision,
             jit=self.session.jit,
+            schedule_exponent=hypermodel.schedule_exponent,
         )
         structure = architecture.structure
         if structure not in self._programs:

@@ -22,6 +22,7 @@ __all__ = [
     "average_momentum",
     "compile_model",
     "norm_momentum",
+    "progress_exponent",
 ]
 
 # Name of an optimizer and the number of values that it keeps for each weight: momentum, or both moments.
@@ -35,6 +36,10 @@ PAPER_MOMENTUM = 0.9
 # Share of all steps in which the learning rate rises: less than half of the first epoch at 9 epochs, so that the score
 # of the first rung is not the score of a warm-up.
 WARMUP_FRACTION = 0.05
+
+# Up to so many epochs the learning rate falls along a cosine; with more it falls sooner, down to this exponent of the
+# progress. benchmarks/README.md has what was seen.
+COSINE_EPOCHS, LEAST_EXPONENT = 9, 0.5
 
 # Share of the initial, meaningless statistics (mean 0, variance 1) that batch normalisation holds after one epoch.
 STALE_STATISTICS = 0.01
@@ -99,7 +104,7 @@ class Recipe:
 
 @keras.saving.register_keras_serializable(package="tuner")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises linearly to a peak, then falls along half a cosine to zero.
+    """Rises linearly to a peak, then falls along half a cosine of a power of the progress to zero.
 
     It spans the full budget of a configuration, so a trial that stops at a rung saw the same learning rates as one that
     went on.
@@ -107,14 +112,16 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: Highest learning rate.
         total_steps: Training steps of the full budget, >= 1.
+        exponent: Of the share of the steps after the rise that is done, in (0, 1]; with less the rate falls sooner.
 
     Reference: Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, eq. 5 without restarts.
     """
 
-    def __init__(self, peak: float, total_steps: int) -> None:
+    def __init__(self, peak: float, total_steps: int, exponent: float = 1.0) -> None:
         super().__init__()
         self.peak = peak
         self.total_steps = total_steps
+        self.exponent = exponent
         self.warmup_steps = math.ceil(WARMUP_FRACTION * total_steps)
 
     def __call__(self, step: Any) -> Any:
@@ -122,12 +129,12 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         step = tf.cast(step, tf.float32)
         rising = (step + 1.0) / self.warmup_steps
         progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
-        falling = 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0.0, 1.0)))
+        falling = 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0.0, 1.0) ** self.exponent))
         return self.peak * tf.where(step < self.warmup_steps, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
-        return {"peak": self.peak, "total_steps": self.total_steps}
+        return {"peak": self.peak, "total_steps": self.total_steps, "exponent": self.exponent}
 
 
 @keras.saving.register_keras_serializable(package="tuner")
@@ -169,6 +176,15 @@ def norm_momentum(steps_per_epoch: int) -> float:
     return min(KERAS_NORM_MOMENTUM, STALE_STATISTICS ** (1.0 / steps_per_epoch))
 
 
+def progress_exponent(epochs: int) -> float:
+    """Returns the exponent of `WarmupCosine` for a full budget of so many epochs.
+
+    While the rate is high, a score says little of the end. A short training needs all of that time to learn; a longer
+    one ends as well with less of it.
+    """
+    return max(LEAST_EXPONENT, min(1.0, math.sqrt(COSINE_EPOCHS / epochs)))
+
+
 def average_momentum(epochs: float, steps_per_epoch: int) -> float:
     """Returns the momentum of a moving average of the weights over some epochs; 0, no average, over a step or less.
 
@@ -188,7 +204,9 @@ def _check_number(name: str, value: Any, least: float, end: float, allowed: str)
         raise ValueError(f"{name} is {value!r}; allowed is {allowed}.")
 
 
-def compile_model(model: keras.Model, recipe: Recipe, *, total_steps: int) -> keras.Model:
+def compile_model(
+    model: keras.Model, recipe: Recipe, *, total_steps: int, schedule_exponent: float = 1.0
+) -> keras.Model:
     """Compiles a classifier in place: optimizer with schedule, loss, and the metric `accuracy`.
 
     The optimizer averages the weights where the recipe says so; `keras.callbacks.SwapEMAWeights` in `model.fit` makes
@@ -198,11 +216,12 @@ def compile_model(model: keras.Model, recipe: Recipe, *, total_steps: int) -> ke
         model: Maps images to class probabilities `(batch, classes)`.
         recipe: What to train with.
         total_steps: Training steps of the full budget.
+        schedule_exponent: `exponent` of `WarmupCosine`.
 
     Returns:
         The model itself.
     """
-    schedule = WarmupCosine(recipe.learning_rate, total_steps)
+    schedule = WarmupCosine(recipe.learning_rate, total_steps, schedule_exponent)
     options: dict[str, Any] = {"weight_decay": recipe.weight_decay}
     if recipe.average_momentum:
         options |= {"use_ema": True, "ema_momentum": recipe.average_momentum}

@@ -50,6 +50,7 @@ class Architecture:
         batch_size: Images a step.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
         jit: Whether XLA compiles the steps, for this network alone.
+        schedule_exponent: How soon the learning rate falls, see `WarmupCosine`.
     """
 
     config: AnyConfig
@@ -58,6 +59,7 @@ class Architecture:
     batch_size: int
     mixed_precision: bool = False
     jit: bool = False
+    schedule_exponent: float = 1.0
 
     @property
     def structure(self) -> Structure:
@@ -65,6 +67,10 @@ class Architecture:
         if self.jit:
             return Structure(self.config, self.optimizer, self.mixed_precision, jit=True)
         return Structure.of(self.config, self.optimizer, mixed_precision=self.mixed_precision)
+
+    def schedule(self, peak: float) -> WarmupCosine:
+        """Returns the learning rates by step, the highest of which is given."""
+        return WarmupCosine(peak, self.total_steps, self.schedule_exponent)
 
 
 class Network:
@@ -101,8 +107,7 @@ class Network:
             is_looped=steps_per_execution > 1,
             mirror=mirror,
         )
-        schedule = WarmupCosine(1.0, architecture.total_steps)
-        self._rates = schedule(tf.range(architecture.total_steps)).numpy()
+        self._rates = architecture.schedule(1.0)(tf.range(architecture.total_steps)).numpy()
         self._recipe = Recipe(architecture.optimizer, 0.0)
         self._state = State(None, None, None, None)
         self.step = 0
@@ -141,7 +146,7 @@ class Network:
     @property
     def learning_rate(self) -> float:
         """Learning rate of the next step."""
-        return float(WarmupCosine(self._recipe.learning_rate, self.architecture.total_steps)(self.step))
+        return float(self.architecture.schedule(self._recipe.learning_rate)(self.step))
 
     @property
     def remark(self) -> str:
