@@ -57,7 +57,9 @@ def test_rate_falls_sooner_with_a_root_of_the_progress(step, rate):
     assert float(WarmupCosine(0.5, 200, 0.5)(step)) == pytest.approx(rate, abs=1e-6)
 
 
-@pytest.mark.parametrize(("epochs", "exponent"), [(1, 1.0), (9, 1.0), (16, 0.75), (27, 3**-0.5), (36, 0.5), (300, 0.5)])
+@pytest.mark.parametrize(
+    ("epochs", "exponent"), [(1, 1.0), (9, 1.0), (16, 0.75), (27, 3**-0.5), (36, 3**-0.5), (300, 3**-0.5)]
+)
 def test_rates_of_long_trainings_fall_sooner(epochs, exponent):
     assert progress_exponent(epochs) == pytest.approx(exponent)
 

@@ -37,9 +37,9 @@ PAPER_MOMENTUM = 0.9
 # of the first rung is not the score of a warm-up.
 WARMUP_FRACTION = 0.05
 
-# Up to so many epochs the learning rate falls along a cosine; with more it falls sooner, down to this exponent of the
-# progress. benchmarks/README.md has what was seen.
-COSINE_EPOCHS, LEAST_EXPONENT = 9, 0.5
+# Up to so many epochs the learning rate falls along a cosine, with more it falls sooner; beyond the last, which was not
+# tried, no sooner than with that. benchmarks/README.md has what was seen.
+COSINE_EPOCHS, LONGEST_EPOCHS = 9, 27
 
 # Share of the initial, meaningless statistics (mean 0, variance 1) that batch normalisation holds after one epoch.
 STALE_STATISTICS = 0.01
@@ -182,7 +182,7 @@ def progress_exponent(epochs: int) -> float:
     While the rate is high, a score says little of the end. A short training needs all of that time to learn; a longer
     one ends as well with less of it.
     """
-    return max(LEAST_EXPONENT, min(1.0, math.sqrt(COSINE_EPOCHS / epochs)))
+    return math.sqrt(COSINE_EPOCHS / min(max(epochs, COSINE_EPOCHS), LONGEST_EPOCHS))
 
 
 def average_momentum(epochs: float, steps_per_epoch: int) -> float:
