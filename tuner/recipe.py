@@ -37,8 +37,8 @@ PAPER_MOMENTUM = 0.9
 # of the first rung is not the score of a warm-up.
 WARMUP_FRACTION = 0.05
 
-# Up to so many epochs the learning rate falls along a cosine, with more it falls sooner; beyond the last, which was not
-# tried, no sooner than with that. benchmarks/README.md has what was seen.
+# Up to the first of these the learning rate falls along a cosine, with more epochs sooner. Nothing longer than the
+# second was tried, so from there on it falls as it does then. benchmarks/README.md has what was seen.
 COSINE_EPOCHS, LONGEST_EPOCHS = 9, 27
 
 # Share of the initial, meaningless statistics (mean 0, variance 1) that batch normalisation holds after one epoch.
