@@ -2,6 +2,7 @@
 
 import warnings
 
+import keras_tuner
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
@@ -9,6 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
+from oracles.driving import Drive, flat
+from tuner.oracles import Bayesian
+from tuner.oracles.history import best_and_spread
 from tuner.oracles.process import MOST_FITTED, Process
 
 NOISE, BETA = 1e-4, 2.6  # the defaults of Keras Tuner's oracle
@@ -97,3 +101,22 @@ def test_many_points_have_the_length_of_all():
     points, scores = _seen(4 * MOST_FITTED, 3, frequency=6.0)
     every = _of_scikit_learn(points[::2], scores[::2]).kernel_.length_scale
     assert _fitted(points, scores).length == pytest.approx(every, rel=0.3)
+
+
+def test_oracle_learns_from_the_best_of_many_trials_and_from_some_others(monkeypatch):
+    monkeypatch.setattr("tuner.oracles.bayesian.MOST_TRIALS", 6)
+    objective = keras_tuner.Objective("score", "max")
+    oracle, seen = Bayesian(objective=objective, hyperparameters=flat(), max_epochs=9, seed=1), []
+    fit = oracle.gpr.fit
+    monkeypatch.setattr(oracle.gpr, "fit", lambda points, scores: (seen.append(sorted(-scores)), fit(points, scores)))
+    scores = [0.1 * (7 * number % 20) for number in range(20)]
+    Drive(oracle, 20, score=lambda values, epochs: scores[len(oracle.end_order)])
+    assert {len(known) for known in seen} == {6}
+    ended = sorted(scores[: len(oracle.end_order) - 1])
+    assert seen[-1][-3:] == pytest.approx(ended[-3:])
+    assert seen[-1][0] < ended[len(ended) // 2]
+
+
+def test_even_choice_comes_from_all_that_is_not_among_the_best():
+    assert best_and_spread(list(range(100)), 10) == [0, 1, 2, 3, 4, 5, 24, 43, 62, 81]
+    assert best_and_spread([1, 2, 3], 3) == [1, 2, 3]

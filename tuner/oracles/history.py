@@ -15,7 +15,7 @@ from tuner.oracles.encoding import default_values, values_key
 
 __all__ = ["LARGEST", "WORST", "History", "Run", "Seen", "best_and_spread", "observations"]
 
-_T = TypeVar("_T")
+Item = TypeVar("Item")
 
 # Goodness of a run that failed or diverged.
 WORST = -math.inf
@@ -216,7 +216,7 @@ def observations(
     return found
 
 
-def best_and_spread(ordered: list[_T], most: int) -> list[_T]:
+def best_and_spread(ordered: list[Item], most: int) -> list[Item]:
     """Returns at most so many of what stands in order of worth: half of them the first, half evenly of the rest."""
     if len(ordered) <= most:
         return ordered
