@@ -75,9 +75,7 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
     def _points(self, trials: Sequence[Trial]) -> np.ndarray:
         """Returns the probabilities of the trials' values, `(n, dimensions)`; of what is not active, the default's."""
         free = self._nonfixed_space()
-        every = [trial.hyperparameters for trial in trials]
-        values = [[given.values[e.name] if _is_given(e, given) else e.default for e in free] for given in every]
-        return np.array([[e.value_to_prob(v) for e, v in zip(free, row, strict=True)] for row in values])
+        return np.array([[e.value_to_prob(_value(e, trial.hyperparameters)) for e in free] for trial in trials])
 
     def _losses(self, trials: Sequence[Trial]) -> np.ndarray:
         sign = -1.0 if self.objective.direction == "max" else 1.0
@@ -97,5 +95,5 @@ class Bayesian(StudyOracle, ProcessOracle):
     """
 
 
-def _is_given(entry: Any, given: keras_tuner.HyperParameters) -> bool:
-    return given.is_active(entry) and entry.name in given.values
+def _value(entry: Any, given: keras_tuner.HyperParameters) -> Any:
+    return given.values[entry.name] if given.is_active(entry) and entry.name in given.values else entry.default
