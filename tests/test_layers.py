@@ -194,11 +194,12 @@ def test_import_points_down(module, imported):
     assert LAYER[_home(imported)] <= LAYER[_home(module)]
 
 
-def test_imports_make_no_circle():
+@pytest.mark.parametrize("name", [_home, str], ids=["packages", "files"])
+def test_imports_make_no_circle(name):
     below = {}
     for module, imported in _edges():
-        if _home(module) != _home(imported):
-            below.setdefault(_home(module), set()).add(_home(imported))
+        if name(module) != name(imported):
+            below.setdefault(name(module), set()).add(name(imported))
     while below:
         leaves = {module for module, imported in below.items() if not imported & set(below)}
         assert leaves, f"a circle runs through {sorted(below)}"

@@ -1,6 +1,7 @@
 """Image-classification data sets, as arrays or streamed: `load(DataSpec("digits"))`.
 
     spec           which data set, at which size                          (standard library)
+    split          images and labels as arrays                            (NumPy)
     dataset        what `load` returns                                    (NumPy)
     loading        source string -> TFDS builder -> `Dataset`
     catalog        `tfds:NAME`: open and prepare a data set of TFDS
@@ -19,8 +20,9 @@ Importing this package imports neither TensorFlow nor TFDS; loading does. Decodi
 imported from `tuner.data.images`.
 """
 
-from tuner.data.dataset import Dataset, Split
+from tuner.data.dataset import Dataset
 from tuner.data.loading import load, load_test
 from tuner.data.spec import DataSpec
+from tuner.data.split import Split
 
 __all__ = ["DataSpec", "Dataset", "Split", "load", "load_test"]

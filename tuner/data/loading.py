@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tuner.data.dataset import Dataset, Split
+from tuner.data.dataset import Dataset
 from tuner.data.spec import DataSpec
+from tuner.data.split import Split
 from tuner.errors import DataError
 
 if TYPE_CHECKING:

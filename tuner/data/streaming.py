@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tuner.data.dataset import Split
 from tuner.data.images import resize_tensor
 from tuner.data.readers import Reader, Shuffle, open_reader
 from tuner.data.reading import READ_ERRORS, final_shape
 from tuner.data.source import Source
+from tuner.data.split import Split
 from tuner.hardware import available_cores
 
 __all__ = ["StreamedSplit", "stream_splits"]
