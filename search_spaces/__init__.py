@@ -25,9 +25,11 @@
 | `weight_decay` | decoupled, not on biases and normalisation | 0.0001 |
 | `label_smoothing` | share of the target spread over all classes | 0 |
 | `averaged_epochs` | epochs over which the weights that are scored and exported are averaged; 0: not | 0.25 |
+| `horizontal_flip` | whether a step mirrors half of its images, left to right, at random | False |
+| `translation` | most that a step moves an image, in any direction, as a share of its sides | 0 |
 
 A space that declares `backbone`, the name of a constructor of `keras.applications` such as `MobileNetV2`, searches that
-network instead. It understands `se_ratio`, `dropout` and the last seven names of the table, and
+network instead. It understands `se_ratio`, `dropout` and the last nine names of the table, and
 
 | name | meaning | default |
 |---|---|---|

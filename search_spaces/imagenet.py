@@ -12,7 +12,7 @@ BATCH_SIZE = 256
 
 
 def declare(hp):
-    """Declares depth, SE ratio, learning rate, weight decay and label smoothing."""
+    """Declares depth, SE ratio, learning rate, weight decay and label smoothing; the paper mirrors and crops images."""
     hp.Fixed("block", "bottleneck")
     hp.Fixed("stem", "imagenet")
     hp.Fixed("stages", 4)
@@ -25,3 +25,5 @@ def declare(hp):
     hp.Float("learning_rate", 0.01, 1.0, sampling="log", default=0.15)
     hp.Float("weight_decay", 1e-5, 1e-3, sampling="log", default=1e-4)
     hp.Float("label_smoothing", 0.0, 0.2, step=0.05, default=0.1)
+    hp.Fixed("horizontal_flip", True)
+    hp.Fixed("translation", 0.125)

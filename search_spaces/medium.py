@@ -12,7 +12,7 @@ BATCH_SIZE = 128
 
 
 def declare(hp):
-    """Declares depth, width, SE ratio, optimizer, learning rate, weight decay and label smoothing."""
+    """Declares depth, width, SE ratio, optimizer, learning rate, weight decay, label smoothing and augmentation."""
     hp.Fixed("stages", 3)
     for stage in (1, 2, 3):
         hp.Int(f"blocks_{stage}", 2, 7, default=3)
@@ -25,3 +25,5 @@ def declare(hp):
         hp.Float("adam_learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
     hp.Float("weight_decay", 1e-5, 1e-2, sampling="log", default=1e-4)
     hp.Float("label_smoothing", 0.0, 0.2, step=0.05, default=0.1)
+    hp.Boolean("horizontal_flip", default=True)
+    hp.Float("translation", 0.0, 0.25, step=0.125, default=0.125)

@@ -301,6 +301,15 @@ def test_run_that_knows_its_images_by_heart_is_regularised(training, is_told):
     assert not is_told or "99.0% of the training images and 90.0%" in said["Regularise, or find more images"].why
 
 
+@pytest.mark.parametrize("augment", [False, True])
+def test_augmentation_is_advised_where_there_is_none(augment):
+    record = _record(0)
+    record = dataclasses.replace(record, curve={**record.curve, "accuracy": [0.99] * 9})
+    situation = _situation(record)
+    situation = dataclasses.replace(situation, config=dataclasses.replace(situation.config, augment=augment))
+    assert ("--augment" in _said(situation)["Regularise, or find more images"].why) != augment
+
+
 def test_commands_find_the_study_again_and_can_be_typed():
     parsers = {each.__name__: each._parser() for each in (search, select, ablate, leaderboard, predict)}
     records = [_record(0, score=0.9), _record(1, score=0.895, params=10), _record(2, score=0.7)]

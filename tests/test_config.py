@@ -30,6 +30,7 @@ configs = st.builds(
     images=st.none() | st.integers(1, 10**6),
     mixed_precision=st.booleans(),
     jit=st.booleans(),
+    augment=st.booleans(),
     gpus_per_trial=st.just(1),
     enqueue=st.lists(st.dictionaries(st.text(), st.integers() | st.booleans() | st.text()), max_size=2).map(tuple),
     warm_start=st.none() | st.sampled_from(["mine", "another"]),
@@ -140,6 +141,7 @@ def test_configuration_of_an_older_program_trains_as_it_did():
         "enqueue",
         "warm_start",
         "jit",
+        "augment",
         "gpus_per_trial",
     ):
         del values[name]

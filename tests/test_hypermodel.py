@@ -144,6 +144,11 @@ def test_averaged_weights_are_validated_saved_and_left_in_the_model(stripes):
         {"weight_decay": float("nan")},
         {"label_smoothing": 1.0},
         {"label_smoothing": None},
+        {"horizontal_flip": "left"},
+        {"horizontal_flip": 0.5},
+        {"translation": 1.0},
+        {"translation": -0.1},
+        {"translation": "far"},
     ],
 )
 def test_values_that_make_no_training_blame_the_space(values):

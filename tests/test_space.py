@@ -82,6 +82,21 @@ def test_backbone_is_refused_where_the_space_declares_none(write):
         declare(load_space("small", backbone="VGG16"))
 
 
+@pytest.mark.parametrize("name", ["tiny", "backbone"])
+def test_augmentation_that_is_asked_for_is_searched(name):
+    plain = active_values(declare(load_space(name)))
+    values = active_values(declare(load_space(name, augment=True)))
+    assert values == {**plain, "horizontal_flip": True, "translation": 0.125}
+    hypermodel = SEResNetHyperModel(load_space(name, augment=True), (32, 32, 3), 10, max_epochs=9, steps_per_epoch=20)
+    recipe = hypermodel.recipe(values)
+    assert (recipe.horizontal_flip, recipe.translation) == (True, 0.125)
+
+
+def test_augmentation_that_the_space_declares_stays(write):
+    path = write("def declare(hp):\n    hp.Fixed('translation', 0.25)\n")
+    assert active_values(declare(load_space(path, augment=True))) == {"translation": 0.25, "horizontal_flip": True}
+
+
 def test_space_of_a_backbone_has_no_names_of_other_networks(write):
     path = write("def declare(hp):\n    hp.Fixed('backbone', 'VGG16')\n    hp.Fixed('{}', 4)\n".format("se_raito"))
     with pytest.raises(SpaceError, match=r"'se_raito', which the backbone does not know.* Did you mean 'se_ratio'\?"):

@@ -233,11 +233,12 @@ def test_measurement_takes_few_steps_however_many_images_there_are(stripes, monk
 
 def test_session_says_what_a_search_shares(worker):
     config = SearchConfig(space="tiny", max_epochs=4, batch_size=32, image_size=(9, 9), validation_fraction=0.3)
-    config = dataclasses.replace(config, images=50, mixed_precision=True, jit=True, gpus_per_trial=2)
+    config = dataclasses.replace(config, images=50, mixed_precision=True, jit=True, gpus_per_trial=2, augment=True)
     session = Session.of(config, "somewhere", cores=2)
     assert (session.space, session.max_epochs, session.batch_size) == ("tiny", 4, 32)
     assert (session.mixed_precision, session.cores, session.memory) == (True, 2, None)
     assert (session.jit, session.replicas, session.steps_per_execution) == (True, 2, 1)
+    assert session.augment
     assert session.data == DataSpec("digits", (9, 9), 0.3, "somewhere", 50)
 
 

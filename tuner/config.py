@@ -83,6 +83,7 @@ class SearchConfig:
     Args:
         space: Name of a search space, or path of a Python file.
         backbone: Name of the `keras.applications` constructor that the space's `backbone` is fixed to, or None.
+        augment: Whether how images are augmented is searched too, where the space does not say.
         dataset: `digits`, `tfds:NAME` or `folder:PATH`.
         algorithm: One of `ALGORITHMS`.
         trials: Total number of trials in the study, >= 1; None means no limit.
@@ -118,6 +119,7 @@ class SearchConfig:
 
     space: str
     backbone: str | None = None
+    augment: bool = False
     dataset: str = "digits"
     algorithm: str = DEFAULT_ALGORITHM
     trials: int | None = None

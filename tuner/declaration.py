@@ -31,6 +31,8 @@ RECIPE_NAMES = (
     "weight_decay",
     "label_smoothing",
     "averaged_epochs",
+    "horizontal_flip",
+    "translation",
 )
 _STAGE_NAME = re.compile(r"(blocks|se_ratio)_[1-9]\d*")
 

@@ -21,25 +21,25 @@ def looped(train: Any) -> Any:
     """Returns a compiled function that makes a step for each row of two of its arguments.
 
     Args:
-        train: A compiled step with an input signature: `(state, layout tensors, images, labels, chosen,
-            hyperparameters, sums) -> (state, sums)`.
+        train: A compiled step with an input signature: `(state, layout tensors, images, labels, chosen, moment,
+            sums) -> (state, sums)`.
 
     Returns:
-        The same with `chosen` of `(steps, batch)` and hyperparameters of `(steps, n)`. It traces nothing of the step
-        that `train` has traced.
+        The same with `chosen` of `(steps, batch)` and a moment of `(steps, n)`. It traces nothing of the step that
+        `train` has traced.
     """
 
-    def train_many(state: Any, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any) -> Any:
+    def train_many(state: Any, layout: Any, images: Any, labels: Any, chosen: Any, moment: Any, sums: Any) -> Any:
         steps = tf.shape(chosen)[0]
 
         def step(number: Any, state: Any, sums: Any) -> Any:
-            return number + 1, *train(state, layout, images, labels, chosen[number], hyper[number], sums)
+            return number + 1, *train(state, layout, images, labels, chosen[number], moment[number], sums)
 
         start = tf.constant(0), state, sums
         return tf.while_loop(lambda number, *_: number < steps, step, start, parallel_iterations=1)[1:]
 
-    *before, chosen, hyper, sums = train.input_signature
-    rows = (tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in (chosen, hyper))
+    *before, chosen, moment, sums = train.input_signature
+    rows = (tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in (chosen, moment))
     return tf.function(train_many, input_signature=(*before, *rows, sums), autograph=False)
 
 

@@ -26,6 +26,9 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone", metavar="NAME", help="search over a network of keras.applications, such as MobileNetV2"
     )
+    parser.add_argument(
+        "--augment", action="store_const", const=True, help="search how to mirror and move training images, too"
+    )
     parser.add_argument("--dataset", metavar="SOURCE", help="digits, tfds:NAME or folder:PATH (default: digits)")
     parser.add_argument("--algorithm", metavar="NAME", help=f"{', '.join(ALGORITHMS)} (default: {DEFAULT_ALGORITHM})")
     parser.add_argument("--trials", type=positive, metavar="N", help="total number of trials in the study")

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from tuner.augmentation import augmenting
 from tuner.declaration import GROUP_NAMES, RECIPE_NAMES, active_values, check_objective, declare
 from tuner.errors import SpaceError
 from tuner.gates import DEFAULT_RATIO, gate_ratios
@@ -72,7 +73,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
     def of(cls, session: Session, facts: Facts) -> SEResNetHyperModel:
         """Returns the hypermodel of a search on its data."""
         return cls(
-            space=load_space(session.space, backbone=session.backbone),
+            space=load_space(session.space, backbone=session.backbone, augment=session.augment),
             input_shape=facts.input_shape,
             classes=facts.classes,
             max_epochs=session.max_epochs,
@@ -96,10 +97,9 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         """Returns the compiled model of the values in `hp`, declaring the space on it first."""
         self.declare(hp)
         values = active_values(hp)
-        model = build_model(self.model_config(values))
-        return compile_model(
-            model, self.recipe(values), total_steps=self.total_steps, schedule_exponent=self.schedule_exponent
-        )
+        recipe = self.recipe(values)
+        model = augmenting(build_model(self.model_config(values)), recipe)
+        return compile_model(model, recipe, total_steps=self.total_steps, schedule_exponent=self.schedule_exponent)
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """Trains a built model as `model.fit` does, and validates and saves its averaged weights where it has them."""

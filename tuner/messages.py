@@ -36,6 +36,7 @@ class Session:
         data: The data set.
         space: Name or path of the search space.
         backbone: What the space's `backbone` is fixed to, or None.
+        augment: Whether how images are augmented is searched too.
         max_epochs: Full budget of one configuration.
         batch_size: Images a training step.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
@@ -53,6 +54,7 @@ class Session:
     max_epochs: int
     batch_size: int
     backbone: str | None = None
+    augment: bool = False
     mixed_precision: bool = False
     jit: bool = False
     replicas: int = 1
@@ -68,6 +70,7 @@ class Session:
             data=DataSpec(config.dataset, config.image_size, config.validation_fraction, data_dir, config.images),
             space=config.space,
             backbone=config.backbone,
+            augment=config.augment,
             max_epochs=config.max_epochs,
             batch_size=config.batch_size,
             mixed_precision=config.mixed_precision,

@@ -70,7 +70,7 @@ class MirroredSteps:
         images: tf.Tensor,
         labels: tf.Tensor,
         pieces: Sequence[tuple[int, tf.Tensor]],
-        hyper: tf.Tensor,
+        moment: tf.Tensor,
         sums: tf.Tensor,
     ) -> tuple[State, tf.Tensor]:
         """Trains one step.
@@ -80,7 +80,7 @@ class MirroredSteps:
             images: Images, of which the parts choose some.
             labels: Their class numbers.
             pieces: Parts of the batch, as many for each device: the number of the first image, and the chosen places.
-            hyper: What the step is told of its moment.
+            moment: What the step is told of it, of `Moment.packed`.
             sums: Sums so far.
 
         Returns:
@@ -90,21 +90,21 @@ class MirroredSteps:
         known, copies = self._last
         if known is not state:
             copies = self._dealt([state] * self.replicas)
-        hypers = self._dealt([hyper] * self.replicas)
+        moments = self._dealt([moment] * self.replicas)
         others = [tf.zeros_like(sums)] * (self.replicas - 1)
         carry = self._dealt([self._program.blank(state, each) for each in (sums, *others)])
         for turn in range(turns):
             shares = [_share(images, labels, begin, part, total) for begin, part in pieces[turn::turns]]
-            carry = self._accumulate(carry, copies, self._layout, *self._dealt(shares), hypers)
-        copies, added = self._end(copies, self._layout, carry, hypers)
+            carry = self._accumulate(carry, copies, self._layout, *self._dealt(shares), moments)
+        copies, added = self._end(copies, self._layout, carry, moments)
         state = State(*(self._strategy.experimental_local_results(each)[0] for each in copies))
         self._last = state, copies
         return state, self._strategy.experimental_local_results(added)[0]
 
-    def _end_of_replica(self, state: State, layout: Any, carry: Carry, hyper: tf.Tensor) -> tuple[State, tf.Tensor]:
+    def _end_of_replica(self, state: State, layout: Any, carry: Carry, moment: tf.Tensor) -> tuple[State, tf.Tensor]:
         context = tf.distribute.get_replica_context()
         carry = Carry(*context.all_reduce(tf.distribute.ReduceOp.SUM, list(carry)))
-        return self._program.update(state, layout, carry, hyper), carry.sums
+        return self._program.update(state, layout, carry, moment), carry.sums
 
     def _compiled(self, function: Any) -> Any:
         """Returns a function that runs on all devices at once."""

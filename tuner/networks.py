@@ -44,14 +44,16 @@ class Networks:
 
     def network(self, hypermodel: SEResNetHyperModel, hyperparameters: Mapping[str, Any]) -> Network:
         """Returns the network that hyperparameters ask for, with compiled steps where its structure was met before."""
+        recipe = hypermodel.recipe(hyperparameters)
         architecture = Architecture(
             config=hypermodel.model_config(hyperparameters),
-            optimizer=hypermodel.recipe(hyperparameters).optimizer,
+            optimizer=recipe.optimizer,
             total_steps=hypermodel.total_steps,
             batch_size=self.session.batch_size,
             mixed_precision=self.session.mixed_precision,
             jit=self.session.jit,
             schedule_exponent=hypermodel.schedule_exponent,
+            augments=recipe.augments,
         )
         structure = architecture.structure
         if structure not in self._programs:

@@ -15,18 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tuner.augmentation import augmented
 from tuner.executions import looped
 from tuner.models import AnyConfig
 from tuner.models.kinds import Weight, pass_of, structure_of, weight_specs
-from tuner.models.noise import Noise
+from tuner.moment import MOMENT_SPEC, Moment
 from tuner.recipe import OPTIMIZER_SLOTS, PAPER_MOMENTUM
 
-__all__ = ["Carry", "Layout", "Program", "State", "Structure", "hyperparameters"]
+__all__ = ["Carry", "Layout", "Program", "State", "Structure"]
 
 # keras.optimizers.AdamW's defaults.
 ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
-
-_SEED_PART = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,58 +37,25 @@ class Structure:
         optimizer: Name of the optimizer.
         mixed_precision: Whether feature maps are bfloat16 in training and evaluation.
         jit: Whether XLA compiles the steps; it needs all sizes, so `config` is then the network itself.
+        augments: Whether training images are moved and mirrored (`tuner/augmentation.py`).
     """
 
     config: AnyConfig
     optimizer: str
     mixed_precision: bool = False
     jit: bool = False
+    augments: bool = False
 
     @classmethod
-    def of(cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool = False) -> Structure:
+    def of(
+        cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool = False, augments: bool = False
+    ) -> Structure:
         """Returns the structure of a network."""
-        return cls(structure_of(config, _maps_of(mixed_precision)), optimizer, mixed_precision)
+        return cls(structure_of(config, _maps_of(mixed_precision)), optimizer, mixed_precision, augments=augments)
 
 
 def _maps_of(mixed_precision: bool) -> tf.DType:
     return tf.bfloat16 if mixed_precision else tf.float32
-
-
-NUM_HYPERPARAMETERS = 9
-
-
-def hyperparameters(
-    *,
-    learning_rate: float,
-    weight_decay: float,
-    label_smoothing: float,
-    step: int,
-    seed: int,
-    stochastic_depth: float = 0.0,
-    dropout: float = 0.0,
-    average_momentum: float = 0.0,
-) -> Any:
-    """Returns what a step is told of its moment, `(NUM_HYPERPARAMETERS,)`, float32.
-
-    Args:
-        learning_rate: That of the step.
-        weight_decay: Decoupled decay.
-        label_smoothing: Share of the target spread over all classes.
-        step: Number of the step, from 1.
-        seed: Seed of the training, below 2**31; float32 has 24 exact bits, so it travels in two parts.
-        stochastic_depth: Chance that the last block's branch is left out.
-        dropout: Chance that a feature is left out.
-        average_momentum: Share of itself that the average of the weights keeps.
-    """
-    high, low = divmod(seed, _SEED_PART)
-    recipe = [learning_rate, weight_decay, label_smoothing, step]
-    return tf.constant([*recipe, stochastic_depth, dropout, high, low, average_momentum], tf.float32)
-
-
-def _noise(hyper: Any, place: Any | None) -> Noise:
-    """Returns what the random numbers of a step follow from."""
-    step, high, low = tf.cast(hyper[3], tf.int32), tf.cast(hyper[6], tf.int32), tf.cast(hyper[7], tf.int32)
-    return Noise(tf.stack([high * _SEED_PART + low, step]), stochastic_depth=hyper[4], dropout=hyper[5], place=place)
 
 
 class State(NamedTuple):
@@ -163,13 +129,13 @@ class Program:
         structure: What is compiled.
 
     Attributes:
-        train: One step: `(state, layout tensors, images, labels, chosen, hyperparameters, sums) -> (state, sums)`, on
-            the images whose numbers are in `chosen`. `hyperparameters` are what `hyperparameters` makes of a moment;
-            `sums` are summed loss, hits and images, `(3,)`.
+        train: One step: `(state, layout tensors, images, labels, chosen, moment, sums) -> (state, sums)`, on the images
+            whose numbers are in `chosen`. `moment` is what `Moment.packed` returns; `sums` are summed loss, hits and
+            images, `(3,)`.
         train_many: Several such steps one after the other (`tuner/executions.py`).
-        accumulate: A part of a step: `(carry, state, layout tensors, images, labels, chosen, place, hyperparameters) ->
+        accumulate: A part of a step: `(carry, state, layout tensors, images, labels, chosen, place, moment) ->
             carry`; `place` is the number of the part's first image in the batch and the images of that, `(2,)`, int32.
-        update: The end of such a step: `(state, layout tensors, carry, hyperparameters) -> state`.
+        update: The end of such a step: `(state, layout tensors, carry, moment) -> state`.
         evaluate: `train` of the averaged weights, without training: `-> sums`.
         probabilities: `(state, layout tensors, images) -> (batch, classes)`, in float32: what an export predicts.
     """
@@ -187,13 +153,13 @@ class Program:
         self._sizes = Layout(structure.config).sizes if structure.jit else None
         compiled = functools.partial(tf.function, autograph=False, jit_compile=structure.jit or None)
         images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
-        data = (images, numbers, numbers, tf.TensorSpec((NUM_HYPERPARAMETERS,)), tf.TensorSpec((3,)))
+        data = (images, numbers, numbers, MOMENT_SPEC, tf.TensorSpec((3,)))
         self.train = compiled(self._train, input_signature=(state, layout, *data))
         self.train_many = looped(self.train)
-        carry, hyper = Carry(vector, vector, data[-1]), data[-2]
-        part = (carry, state, layout, *data[:3], tf.TensorSpec((2,), tf.int32), hyper)
+        carry = Carry(vector, vector, data[-1])
+        part = (carry, state, layout, *data[:3], tf.TensorSpec((2,), tf.int32), MOMENT_SPEC)
         self.accumulate = compiled(self._accumulate, input_signature=part)
-        self.update = compiled(self._update, input_signature=(state, layout, carry, hyper))
+        self.update = compiled(self._update, input_signature=(state, layout, carry, MOMENT_SPEC))
         self.evaluate = compiled(self._evaluate, input_signature=(state, layout, *data))
         self.probabilities = compiled(self._classify, input_signature=(state, layout, images))
 
@@ -202,46 +168,53 @@ class Program:
         return Carry(tf.zeros_like(state.weights), tf.zeros_like(state.statistics), sums)
 
     def _train(
-        self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any
+        self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, moment: Any, sums: Any
     ) -> tuple[State, Any]:
-        brought = self._brought(state, layout, images, labels, chosen, hyper)
-        return self._update(state, layout, brought, hyper), sums + brought.sums
+        brought = self._brought(state, layout, images, labels, chosen, moment)
+        return self._update(state, layout, brought, moment), sums + brought.sums
 
     def _accumulate(
-        self, carry: Carry, state: State, layout: Any, images: Any, labels: Any, chosen: Any, place: Any, hyper: Any
+        self, carry: Carry, state: State, layout: Any, images: Any, labels: Any, chosen: Any, place: Any, moment: Any
     ) -> Carry:
-        brought = self._brought(state, layout, images, labels, chosen, hyper, place)
+        brought = self._brought(state, layout, images, labels, chosen, moment, place)
         share = tf.cast(tf.size(chosen) / place[1], tf.float32)
         gradient = carry.gradient + share * brought.gradient
         return Carry(gradient, carry.statistics + share * brought.statistics, carry.sums + brought.sums)
 
     def _brought(
-        self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, place: Any | None = None
+        self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, moment: Any, place: Any | None = None
     ) -> Carry:
         """Returns gradient, batch statistics and sums of some images."""
-        x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
+        now = Moment.unpacked(moment)
+        noise, x, y = now.noise(place), tf.gather(images, chosen), tf.gather(labels, chosen)
+        if self.structure.augments:
+            x = augmented(x, noise, horizontal_flip=now.horizontal_flip, translation=now.translation)
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
-            weights = self._named(state.weights, state, layout)
-            logits, batch = self._forward(weights, x, training=True, dtype=self._dtype, noise=_noise(hyper, place))
-            loss = self._loss(logits, y, hyper)
+            weights, pixels = self._named(state.weights, state, layout), tf.cast(x, tf.float32)
+            logits, batch = self._forward(weights, pixels, training=True, dtype=self._dtype, noise=noise)
+            loss = self._loss(logits, y, now.label_smoothing)
         gradient = tape.gradient(loss, state.weights)
         statistics = [batch[spec.name] for spec in self._moving] or [tf.zeros(0)]
         return Carry(gradient, tf.concat(statistics, axis=0), _sums(loss, logits, y))
 
-    def _update(self, state: State, layout: Any, brought: Carry, hyper: Any) -> State:
+    def _update(self, state: State, layout: Any, brought: Carry, moment: Any) -> State:
         """Returns the state after a step."""
-        weights, slots = self._updated(state, brought.gradient, hyper, is_kernel=layout[2])
+        now = Moment.unpacked(moment)
+        weights, slots = self._updated(state, brought.gradient, now, is_kernel=layout[2])
         kept = self.structure.config.norm_momentum
         statistics = state.statistics * kept + (1.0 - kept) * brought.statistics
-        average = state.average * hyper[8] + weights * (1.0 - hyper[8])  # keras.optimizers.Optimizer's, `use_ema`
+        momentum = now.average_momentum
+        average = state.average * momentum + weights * (1.0 - momentum)  # keras.optimizers.Optimizer's, `use_ema`
         return State(weights, slots, statistics, average)
 
-    def _evaluate(self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, hyper: Any, sums: Any) -> Any:
+    def _evaluate(
+        self, state: State, layout: Any, images: Any, labels: Any, chosen: Any, moment: Any, sums: Any
+    ) -> Any:
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
         weights = self._named(state.average, state, layout)
         logits, _ = self._forward(weights, x, training=False, dtype=self._dtype)
-        return sums + _sums(self._loss(logits, y, hyper), logits, y)
+        return sums + _sums(self._loss(logits, y, Moment.unpacked(moment).label_smoothing), logits, y)
 
     def _classify(self, state: State, layout: Any, images: Any) -> Any:
         weights = self._named(state.average, state, layout)
@@ -257,15 +230,15 @@ class Program:
         moving = tf.split(state.statistics, moving_sizes, num=len(self._moving)) if self._moving else []
         return named | {spec.name: part for spec, part in zip(self._moving, moving, strict=True)}
 
-    def _loss(self, logits: Any, labels: Any, hyper: Any) -> Any:
-        classes, smoothing = self.structure.config.classes, hyper[2]
+    def _loss(self, logits: Any, labels: Any, smoothing: Any) -> Any:
+        classes = self.structure.config.classes
         targets = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
 
-    def _updated(self, state: State, gradient: Any, hyper: Any, *, is_kernel: Any) -> tuple[Any, Any]:
+    def _updated(self, state: State, gradient: Any, now: Moment, *, is_kernel: Any) -> tuple[Any, Any]:
         """Returns new weights and slots by the rule of Keras's SGD with Nesterov momentum, or of its AdamW."""
-        rate, decay, step = hyper[0], hyper[1], hyper[3]
-        weights = state.weights - state.weights * is_kernel * (decay * rate)
+        rate, step = now.learning_rate, now.step
+        weights = state.weights - state.weights * is_kernel * (now.weight_decay * rate)
         if self.structure.optimizer == "sgd":
             momentum = PAPER_MOMENTUM * state.slots[0] - rate * gradient
             return weights + PAPER_MOMENTUM * momentum - rate * gradient, momentum[tf.newaxis]

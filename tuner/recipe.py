@@ -61,6 +61,8 @@ class Recipe:
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         average_momentum: Share of itself that the moving average of the weights keeps at each step, in [0, 1); with 0
             it is the weights themselves.
+        horizontal_flip: Whether half of the training images, at random, are mirrored.
+        translation: Most that a training image is moved at random, as a share of its sides, in [0, 1).
 
     Raises:
         ValueError: If the optimizer is unknown, or another is no number in its range.
@@ -71,6 +73,8 @@ class Recipe:
     weight_decay: float = PAPER_WEIGHT_DECAY
     label_smoothing: float = 0.0
     average_momentum: float = 0.0
+    horizontal_flip: bool = False
+    translation: float = 0.0
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZER_SLOTS:
@@ -80,10 +84,20 @@ class Recipe:
         _check_number("weight_decay", self.weight_decay, 0, math.inf, "0 and more")
         _check_number("label_smoothing", self.label_smoothing, 0, 1, "0 and more, below 1")
         _check_number("average_momentum", self.average_momentum, 0, 1, "0 and more, below 1")
+        if self.horizontal_flip not in (False, True):
+            raise ValueError(f"horizontal_flip is {self.horizontal_flip!r}; allowed is True or False.")
+        _check_number("translation", self.translation, 0, 1, "0 and more, below 1")
+
+    @property
+    def augments(self) -> bool:
+        """Whether training images are changed at random."""
+        return bool(self.horizontal_flip or self.translation)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], *, batch_size: int, steps_per_epoch: int) -> Recipe:
-        """Returns the recipe that hyperparameter values ask for; what they leave out is the paper's, and averaged.
+        """Returns the recipe that hyperparameter values ask for.
+
+        What they leave out is the paper's; the weights are averaged, and images stay as they are.
 
         Raises:
             ValueError: If the values make no recipe.
@@ -99,6 +113,8 @@ class Recipe:
             weight_decay=values.get("weight_decay", PAPER_WEIGHT_DECAY),
             label_smoothing=values.get("label_smoothing", 0.0),
             average_momentum=average_momentum(values.get("averaged_epochs", AVERAGED_EPOCHS), steps_per_epoch),
+            horizontal_flip=values.get("horizontal_flip", False),
+            translation=values.get("translation", 0.0),
         )
 
 

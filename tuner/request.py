@@ -41,6 +41,7 @@ LOW_CONTRAST = 8.0
 _SETTINGS = (
     "space",
     "backbone",
+    "augment",
     "dataset",
     "algorithm",
     "trials",
@@ -132,7 +133,7 @@ def moved(stored: SearchConfig, dataset: str | None) -> SearchConfig:
 
 
 def study_name(arguments: argparse.Namespace) -> str:
-    """Returns the name of the study: the one given, or space, backbone, data set, algorithm and today's date."""
+    """Returns the name of the study: the one given, or that of space, data set, algorithm and today's date."""
     if arguments.study is not None:
         return str(arguments.study)
     dataset = (arguments.dataset or "digits").rstrip("/").partition(":")
@@ -140,7 +141,7 @@ def study_name(arguments: argparse.Namespace) -> str:
     algorithm = arguments.algorithm or _algorithm(arguments.objective or ())
     space = arguments.space or ("backbone" if arguments.backbone else "small")
     backbone = [spelled_backbone(arguments.backbone)] if arguments.backbone else []
-    parts = [Path(space).stem, *backbone, source, algorithm]
+    parts = [Path(space).stem, *backbone, *(["augment"] if arguments.augment else []), source, algorithm]
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
 
 
@@ -185,6 +186,10 @@ def described(
     lines = [f"Space     {config.space}: {space.title}"]
     if config.backbone:
         lines.append(f"Backbone  {config.backbone} of keras.applications, from fresh weights")
+    if config.augment:
+        lines.append(
+            "Augment   whether training images are mirrored, and how far they are moved at random, is searched"
+        )
     lines.append(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
     if data.contrast < LOW_CONTRAST:
         lost = "few of 255 levels are used: scale the images, those of 16 bits before the lower 8 are dropped"

@@ -86,7 +86,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     url = storage_url(results, name, arguments.storage)
     study = Study.open(url, name)
     config = resolve(arguments, study.config if study else None)
-    space = load_space(config.space, backbone=config.backbone)
+    space = load_space(config.space, backbone=config.backbone, augment=config.augment)
     if study:
         study.check_totals(config)
     if study and study.is_concluded(config):

@@ -59,12 +59,13 @@ def space_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
 
 
-def load_space(name: str, *, backbone: str | None = None) -> Space:
+def load_space(name: str, *, backbone: str | None = None, augment: bool = False) -> Space:
     """Returns the space of a name, or of a file when the name ends in `.py`.
 
     Args:
         name: Name or path.
         backbone: What the space's `backbone` is fixed to, or None for what the file says.
+        augment: Whether how images are augmented is searched too, where the file does not say.
 
     Raises:
         SpaceError: If there is no such space or file, the file does not run, or it has no `declare(hp)`.
@@ -73,10 +74,12 @@ def load_space(name: str, *, backbone: str | None = None) -> Space:
     declare = getattr(module, "declare", None)
     if not callable(declare):
         raise SpaceError(f"The search space {name} has no function declare(hp); search_spaces/small.py shows the form.")
+    if backbone is not None:
+        declare = _with_backbone(declare, backbone)
     return Space(
         name=name,
         title=((module.__doc__ or "").strip() or name).splitlines()[0],
-        declare=declare if backbone is None else _with_backbone(declare, backbone),
+        declare=_with_augmentation(declare) if augment else declare,
         max_epochs=_positive(module, "MAX_EPOCHS", DEFAULT_MAX_EPOCHS),
         batch_size=_positive(module, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
         callbacks=_function(module, "callbacks"),
@@ -129,6 +132,24 @@ class _Fixing:
             return self._hp.Fixed(name, self._backbone) if name == "backbone" else found(name, *args, **kwargs)
 
         return declared
+
+
+def _with_augmentation(declare: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Returns a function that declares what another one does, and how images are mirrored and moved.
+
+    The defaults are the usual ones for images of CIFAR's size: mirrored, and moved by up to an eighth (4 of 32 pixels).
+    """
+
+    @functools.wraps(declare)
+    def augmented(hp: Any) -> None:
+        declare(hp)
+        declared = {entry.name for entry in hp.space}
+        if "horizontal_flip" not in declared:
+            hp.Boolean("horizontal_flip", default=True)
+        if "translation" not in declared:
+            hp.Float("translation", 0.0, 0.25, step=0.0625, default=0.125)
+
+    return augmented
 
 
 def _load_name(name: str) -> ModuleType:

@@ -89,9 +89,9 @@ class Steps:
         self.parts = max(parts, self._replicas, self._splits.parts(self._network))
 
     def train_many(
-        self, state: State, batches: Sequence[Batch], hypers: Sequence[tf.Tensor], sums: tf.Tensor
+        self, state: State, batches: Sequence[Batch], moments: Sequence[tf.Tensor], sums: tf.Tensor
     ) -> tuple[State, tf.Tensor]:
-        """Trains a step on each of some batches of one size from the same images, each with its hyperparameters.
+        """Trains a step on each of some batches of one size from the same images, each at its moment.
 
         Raises:
             tf.errors.ResourceExhaustedError: If not even one image fits.
@@ -100,12 +100,12 @@ class Steps:
             images, labels, _ = batches[0]
             chosen = tf.stack([batch[2] for batch in batches])
             with contextlib.suppress(*OUT_OF_MEMORY):  # then one by one, so that only what fails is split
-                return self._program.train_many(state, self._layout, images, labels, chosen, tf.stack(hypers), sums)
-        for batch, hyper in zip(batches, hypers, strict=True):
-            state, sums = self.train(state, batch, hyper, sums)
+                return self._program.train_many(state, self._layout, images, labels, chosen, tf.stack(moments), sums)
+        for batch, moment in zip(batches, moments, strict=True):
+            state, sums = self.train(state, batch, moment, sums)
         return state, sums
 
-    def train(self, state: State, batch: Batch, hyper: tf.Tensor, sums: tf.Tensor) -> tuple[State, tf.Tensor]:
+    def train(self, state: State, batch: Batch, moment: tf.Tensor, sums: tf.Tensor) -> tuple[State, tf.Tensor]:
         """Trains one step; arguments and results are those of `Program.train`.
 
         Raises:
@@ -114,35 +114,35 @@ class Steps:
 
         def step(parts: int) -> tuple[State, tf.Tensor]:
             if parts == 1:
-                return self._program.train(state, self._layout, *batch, hyper, sums)
-            return self._accumulated(state, batch, hyper, sums, parts=parts)
+                return self._program.train(state, self._layout, *batch, moment, sums)
+            return self._accumulated(state, batch, moment, sums, parts=parts)
 
         return self._fitting(step, batch)
 
-    def evaluate(self, state: State, batch: Batch, hyper: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+    def evaluate(self, state: State, batch: Batch, moment: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
         """Evaluates a batch; arguments and results are those of `Program.evaluate`."""
         images, labels, chosen = batch
 
         def step(parts: int) -> tf.Tensor:
             added = sums
             for _, part in _pieces(chosen, parts // self._replicas):
-                added = self._program.evaluate(state, self._layout, images, labels, part, hyper, added)
+                added = self._program.evaluate(state, self._layout, images, labels, part, moment, added)
             return added
 
         return self._fitting(step, batch)
 
     def _accumulated(
-        self, state: State, batch: Batch, hyper: tf.Tensor, sums: tf.Tensor, *, parts: int
+        self, state: State, batch: Batch, moment: tf.Tensor, sums: tf.Tensor, *, parts: int
     ) -> tuple[State, tf.Tensor]:
         images, labels, chosen = batch
         pieces = _pieces(chosen, parts)
         if self._mirrored and len(pieces) % self._replicas == 0:
-            return self._mirrored.train(state, images, labels, pieces, hyper, sums)
+            return self._mirrored.train(state, images, labels, pieces, moment, sums)
         carry = self._program.blank(state, sums)
         for begin, part in pieces:
             place = tf.constant([begin, int(chosen.shape[0])])
-            carry = self._program.accumulate(carry, state, self._layout, images, labels, part, place, hyper)
-        return self._program.update(state, self._layout, carry, hyper), carry.sums
+            carry = self._program.accumulate(carry, state, self._layout, images, labels, part, place, moment)
+        return self._program.update(state, self._layout, carry, moment), carry.sums
 
     def _fitting(self, step: Callable[[int], Result], batch: Batch) -> Result:
         while True:

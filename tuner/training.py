@@ -26,7 +26,8 @@ from tuner.interrupts import held_interrupt
 from tuner.mirror import Mirror
 from tuner.models import AnyConfig, build_model
 from tuner.models.kinds import initial_weights, variables_by_name
-from tuner.program import Layout, Program, State, Structure, hyperparameters
+from tuner.moment import Moment
+from tuner.program import Layout, Program, State, Structure
 from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
 from tuner.splitting import Splits, Steps
 
@@ -51,6 +52,7 @@ class Architecture:
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
         jit: Whether XLA compiles the steps, for this network alone.
         schedule_exponent: How soon the learning rate falls, see `WarmupCosine`.
+        augments: Whether training images are moved and mirrored, as the recipe then says.
     """
 
     config: AnyConfig
@@ -60,13 +62,14 @@ class Architecture:
     mixed_precision: bool = False
     jit: bool = False
     schedule_exponent: float = 1.0
+    augments: bool = False
 
     @property
     def structure(self) -> Structure:
         """What the compiled steps depend on."""
         if self.jit:
-            return Structure(self.config, self.optimizer, self.mixed_precision, jit=True)
-        return Structure.of(self.config, self.optimizer, mixed_precision=self.mixed_precision)
+            return Structure(self.config, self.optimizer, self.mixed_precision, jit=True, augments=self.augments)
+        return Structure.of(self.config, self.optimizer, mixed_precision=self.mixed_precision, augments=self.augments)
 
     def schedule(self, peak: float) -> WarmupCosine:
         """Returns the learning rates by step, the highest of which is given."""
@@ -252,19 +255,19 @@ class Network:
         return _means_of(sums)
 
     def _train_steps(self, batches: Sequence[Batch], sums: tf.Tensor) -> tf.Tensor:
-        hypers = [self._hyperparameters(self.step + number) for number in range(len(batches))]
-        self._state, sums = self._steps.train_many(self._state, batches, hypers, sums)
+        moments = [self._moment(self.step + number) for number in range(len(batches))]
+        self._state, sums = self._steps.train_many(self._state, batches, moments, sums)
         self.step += len(batches)
         return sums
 
     def _evaluate_step(self, batches: Sequence[Batch], sums: tf.Tensor) -> tf.Tensor:
         (batch,) = batches
-        return self._steps.evaluate(self._state, batch, self._hyperparameters(self.step), sums)
+        return self._steps.evaluate(self._state, batch, self._moment(self.step), sums)
 
-    def _hyperparameters(self, step: int) -> tf.Tensor:
+    def _moment(self, step: int) -> tf.Tensor:
         """Returns what a step, counted from 0, is told of its moment."""
         config, recipe = self.architecture.config, self._recipe
-        return hyperparameters(
+        moment = Moment.of(
             learning_rate=recipe.learning_rate * self._rates[min(step, len(self._rates) - 1)],
             weight_decay=recipe.weight_decay,
             label_smoothing=recipe.label_smoothing,
@@ -274,7 +277,10 @@ class Network:
             dropout=config.dropout,
             # The average begins with the weights after the first step.
             average_momentum=recipe.average_momentum if step else 0.0,
+            horizontal_flip=recipe.horizontal_flip,
+            translation=recipe.translation,
         )
+        return moment.packed()
 
 
 def _means_of(sums: tf.Tensor) -> dict[str, float]:

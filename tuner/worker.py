@@ -83,7 +83,7 @@ class Worker:
             configure(dataset.input_shape)
         self.dataset = dataset
         self.train_images = images_of(self.dataset.train)
-        self.space = load_space(session.space, backbone=session.backbone)
+        self.space = load_space(session.space, backbone=session.backbone, augment=session.augment)
         self.facts = Facts.of(self.dataset)
         self.hypermodel = SEResNetHyperModel.of(session, self.facts)
         self._validation = images_of(self.dataset.validation)

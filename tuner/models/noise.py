@@ -1,4 +1,4 @@
-"""The random numbers of training: which branches and which features a step leaves out.
+"""The random numbers of training: what a step leaves out, and how it changes its images.
 
 They follow from the seed of the training and the number of the step alone, so that a continued training draws what one
 that was never interrupted would, on any device and with any number of threads (Philox counts; it keeps no state).
@@ -13,9 +13,10 @@ import tensorflow as tf
 from tuner.models.config import ModelConfig
 from tuner.models.plan import residual_blocks
 
-__all__ = ["Noise", "branch_scales", "feature_scales", "layer_seed"]
+__all__ = ["Noise", "branch_scales", "feature_scales", "image_draws", "layer_seed"]
 
-_BRANCHES, _FEATURES, _LAYERS = 0, 1, 2  # streams of one step, the last for the layers of a Keras model
+# Streams of one step; those of the layers of a Keras model begin with the last.
+_IMAGES, _BRANCHES, _FEATURES, _LAYERS = -1, 0, 1, 2
 
 
 class Noise(NamedTuple):
@@ -67,6 +68,19 @@ def feature_scales(noise: Noise, features: tf.Tensor) -> tf.Tensor:
     images, width = tf.unstack(tf.shape(features))
     scales = _scales(noise, _FEATURES, shape=tf.stack([total, width]), rates=noise.dropout)
     return scales[first : first + images]
+
+
+def image_draws(noise: Noise, *, images: tf.Tensor, draws: int) -> tf.Tensor:
+    """Returns some numbers in [0, 1) for each image, `(images, draws)`.
+
+    Args:
+        noise: What they follow from.
+        images: Number of images, scalar, int32.
+        draws: Numbers of each.
+    """
+    first, total = (0, images) if noise.place is None else tf.unstack(noise.place)
+    seed = tf.random.experimental.stateless_fold_in(noise.seed, _IMAGES, alg="philox")
+    return tf.random.stateless_uniform(tf.stack([total, draws]), seed, alg="philox")[first : first + images]
 
 
 def layer_seed(noise: Noise, place: int) -> tf.Tensor:
