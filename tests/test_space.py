@@ -86,10 +86,10 @@ def test_backbone_is_refused_where_the_space_declares_none(write):
 def test_augmentation_that_is_asked_for_is_searched(name):
     plain = active_values(declare(load_space(name)))
     values = active_values(declare(load_space(name, augment=True)))
-    assert values == {**plain, "horizontal_flip": True, "translation": 0.125}
+    assert values == {**plain, "horizontal_flip": True, "translation": 0.0}
     hypermodel = SEResNetHyperModel(load_space(name, augment=True), (32, 32, 3), 10, max_epochs=9, steps_per_epoch=20)
     recipe = hypermodel.recipe(values)
-    assert (recipe.horizontal_flip, recipe.translation) == (True, 0.125)
+    assert (recipe.horizontal_flip, recipe.translation, recipe.augments) == (True, 0.0, True)
 
 
 def test_augmentation_that_the_space_declares_stays(write):
