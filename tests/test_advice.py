@@ -301,13 +301,12 @@ def test_run_that_knows_its_images_by_heart_is_regularised(training, is_told):
     assert not is_told or "99.0% of the training images and 90.0%" in said["Regularise, or find more images"].why
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_augmentation_is_advised_where_there_is_none(augment):
-    record = _record(0)
+@pytest.mark.parametrize("values", [{}, {"horizontal_flip": False, "translation": 0.0}, {"translation": 0.125}])
+def test_augmentation_is_advised_where_it_was_not_searched(values):
+    record = _record(0, **values)
     record = dataclasses.replace(record, curve={**record.curve, "accuracy": [0.99] * 9})
-    situation = _situation(record)
-    situation = dataclasses.replace(situation, config=dataclasses.replace(situation.config, augment=augment))
-    assert ("--augment" in _said(situation)["Regularise, or find more images"].why) != augment
+    said = _said(_situation(record))["Regularise, or find more images"]
+    assert ("--augment" in said.why) == (not values)
 
 
 def test_commands_find_the_study_again_and_can_be_typed():

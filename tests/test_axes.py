@@ -23,6 +23,22 @@ def test_better_accuracies_are_up():
     assert (10**high, 10**low) == pytest.approx((0.02 / 1.25, 0.5 * 1.25))
 
 
+@pytest.mark.parametrize(
+    ("scores", "ticks"),
+    [
+        ((0.1, 0.366), ["0.4", "0.3", "0.2", "0.1", "0"]),
+        ((0.0,), ["0.2", "0.1", "0"]),
+        ((0.9, 0.905), ["0.92", "0.91", "0.9", "0.88"]),
+    ],
+)
+def test_accuracies_that_are_close_fill_the_axis_and_none_is_below_zero(scores, ticks):
+    axis = ScoreAxis("val_accuracy", 1000).settings(scores)
+    assert axis["ticktext"] == ticks
+    worst, best = (1 - 10**end for end in axis["range"])
+    assert worst == pytest.approx(max(0.0, 1 - 1.25 * (1 - min(scores))))
+    assert best == pytest.approx(1 - (1 - max(scores)) / 1.25)
+
+
 def test_losses_are_placed_by_themselves():
     axis = ScoreAxis("val_loss").settings([0.3, 0.03])
     assert axis["ticktext"] == ["0.05", "0.1", "0.2"]

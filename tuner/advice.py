@@ -191,8 +191,8 @@ def _overfitting(situation: Situation) -> Advice | None:
         return None
     why = f"Run {situation.ranked[0].number} is right on {training:.1%} of the training images and {validation:.1%} of "
     why += "the others. More images help most. "
-    if not situation.config.augment:
-        why += "Next comes a new study with --augment, which mirrors and moves the training images at random. "
+    if not {"horizontal_flip", "translation"} & set(situation.ranked[0].last.hyperparameters):
+        why += "A new study with --augment mirrors and moves the training images at random. "
     why += "A space with dropout, stochastic_depth, label_smoothing or more weight_decay may help, too."
     return Advice("Regularise, or find more images", why)
 

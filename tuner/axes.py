@@ -13,6 +13,13 @@ MOST_DECADES = 3  # with ticks at 1, 2 and 5 on a chart as wide as the page
 ROOM = 1.25  # a factor, around what is shown
 SMALLEST = 1e-6  # of what a logarithm is taken of
 
+# Ticks of a decade, the fewest first. Between a value and `ROOM` around it are two or more of the last.
+_STEPS = (
+    (1,),
+    (1, 2, 5),
+    (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoreAxis:
@@ -49,7 +56,7 @@ class ScoreAxis:
 
     def settings(self, scores: Iterable[float]) -> dict[str, Any]:
         """Returns the axis of some scores, at least one, as Plotly describes one."""
-        axis = log_axis(self.place(score) for score in scores)
+        axis = log_axis((self.place(score) for score in scores), most=1.0 if self.is_accuracy else math.inf)
         if self.is_accuracy:  # fewer errors are up
             axis |= {
                 "ticktext": [f"{1.0 - tick:.6g}" for tick in axis["tickvals"]],
@@ -58,24 +65,31 @@ class ScoreAxis:
         return axis
 
 
-def log_axis(values: Iterable[float], *, most_decades: int = MOST_DECADES) -> dict[str, Any]:
+def log_axis(values: Iterable[float], *, most_decades: int = MOST_DECADES, most: float = math.inf) -> dict[str, Any]:
     """Returns a logarithmic axis with round ticks for some values, as Plotly describes one.
 
     Args:
         values: What is shown, at least one, all above 0.
         most_decades: How many may have ticks at 1, 2 and 5; more have them at 1 only.
+        most: No value is larger, so the axis ends there.
     """
     held = list(values)
-    low, high = min(held) / ROOM, max(held) * ROOM
-    steps = (1, 2, 5) if math.log10(high / low) <= most_decades else (1,)
-    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-    ticks = [step * 10.0**power for power in powers for step in steps]
-    if sum(low <= tick <= high for tick in ticks) < 2:  # values close together stand between two ticks
-        low, high = max(tick for tick in ticks if tick <= low), min(tick for tick in ticks if tick >= high)
-    shown = [tick for tick in ticks if low <= tick <= high]
+    low, high = min(held) / ROOM, min(max(held) * ROOM, most)
+    fewest = 1 if math.log10(high / low) <= most_decades else 0
+    shown: list[float] = []
+    for steps in _STEPS[fewest:]:
+        if len(shown) < 2:
+            shown = _ticks(low, high, steps)
     return {
         "type": "log",
         "tickvals": shown,
         "ticktext": [f"{tick:.6g}" for tick in shown],
         "range": [math.log10(low), math.log10(high)],
     }
+
+
+def _ticks(low: float, high: float, steps: Iterable[float]) -> list[float]:
+    """Returns the steps of all decades that lie between two numbers or on them."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks = (float(f"{step}e{power}") for power in powers for step in steps)  # 3e-1 is 0.3, and 3 * 0.1 is not
+    return [tick for tick in ticks if low <= tick <= high]
