@@ -26,7 +26,7 @@ from tuner.records import RUNNING
 from tuner.revival import DEATHS, Revival
 from tuner.trainer import Trainer, check_process
 
-__all__ = ["DaskCrew"]
+__all__ = ["SECONDS_WITHOUT_WORKERS", "DaskCrew"]
 
 # A search without any worker for so long ends: nobody is going to come back.
 SECONDS_WITHOUT_WORKERS = 120.0

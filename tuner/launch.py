@@ -15,7 +15,7 @@ from typing import Any
 import dask
 import distributed
 
-from tuner.cluster import DaskCrew
+from tuner.cluster import SECONDS_WITHOUT_WORKERS, DaskCrew
 from tuner.command import hidden, import_tensorflow
 from tuner.errors import TunerError
 from tuner.forking import deaf_to_interrupts, start_forkserver
@@ -118,7 +118,9 @@ def connected_crew(
         TunerError: If no scheduler answers, or it has no worker, or not as many.
     """
     _silence()
-    with _client(address) as client:
+    _client(address, seconds=SECONDS_TO_CONNECT).close()
+    # Dask looks for a scheduler that has gone for as long as it did at the beginning, so another client is patient.
+    with _client(address, seconds=SECONDS_WITHOUT_WORKERS) as client:
         there = len(client.scheduler_info(n_workers=-1)["workers"])
         if not there:
             raise TunerError(f"The Dask cluster at {address} has no worker; start some with `dask worker {address}`.")
@@ -131,19 +133,19 @@ def connected_crew(
         yield DaskCrew(client, session, expected=expected, gpus_per_trial=gpus_per_trial, is_fixed=is_fixed)
 
 
-def _client(address: str) -> distributed.Client:
+def _client(address: str, *, seconds: float) -> distributed.Client:
     """Connects to a scheduler; in a thread, because what is no scheduler may answer and then say nothing for ever."""
     answer: queue.SimpleQueue[distributed.Client | Exception] = queue.SimpleQueue()
 
     def connect() -> None:
         try:
-            answer.put(distributed.Client(address, timeout=f"{SECONDS_TO_CONNECT}s"))
+            answer.put(distributed.Client(address, timeout=f"{seconds}s"))
         except Exception as error:  # noqa: BLE001  (bytes of another protocol end in any kind)
             answer.put(error)
 
     threading.Thread(target=connect, daemon=True).start()
     try:
-        found = answer.get(timeout=2 * SECONDS_TO_CONNECT)
+        found = answer.get(timeout=2 * seconds)
     except queue.Empty:
         found = TimeoutError("what listens there does not speak Dask's protocol; give what `dask scheduler` prints.")
     if isinstance(found, Exception):
