@@ -133,7 +133,7 @@ def moved(stored: SearchConfig, dataset: str | None) -> SearchConfig:
 
 
 def study_name(arguments: argparse.Namespace) -> str:
-    """Returns the name of the study: the one given, or that of space, data set, algorithm and today's date."""
+    """Returns the name of the study: the one given, or what is searched, on which data, how, and today's date."""
     if arguments.study is not None:
         return str(arguments.study)
     dataset = (arguments.dataset or "digits").rstrip("/").partition(":")
