@@ -7,7 +7,7 @@ import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
-from trainings import BATCH, RECIPE, architecture, bits, epochs
+from trainings import BATCH, RECIPE, architecture, assert_goes_on_exactly
 
 from tuner.augmentation import augmented, augmenting
 from tuner.hypermodel import SEResNetHyperModel
@@ -101,17 +101,7 @@ def network():
 
 
 def test_training_goes_on_bit_for_bit(network, train):
-    network.reset(BOTH, seed=5)
-    through = epochs(network, train, 3)
-    three = network.state()
-    network.reset(BOTH, seed=5)
-    pieces = epochs(network, train, 1)
-    state = network.state()
-    network.reset(dataclasses.replace(BOTH, translation=0.5), seed=1)
-    epochs(network, train, 1)
-    network.restore(BOTH, state)
-    assert pieces + epochs(network, train, 2) == through
-    assert bits(network.state()) == bits(three)
+    assert_goes_on_exactly(network, train, BOTH, other=dataclasses.replace(BOTH, translation=0.5))
 
 
 def test_step_sees_the_augmented_images_and_evaluation_the_others(network, train, validation, stripes):

@@ -11,7 +11,7 @@ import keras_tuner
 import numpy as np
 import pytest
 from backbones import tiny_backbone
-from trainings import BATCH, RECIPE, STEPS, STRICT, assert_trains_as_keras, bits, epochs
+from trainings import BATCH, RECIPE, STEPS, STRICT, assert_goes_on_exactly, assert_trains_as_keras, bits, epochs
 
 from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
@@ -139,21 +139,8 @@ def test_layers_of_ours_compute_what_keras_does():
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_two_and_two_epochs_equal_four_bit_for_bit(optimizer, networks, train):
-    network, recipe = networks[optimizer], Recipe(optimizer, 0.01, 1e-3, 0.1, average_momentum=0.9)
-    network.reset(recipe, seed=5)
-    through = epochs(network, train, 4)
-    four = network.state()
-
-    network.reset(recipe, seed=5)
-    pieces = epochs(network, train, 2)
-    two = network.state()
-    network.reset(Recipe(optimizer, 0.5, 0.0, 0.0), seed=6)  # another trial in between
-    epochs(network, train, 1)
-    network.restore(recipe, two)
-    pieces += epochs(network, train, 2)
-
-    assert pieces == through
-    assert bits(network.state()) == bits(four)
+    recipe, other = Recipe(optimizer, 0.01, 1e-3, 0.1, average_momentum=0.9), Recipe(optimizer, 0.5, 0.0, 0.0)
+    assert_goes_on_exactly(networks[optimizer], train, recipe, other=other, first=2, later=2)
 
 
 _CONTINUE = """

@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from trainings import BATCH, RECIPE, STEPS, STRICT, architecture, assert_trains_as_keras, bits, epochs
+from trainings import (
+    BATCH,
+    RECIPE,
+    STEPS,
+    STRICT,
+    architecture,
+    assert_goes_on_exactly,
+    assert_trains_as_keras,
+    bits,
+    epochs,
+)
 
 from tuner.checkpoint import load_state, save_state
 from tuner.errors import TunerError
@@ -267,17 +277,7 @@ def noisy():
 
 
 def test_noise_goes_on_bit_for_bit(noisy, train):
-    noisy.reset(RECIPE, seed=5)
-    through = epochs(noisy, train, 3)
-    three = noisy.state()
-    noisy.reset(RECIPE, seed=5)
-    pieces = epochs(noisy, train, 1)
-    state = noisy.state()
-    noisy.reset(Recipe("sgd", 0.5), seed=1)
-    epochs(noisy, train, 1)
-    noisy.restore(RECIPE, state)
-    assert pieces + epochs(noisy, train, 2) == through
-    assert bits(noisy.state()) == bits(three)
+    assert_goes_on_exactly(noisy, train, RECIPE, other=Recipe("sgd", 0.5))
 
 
 def test_seed_decides_the_noise(noisy, train):

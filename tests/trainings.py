@@ -34,6 +34,24 @@ def epochs(network, data, count):
     return [network.train_epoch(data) for _ in range(count)]
 
 
+def assert_goes_on_exactly(network, data, recipe, *, other, first=1, later=2):
+    """Holds a training that is interrupted by one of another recipe to one in a single piece, bit for bit."""
+    network.reset(recipe, seed=5)
+    through = epochs(network, data, first + later)
+    end = network.state()
+
+    network.reset(recipe, seed=5)
+    pieces = epochs(network, data, first)
+    state = network.state()
+    network.reset(other, seed=6)
+    epochs(network, data, 1)
+    network.restore(recipe, state)
+    pieces += epochs(network, data, later)
+
+    assert pieces == through
+    assert bits(network.state()) == bits(end)
+
+
 def assert_trains_as_keras(network, keras_model, stripes, *, train, validation):
     """Holds two epochs of a network that was reset with seed 5 to `fit` of a compiled model of the same weights."""
     keras_model.run_eagerly = True  # a few steps are faster than a trace
