@@ -123,15 +123,11 @@ def test_step_sees_the_augmented_images_and_evaluation_the_others(network, train
 
 
 def test_batch_in_parts_is_augmented_as_the_whole_batch(network, train, stripes):
-    splits = Splits()
-    splits.remember(network.architecture, 2)
+    splits, batch, losses = Splits(), next(iter(train.batches(BATCH))), []
     seen = _augmented(stripes.train.images[:BATCH], flip=1.0, translation=0.25)
-    split = Network(network.architecture, network.program, splits=splits)
-    plain_splits = Splits()
-    plain_splits.remember(architecture(), 2)
-    plain = Network(architecture(), splits=plain_splits)
-    batch, losses = next(iter(train.batches(BATCH))), []
-    for trained, pixels in ((split, batch[0]), (plain, tf.constant(seen))):
+    for own, pixels in ((network.architecture, batch[0]), (architecture(), tf.constant(seen))):
+        splits.remember(own, 2)
+        trained = Network(own, splits=splits)
         trained.reset(BOTH, seed=5)
         losses.append(float(trained._train_steps([(pixels, *batch[1:])], tf.zeros(3))[0]))
     assert losses[0] == losses[1]

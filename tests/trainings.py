@@ -35,7 +35,7 @@ def epochs(network, data, count):
 
 
 def assert_goes_on_exactly(network, data, recipe, *, other, first=1, later=2):
-    """Holds a training that is interrupted by one of another recipe to one in a single piece, bit for bit."""
+    """Holds a training that another one interrupts to one in a single piece, bit for bit; returns its metrics."""
     network.reset(recipe, seed=5)
     through = epochs(network, data, first + later)
     end = network.state()
@@ -50,6 +50,7 @@ def assert_goes_on_exactly(network, data, recipe, *, other, first=1, later=2):
 
     assert pieces == through
     assert bits(network.state()) == bits(end)
+    return through
 
 
 def assert_trains_as_keras(network, keras_model, stripes, *, train, validation):

@@ -17,6 +17,7 @@ from tuner.ranges import ends_reached, is_default
 from tuner.records import DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
 from tuner.selector import front_runs
 from tuner.situation import Situation
+from tuner.space import AUGMENTATION_NAMES
 
 __all__ = ["Advice", "advise"]
 
@@ -191,7 +192,7 @@ def _overfitting(situation: Situation) -> Advice | None:
         return None
     why = f"Run {situation.ranked[0].number} is right on {training:.1%} of the training images and {validation:.1%} of "
     why += "the others. More images help most. "
-    if not {"horizontal_flip", "translation"} & set(situation.ranked[0].last.hyperparameters):
+    if not set(AUGMENTATION_NAMES) & set(situation.ranked[0].last.hyperparameters):
         why += "A new study with --augment mirrors and moves the training images at random. "
     why += "A space with dropout, stochastic_depth, label_smoothing or more weight_decay may help, too."
     return Advice("Regularise, or find more images", why)

@@ -42,18 +42,7 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--warm-start", type=_study_name, metavar="STUDY", help="know the runs of another study on the same space"
     )
-    parser.add_argument(
-        "--objective",
-        action="append",
-        metavar="NAME",
-        help=f"{', '.join(OBJECTIVES)} (default: val_accuracy); again for what is to be small besides: "
-        f"{', '.join(f'-{name}' for name in COSTS)}",
-    )
-    parser.add_argument("--max-params", type=count, metavar="N", help="try no network of more weights, such as 1M")
-    parser.add_argument("--max-macs", type=count, metavar="N", help="of more multiply-accumulates for one image")
-    parser.add_argument(
-        "--max-latency-ms", type=milliseconds, metavar="MS", help="or slower for one image, measured on this machine"
-    )
+    _add_goal_flags(parser)
     parser.add_argument("--seed", type=nonnegative, metavar="N", help="seed of the search; 0 is one (default: 0)")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
     parser.add_argument(
@@ -71,6 +60,22 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", type=_study_name, metavar="NAME", help="name of the study; an old one goes on")
     parser.add_argument("--image-size", type=_image_size, metavar="N|HxW", help="resize images to so many pixels")
     parser.add_argument("--images", type=positive, metavar="N", help="use so many images of the training split only")
+
+
+def _add_goal_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say what is sought, and what a network may cost."""
+    parser.add_argument(
+        "--objective",
+        action="append",
+        metavar="NAME",
+        help=f"{', '.join(OBJECTIVES)} (default: val_accuracy); again for what is to be small besides: "
+        f"{', '.join(f'-{name}' for name in COSTS)}",
+    )
+    parser.add_argument("--max-params", type=count, metavar="N", help="try no network of more weights, such as 1M")
+    parser.add_argument("--max-macs", type=count, metavar="N", help="of more multiply-accumulates for one image")
+    parser.add_argument(
+        "--max-latency-ms", type=milliseconds, metavar="MS", help="or slower for one image, measured on this machine"
+    )
 
 
 def add_running_flags(parser: argparse.ArgumentParser) -> None:

@@ -47,11 +47,10 @@ class Structure:
     augments: bool = False
 
     @classmethod
-    def of(
-        cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool = False, augments: bool = False
-    ) -> Structure:
+    def of(cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool, jit: bool, augments: bool) -> Structure:
         """Returns the structure of a network."""
-        return cls(structure_of(config, _maps_of(mixed_precision)), optimizer, mixed_precision, augments=augments)
+        shared = config if jit else structure_of(config, _maps_of(mixed_precision))
+        return cls(shared, optimizer, mixed_precision, jit, augments)
 
 
 def _maps_of(mixed_precision: bool) -> tf.DType:

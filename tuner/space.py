@@ -20,10 +20,13 @@ from typing import Any
 import search_spaces
 from tuner.errors import SpaceError, did_you_mean
 
-__all__ = ["Space", "blamed", "load_space", "space_names"]
+__all__ = ["AUGMENTATION_NAMES", "Space", "blamed", "load_space", "space_names"]
 
 DEFAULT_MAX_EPOCHS = 9
 DEFAULT_BATCH_SIZE = 64
+
+# What a space may say of how images are augmented.
+AUGMENTATION_NAMES = ("horizontal_flip", "translation")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -67,9 +67,13 @@ class Architecture:
     @property
     def structure(self) -> Structure:
         """What the compiled steps depend on."""
-        if self.jit:
-            return Structure(self.config, self.optimizer, self.mixed_precision, jit=True, augments=self.augments)
-        return Structure.of(self.config, self.optimizer, mixed_precision=self.mixed_precision, augments=self.augments)
+        return Structure.of(
+            self.config,
+            self.optimizer,
+            mixed_precision=self.mixed_precision,
+            jit=self.jit,
+            augments=self.augments,
+        )
 
     def schedule(self, peak: float) -> WarmupCosine:
         """Returns the learning rates by step, the highest of which is given."""

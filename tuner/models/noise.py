@@ -79,8 +79,7 @@ def image_draws(noise: Noise, *, images: tf.Tensor, draws: int) -> tf.Tensor:
         draws: Numbers of each.
     """
     first, total = (0, images) if noise.place is None else tf.unstack(noise.place)
-    seed = tf.random.experimental.stateless_fold_in(noise.seed, _IMAGES, alg="philox")
-    return tf.random.stateless_uniform(tf.stack([total, draws]), seed, alg="philox")[first : first + images]
+    return _drawn(noise, _IMAGES, shape=tf.stack([total, draws]))[first : first + images]
 
 
 def layer_seed(noise: Noise, place: int) -> tf.Tensor:
@@ -96,6 +95,10 @@ def layer_seed(noise: Noise, place: int) -> tf.Tensor:
 
 
 def _scales(noise: Noise, stream: int, *, shape: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:
-    seed = tf.random.experimental.stateless_fold_in(noise.seed, stream, alg="philox")
-    drawn = tf.random.stateless_uniform(shape, seed, alg="philox")  # in [0, 1), so a rate of 0 leaves nothing out
+    drawn = _drawn(noise, stream, shape=shape)  # in [0, 1), so a rate of 0 leaves nothing out
     return tf.cast(drawn >= rates, tf.float32) / (1.0 - rates)
+
+
+def _drawn(noise: Noise, stream: int, *, shape: tf.Tensor) -> tf.Tensor:
+    seed = tf.random.experimental.stateless_fold_in(noise.seed, stream, alg="philox")
+    return tf.random.stateless_uniform(shape, seed, alg="philox")
