@@ -232,6 +232,10 @@ def test_only_two_modules_know_dask():
     assert knowing == {"cluster", "launch"}
 
 
+def test_tensorflow_datasets_is_imported_in_one_place():
+    assert {path.stem for path in _files().values() if "tensorflow_datasets" in _imports_of(path)} == {"tfds"}
+
+
 def test_table_of_the_contributors_is_this_one():
     rows = re.findall(r"^\| (\d) \| (.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
     table = {int(number): {name.rstrip("/") for name in re.findall(r"`([\w/]+)`", modules)} for number, modules in rows}

@@ -12,14 +12,16 @@ What a callback counts (a patience, say) begins anew when a trial is continued.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from tuner.errors import SpaceError
 from tuner.space import Space, blamed
-from tuner.training import Network, OnBatch
+
+if TYPE_CHECKING:
+    from tuner.training import Network, OnBatch
 
 __all__ = ["Callbacks", "check_callbacks"]
 

@@ -137,6 +137,7 @@ def _prepare(
     """Returns oracle and plan, and shows what is going to be done."""
     command.import_tensorflow()
     from tuner.budget import Budget
+    from tuner.callbacks import check_callbacks
     from tuner.constraints import Constraints
     from tuner.declaration import check_objective, declare
     from tuner.hypermodel import SEResNetHyperModel
@@ -147,9 +148,7 @@ def _prepare(
     hp = declare(space)
     declared = hp.get_config()["space"]
     check_objective(config.objective, hp)
-    if space.callbacks:  # else what trains need not be imported here
-        from tuner.callbacks import check_callbacks
-
+    if space.callbacks:
         check_callbacks(space.callbacks, space)
     if study:
         study.check_space(declared)

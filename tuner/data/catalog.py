@@ -9,10 +9,9 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow_datasets as tfds
-
 from tuner.data.quiet import quiet
 from tuner.data.source import Source, describe, feature_keys
+from tuner.data.tfds import tfds
 from tuner.errors import DataError, did_you_mean
 
 __all__ = ["open_digits", "open_named", "prepared"]

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from tuner.data.spec import DIGITS_SIZE
 from tuner.data.stratification import hold_out
+from tuner.data.tfds import tfds
 
 __all__ = ["SHAPE", "Digits"]
 

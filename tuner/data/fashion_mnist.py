@@ -12,10 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import tensorflow_datasets as tfds
-
 from tuner.data.catalog import prepared
 from tuner.data.quiet import quiet
+from tuner.data.tfds import tfds
 from tuner.errors import DataError
 
 __all__ = ["prepare", "prepared_in", "restore"]

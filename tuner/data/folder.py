@@ -10,12 +10,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import tensorflow_datasets as tfds
-
 from tuner.data.headers import read_header, refused_print
 from tuner.data.images import find_broken
 from tuner.data.layout import Layout, find_images
 from tuner.data.source import Source, describe
+from tuner.data.tfds import tfds
 from tuner.errors import DataError
 
 __all__ = ["open_folder"]

@@ -7,7 +7,7 @@ import io
 import logging
 from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
+from tuner.data.tfds import tfds
 
 __all__ = ["quiet"]
 

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from tuner.data.images import find_broken
 from tuner.data.reading import READ_ERRORS, numbers_of
 from tuner.data.source import Source
+from tuner.data.tfds import tfds
 from tuner.errors import DataError
 
 __all__ = ["WINDOW_BYTES", "FolderReader", "Reader", "ShardReader", "Shuffle", "has_reader", "open_reader"]

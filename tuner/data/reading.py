@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from tuner.data.images import resize_tensor
 from tuner.data.source import Source
 from tuner.data.split import Split
+from tuner.data.tfds import tfds
 from tuner.errors import DataError
 from tuner.hardware import total_memory_bytes
 

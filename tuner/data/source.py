@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from tuner.data.spec import VALIDATION_NAMES
+from tuner.data.tfds import tfds
 from tuner.errors import DataError
 
 __all__ = ["Source", "describe", "feature_keys"]
