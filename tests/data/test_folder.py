@@ -45,6 +45,21 @@ def test_own_validation_and_test_folders_are_used(name, folder):
     assert np.bincount(test.labels).tolist() == [3, 3]
 
 
+def test_folders_of_classes_without_splits_are_all_training_images(folder):
+    root = folder(count=10)
+    with_splits = load(_spec(root))
+    for entry in (root / "train").iterdir():
+        entry.rename(root / entry.name)
+    (root / "train").rmdir()
+    (root / "README.txt").write_text("pets")
+    dataset = load(_spec(root))
+    assert (dataset.name, dataset.labels) == ("pets", ("cat", "dog"))
+    for part in ("train", "validation"):
+        assert np.array_equal(getattr(dataset, part).images, getattr(with_splits, part).images)
+        assert np.array_equal(getattr(dataset, part).labels, getattr(with_splits, part).labels)
+    assert load_test(_spec(root)) is None
+
+
 def test_validation_may_lack_a_class(folder):
     root = folder(splits=("train", "val"))
     shutil.rmtree(root / "val" / "cat")
@@ -98,6 +113,28 @@ def test_sizes_may_differ_when_an_image_size_is_given(folder, draw):
 
 def _without_train(root, draw):
     shutil.rmtree(root / "train")
+
+
+def _without_folders(root, draw):
+    shutil.rmtree(root / "train")
+    draw(root / "0.png")
+    draw(root / "archive" / "2020" / "0.png")
+
+
+def _with_test_alone(root, draw):
+    (root / "train").rename(root / "test")
+
+
+def _with_one_class_beside(root, draw):
+    (root / "train" / "cat").rename(root / "cat")
+    shutil.rmtree(root / "train")
+
+
+def _with_an_empty_folder_beside(root, draw):
+    for name in ("cat", "dog"):
+        (root / "train" / name).rename(root / name)
+    (root / "train").rmdir()
+    (root / "labels").mkdir()
 
 
 def _without_classes(root, draw):
@@ -180,7 +217,11 @@ def _other_letters(name):
         (_other_letters(b"train/bird\xff"), r"train/bird\\xff has a name that is not UTF-8; rename it"),
         (_other_letters(b"train/cat/\xff.png"), r"train/cat/\\xff\.png has a name that is not UTF-8; rename it"),
         (lambda root, draw: shutil.rmtree(root), r"pets is not a folder"),
-        (_without_train, r"has no folder train; put the images into .*train/CLASS"),
+        (_without_train, r"has no folder train; put the images into .*train/CLASS/, or all into .*pets/CLASS/\.$"),
+        (_without_folders, r"has no folder train; put the images into .*train/CLASS/, or all into .*pets/CLASS/\.$"),
+        (_with_test_alone, r"has no folder train; put the images into .*train/CLASS/\.$"),
+        (_with_one_class_beside, r"pets has 1 class folders; at least 2"),
+        (_with_an_empty_folder_beside, r"pets/labels has no images"),
         (_without_classes, r"train has 0 class folders; at least 2"),
         (_one_class, r"train has 1 class folders; at least 2"),
         (_empty_class, r"train/bird has no images"),

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tuner.data import DataSpec, Split, load, load_test, readers, reading
+from tuner.data import folder as folders
 from tuner.data.images import decode_image
 from tuner.data.streaming import StreamedSplit
 from tuner.errors import DataError
@@ -85,12 +86,24 @@ def streamed(monkeypatch):
 
 
 @pytest.fixture
-def by_tfds(monkeypatch):
-    """Returns a function that calls `load` or `load_test` and lets TFDS read all images."""
+def by_tfds(monkeypatch, tmp_path):
+    """Returns a function that calls `load` or `load_test` and lets TFDS list and read all images."""
+    open_folder = folders.open_folder
+
+    def open_with_builder(path, image_size):
+        source = open_folder(path, image_size)
+        splits = tmp_path / "splits" / Path(path).name  # a folder of its own: other folders would be classes to TFDS
+        splits.mkdir(parents=True, exist_ok=True)
+        for split in source.files:
+            if not (splits / split).exists():
+                (splits / split).symlink_to(Path(path) / split)
+        builder = tfds.ImageFolder(str(splits), shape=(None, None, source.image_shape[2]))
+        return dataclasses.replace(source, files=None, builder=builder)
 
     def call(spec, load=load):
         with monkeypatch.context() as patch:
             patch.setattr(readers, "has_reader", lambda source: False)
+            patch.setattr(folders, "open_folder", open_with_builder)
             return load(spec)
 
     return call

@@ -1,20 +1,17 @@
-"""`folder:PATH`: images in `PATH/train/CLASS/`, with or without `PATH/val/` and `PATH/test/`.
+"""`folder:PATH`: images in `PATH/CLASS/`, or in `PATH/train/CLASS/` with or without `PATH/val/` and `PATH/test/`.
 
 Names, sizes and file headers of all splits are checked before the first image is decoded, so that a mistake in the
-test folder shows before a search of hours and not after it. `tfds.ImageFolder` then reads. Images have one channel if
-all training images are grey, and three otherwise; the other splits follow.
+test folder shows before a search of hours and not after it. Images have one channel if all training images are grey,
+and three otherwise; the other splits follow.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from tuner.data.headers import read_header, refused_print
-from tuner.data.images import find_broken
-from tuner.data.layout import Layout, find_images
-from tuner.data.source import Source, describe
-from tuner.data.tfds import tfds
+from tuner.data.layout import Layout, find_images, find_validation
+from tuner.data.source import Source
 from tuner.errors import DataError
 
 __all__ = ["open_folder"]
@@ -24,7 +21,7 @@ def open_folder(path: str, image_size: tuple[int, int] | None) -> Source:
     """Checks a folder of images and opens it.
 
     Args:
-        path: The folder that contains `train`.
+        path: The folder that contains the classes, or `train`.
         image_size: Height and width in pixels to which the images will be resized; None demands that all are equal.
 
     Raises:
@@ -33,15 +30,14 @@ def open_folder(path: str, image_size: tuple[int, int] | None) -> Source:
     """
     root = Path(path).expanduser()
     layout = find_images(root)
-    shape = _common_shape(layout, image_size)
-    builder = tfds.ImageFolder(str(root), shape=(None, None, shape[2]))
-    source = describe(root.resolve().name, builder)
-
-    def blame(_: Source, split: str) -> DataError:
-        files = (file for files in layout[split].values() for file in files)
-        return find_broken(files, channels=shape[2])
-
-    return dataclasses.replace(source, labels=tuple(layout["train"]), image_shape=shape, blame=blame)
+    return Source(
+        name=root.resolve().name,
+        labels=tuple(layout["train"]),
+        image_shape=_common_shape(layout, image_size),
+        validation=find_validation(layout),
+        test="test" if "test" in layout else None,
+        files=layout,
+    )
 
 
 def _common_shape(layout: Layout, image_size: tuple[int, int] | None) -> tuple[int | None, int | None, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tuner.data.spec import VALIDATION_NAMES
 from tuner.errors import DataError
 
-__all__ = ["Layout", "find_images", "find_left_out", "find_unchecked"]
+__all__ = ["Layout", "find_images", "find_left_out", "find_unchecked", "find_validation"]
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _SPLITS = ("train", *VALIDATION_NAMES, "test")
@@ -22,23 +22,22 @@ def find_images(path: str | Path) -> Layout:
     """Lists the image files of all splits, in the order of their names, without opening them.
 
     Args:
-        path: The folder that contains `train`.
+        path: The folder that contains the folders of the classes, or `train`, which contains them.
 
     Returns:
-        The files by split and class.
+        The files by split and class; all are `train` where there are no splits.
 
     Raises:
         DataError: If a folder is missing, empty or unreadable, or a class is in `val` or `test` only. It names it.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder; --dataset folder:PATH names the one that contains train/CLASS/*.png.")
-    if not (root / "train").is_dir():
-        raise DataError(f"{root} has no folder train; put the images into {root / 'train'}/CLASS/.")
-    layout = {split: _find_classes(root / split) for split in _find_splits(root)}
+        raise DataError(f"{root} is not a folder; --dataset folder:PATH names the one that contains CLASS/*.png.")
+    splits = _find_splits(root)
+    layout = {split: _find_classes(folder) for split, folder in splits.items()}
     if len(layout["train"]) < 2:
         raise DataError(
-            f"{root / 'train'} has {len(layout['train'])} class folders; at least 2 are needed, one for each class."
+            f"{splits['train']} has {len(layout['train'])} class folders; at least 2 are needed, one for each class."
         )
     for split, classes in layout.items():
         if not classes:
@@ -49,20 +48,32 @@ def find_images(path: str | Path) -> Layout:
     return layout
 
 
-def _find_splits(root: Path) -> list[str]:
-    """Returns the names of the folders of splits."""
-    for entry in _listed(root):
-        if entry.name not in _SPLITS and entry.name.lower() in _SPLITS and entry.is_dir():
+def _find_splits(root: Path) -> dict[str, Path]:
+    """Returns the folder of each split; where there are folders of images and no splits, all of them are `train`."""
+    entries = [entry for entry in _listed(root) if entry.is_dir()]
+    for entry in entries:
+        if entry.name not in _SPLITS and entry.name.lower() in _SPLITS:
             raise DataError(f"{entry} is not read; call it {entry.name.lower()}, or move it away.")
-    validation = [name for name in VALIDATION_NAMES if (root / name).is_dir()]
+    splits = {name: root / name for name in _SPLITS if root / name in entries}
+    validation = [name for name in splits if name in VALIDATION_NAMES]
     if len(validation) > 1:
         raise DataError(f"{root} has {' and '.join(validation)}; keep one folder of validation images.")
-    return ["train", *validation, *(["test"] if (root / "test").is_dir() else [])]
+    if not splits and any(_images_of(entry) for entry in entries):
+        return {"train": root}
+    if "train" not in splits:
+        way_out = f"put the images into {root / 'train'}/CLASS/" + ("" if splits else f", or all into {root}/CLASS/")
+        raise DataError(f"{root} has no folder train; {way_out}.")
+    return splits
+
+
+def find_validation(layout: Layout) -> str | None:
+    """Returns the name of the folder of validation images, or None where there is none."""
+    return next((name for name in VALIDATION_NAMES if name in layout), None)
 
 
 def find_unchecked(layout: Layout) -> list[str]:
     """Returns the classes of the training images that the folder of validation images lacks, where there is one."""
-    validation = next((layout[name] for name in VALIDATION_NAMES if name in layout), layout["train"])
+    validation = layout[find_validation(layout) or "train"]
     return [name for name in layout["train"] if name not in validation]
 
 
@@ -104,8 +115,12 @@ def _find_classes(folder: Path) -> dict[str, list[Path]]:
             continue
         if entry.name.startswith("."):
             raise DataError(f"{entry} is a hidden folder among the classes; remove it.")
-        files = [file for file in _listed(entry) if file.name.lower().endswith(_ENDINGS)]
-        if not files:
+        if not (files := _images_of(entry)):
             raise DataError(f"{entry} has no images ({', '.join(_ENDINGS)}); add some or remove the folder.")
         classes[entry.name] = files
     return classes
+
+
+def _images_of(folder: Path) -> list[Path]:
+    """Lists the files of a folder that are images by their names."""
+    return [file for file in _listed(folder) if file.name.lower().endswith(_ENDINGS)]

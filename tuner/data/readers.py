@@ -9,6 +9,7 @@ read side by side, and what they yield is shuffled within windows of encoded ima
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tuner.data.images import find_broken
-from tuner.data.reading import READ_ERRORS, numbers_of
+from tuner.data.reading import READ_ERRORS
 from tuner.data.source import Source
 from tuner.data.tfds import tfds
 from tuner.errors import DataError
@@ -69,26 +70,23 @@ def open_reader(source: Source, splits: list[str]) -> Reader:
     Raises:
         DataError: If the labels cannot be read.
     """
-    return (FolderReader if isinstance(source.builder, tfds.ImageFolder) else ShardReader)(source, splits)
+    return (ShardReader if source.files is None else FolderReader)(source, splits)
 
 
 def has_reader(source: Source) -> bool:
     """Whether there is a reader for the form in which the source's images are kept."""
-    builder = source.builder
-    return isinstance(builder, tfds.ImageFolder) or builder.info.file_format == tfds.core.FileFormat.TFRECORD
+    return source.files is not None or source.builder.info.file_format == tfds.core.FileFormat.TFRECORD
 
 
 class FolderReader:
     """Reads the image files of class folders."""
 
     def __init__(self, source: Source, splits: list[str]) -> None:
-        # ImageFolder shuffles its files once, the same way every time, and tells their order nowhere else.
-        examples = [example for split in splits for example in source.builder._split_examples[split]]
-        numbers = {name: number for number, name in enumerate(source.labels)}
-        self.labels = np.array([numbers.get(example.label, -1) for example in examples], np.int32)
-        self._paths = [example.image_path for example in examples]
+        pairs = [pair for split in splits for pair in _mixed(source, split)]
+        self.labels = np.array([number for _, number in pairs], np.int32)
+        self._paths = [path for path, _ in pairs]
         self._channels = source.image_shape[2]
-        self._feature = source.builder.info.features[source.image_key]
+        self._feature = tfds.features.Image(shape=(None, None, self._channels))
 
     def items(self, numbers: np.ndarray, shuffle: Shuffle) -> Any:
         """Returns groups of numbers and paths, fully permuted if shuffled."""
@@ -104,6 +102,17 @@ class FolderReader:
         """Finds the broken file among those that were not read."""
         left: Iterable[int] = _permuted(numbers, shuffle)[done:]
         return find_broken((Path(self._paths[number]) for number in left), channels=self._channels)
+
+
+def _mixed(source: Source, split: str) -> list[tuple[str, int]]:
+    """Returns paths and labels of a folder's files, mixed once, the same way every time.
+
+    The order is that of `tfds.ImageFolder`, whose random numbers follow from the name of the split.
+    """
+    classes = (source.files or {})[split]
+    pairs = [(str(file), source.labels.index(name)) for name, files in classes.items() for file in files]
+    random.Random(split).shuffle(pairs)  # noqa: S311
+    return pairs
 
 
 class ShardReader:
@@ -146,7 +155,7 @@ class ShardReader:
 
     def blame(self, numbers: np.ndarray, shuffle: Shuffle, *, done: int) -> DataError:
         """Says that the prepared data has changed or cannot be decoded."""
-        return self._source.blame(self._source, " and ".join(self._splits))
+        return self._source.unreadable(" and ".join(self._splits))
 
     def _records(self, shards: np.ndarray, *, side_by_side: bool) -> Any:
         """Returns groups of numbers and records, of one shard after the other or of several in turn."""
@@ -176,7 +185,7 @@ class ShardReader:
             raise self.blame(np.arange(count), None, done=seen) from error
         if seen != count:
             raise self.blame(np.arange(count), None, done=seen)
-        return numbers_of(labels, self._source)
+        return np.maximum(labels, -1).astype(np.int32)
 
 
 def _permuted(numbers: np.ndarray, shuffle: Shuffle) -> np.ndarray:

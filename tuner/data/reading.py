@@ -14,7 +14,7 @@ from tuner.data.tfds import tfds
 from tuner.errors import DataError
 from tuner.hardware import total_memory_bytes
 
-__all__ = ["READ_ERRORS", "final_shape", "fits_in_memory", "numbers_of", "read_split"]
+__all__ = ["READ_ERRORS", "final_shape", "fits_in_memory", "read_split"]
 
 _BATCH = 128  # images handed from TensorFlow to NumPy at a time
 
@@ -59,8 +59,8 @@ def read_split(source: Source, split: str, *, image_size: tuple[int, int] | None
             images[start:stop], labels[start:stop] = image_batch, label_batch
             start = stop
     except READ_ERRORS as error:
-        raise source.blame(source, split) from error
-    return Split(images, numbers_of(labels, source))
+        raise source.unreadable(split) from error
+    return Split(images, np.maximum(labels, -1))
 
 
 def fits_in_memory(source: Source, splits: list[str], *, image_size: tuple[int, int] | None) -> bool:
@@ -97,11 +97,3 @@ def _batches(source: Source, split: str, image_size: tuple[int, int] | None) -> 
         return (image if image_size is None else resize_tensor(image, image_size)), example[source.label_key]
 
     return examples.map(to_pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(_BATCH)
-
-
-def numbers_of(labels: np.ndarray, source: Source) -> np.ndarray:
-    """Translates the builder's label numbers, which may cover folders that are no classes, to `source.labels`."""
-    names = source.builder.info.features[source.label_key].names
-    numbers = {name: number for number, name in enumerate(source.labels)}
-    table = np.array([numbers.get(name, -1) for name in names], np.int32)
-    return np.where(labels < 0, np.int32(-1), table[labels])

@@ -1,24 +1,18 @@
-"""A prepared TFDS builder with what `reading` has to know of it. It reads no image."""
+"""Where the images of a data set are, in a prepared TFDS builder or in files, and what they are. It reads no image."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from tuner.data.layout import Layout
 from tuner.data.spec import VALIDATION_NAMES
 from tuner.data.tfds import tfds
 from tuner.errors import DataError
 
 __all__ = ["Source", "describe", "feature_keys"]
-
-
-def _prepare_again(source: Source, split: str) -> DataError:
-    return DataError(
-        f"The prepared {split} images of {source.name} cannot be read; remove {source.builder.data_dir} and try again."
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,29 +21,37 @@ class Source:
 
     Args:
         name: Name of the data set.
-        builder: A `tfds.core.DatasetBuilder` whose data is prepared.
-        image_key: Name of its image feature.
-        label_key: Name of its label feature.
         labels: Class names.
         image_shape: `(height, width, channels)`; None where images differ.
         validation: Name of its validation split, if it has one.
         test: Name of its test split, if it has one.
-        blame: Makes the error for a split whose images cannot be decoded.
+        files: The image files of a folder; None where there is a builder.
+        builder: A `tfds.core.DatasetBuilder` whose data is prepared; None where there are files.
+        image_key: Name of the builder's image feature.
+        label_key: Name of its label feature.
     """
 
     name: str
-    builder: Any
-    image_key: str
-    label_key: str
     labels: tuple[str, ...]
     image_shape: tuple[int | None, int | None, int]
     validation: str | None
     test: str | None
-    blame: Callable[[Source, str], DataError] = _prepare_again
+    files: Layout | None = None
+    builder: Any = None
+    image_key: str = "image"
+    label_key: str = "label"
 
     def num_images(self, split: str) -> int:
         """Returns the number of images in a split."""
+        if self.files is not None:
+            return sum(map(len, self.files[split].values()))
         return self.builder.info.splits[split].num_examples
+
+    def unreadable(self, splits: str) -> DataError:
+        """Returns the error for prepared images that cannot be read."""
+        return DataError(
+            f"The prepared {splits} images of {self.name} cannot be read; remove {self.builder.data_dir} and try again."
+        )
 
 
 def describe(name: str, builder: Any) -> Source:
@@ -78,13 +80,13 @@ def describe(name: str, builder: Any) -> Source:
         raise DataError(f"{name} has no training images: its splits are {', '.join(splits) or 'none'}, not train.")
     return Source(
         name=name,
-        builder=builder,
-        image_key=image_key,
-        label_key=label_key,
         labels=tuple(label.names),
         image_shape=(height, width, channels),
         validation=next((split for split in VALIDATION_NAMES if split in splits), None),
         test="test" if "test" in splits else None,
+        builder=builder,
+        image_key=image_key,
+        label_key=label_key,
     )
 
 
