@@ -26,6 +26,7 @@ configs = st.builds(
     seed=st.integers(0, 2**31 - 1),
     batch_size=st.integers(1, 4096),
     validation_fraction=st.floats(0.01, 0.99),
+    test_fraction=st.floats(0, 0.99),
     image_size=st.none() | st.tuples(st.integers(1, 512), st.integers(1, 512)),
     images=st.none() | st.integers(1, 10**6),
     mixed_precision=st.booleans(),
@@ -57,6 +58,9 @@ configs = st.builds(
         ("validation_fraction", 0.0, "between 0 and 1"),
         ("validation_fraction", 1.0, "between 0 and 1"),
         ("validation_fraction", float("nan"), "between 0 and 1"),
+        ("test_fraction", -0.1, "from 0 to below 1"),
+        ("test_fraction", 1.0, "from 0 to below 1"),
+        ("test_fraction", float("nan"), "from 0 to below 1"),
     ],
 )
 def test_value_outside_its_range_is_refused_by_flag(field, value, allowed):

@@ -73,6 +73,7 @@ def test_budget_and_batch_come_from_the_space(space, budget):
         ("--max-latency-ms 2.5", "max_latency_ms", 2.5),
         ("--batch-size 5", "batch_size", 5),
         ("--validation-fraction 0.5", "validation_fraction", 0.5),
+        ("--test-fraction 0.25", "test_fraction", 0.25),
         ("--image-size 32", "image_size", (32, 32)),
         ("--image-size 28x32", "image_size", (28, 32)),
         ("--images 500", "images", 500),
@@ -289,6 +290,7 @@ def test_queue_is_read_into_the_configuration_and_kept(tmp_path):
         ("--objective val_loss", "--objective is val_accuracy in the study and val_loss now"),
         ("--batch-size 64", "--batch-size is 32 in the study and 64 now"),
         ("--validation-fraction 0.3", "--validation-fraction is 0.2 in the study and 0.3 now"),
+        ("--test-fraction 0.3", "--test-fraction is 0.0 in the study and 0.3 now"),
         ("--image-size 8", "--image-size is [8, 9] in the study and [8, 8] now"),
         ("--images 9", "--images is None in the study and 9 now"),
         ("--eta 4", "--eta is 3 in the study and 4 now"),
@@ -316,6 +318,16 @@ def test_new_study_is_told_so_that_a_wrong_name_shows(is_new, line):
     facts = Facts(train=9, validation=3, input_shape=(8, 8, 1), classes=2, mean=(1.0,), variance=(500.0,))
     folder, config = Path("results/mine"), resolve(_flags("--space small"), None)
     assert line in described(config, load_space("small"), facts, folder, enqueued=0, is_new=is_new)
+
+
+def test_images_that_are_set_aside_are_told():
+    facts = Facts(train=9, validation=3, input_shape=(8, 8, 1), classes=2, mean=(1.0,), variance=(500.0,), set_aside=4)
+    config = resolve(_flags("--test-fraction 0.25"), None)
+    told = described(config, load_space("small"), facts, Path("results/mine"), enqueued=0, is_new=True)
+    assert (
+        "Data      digits: 9 training and 3 validation images of 8x8x1, 2 classes; 4 more are set aside for the test"
+        in told
+    )
 
 
 def test_augmentation_is_told():

@@ -69,7 +69,8 @@ def _export(situation: Situation) -> Advice | None:
     if export is not None and exported is not None:
         seen = f"It is run {exported.number}. "
         if export.test is None:
-            seen += "The data set has no test split, so nothing is known of it but its validation score."
+            seen += "The data set has no test split, so nothing is known of it but its validation score; a search with "
+            seen += "--test-fraction 0.2 sets a fifth of the images aside for the test."
         else:
             low, high = export.test.accuracy_interval
             seen += f"Its accuracy on {export.test.num_images} test images is {export.test.accuracy:.4f} (95 %: "

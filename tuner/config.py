@@ -101,6 +101,8 @@ class SearchConfig:
         batch_size: Images a training step, >= 1.
         validation_fraction: Share of the training images kept for validation where the data set has no validation
             split of its own, in (0, 1).
+        test_fraction: Share of the training images that are set aside for the test where the data set has no test split
+            of its own, in [0, 1).
         images: How many images of the training split are used, or None for all.
         mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
         jit: Whether XLA compiles the training steps, each network for itself.
@@ -135,6 +137,7 @@ class SearchConfig:
     seed: int = 0
     batch_size: int
     validation_fraction: float = 0.2
+    test_fraction: float = 0.0
     image_size: tuple[int, int] | None = None
     images: int | None = None
     mixed_precision: bool = False
@@ -162,6 +165,7 @@ class SearchConfig:
         _require(1 <= self.gpus_per_trial <= self.batch_size, "--gpus-per-trial", self.gpus_per_trial, allowed)
         _require(self.images is None or self.images >= 1, "--images", self.images, "at least 1")
         _require(0 < self.validation_fraction < 1, "--validation-fraction", self.validation_fraction, "between 0 and 1")
+        _require(0 <= self.test_fraction < 1, "--test-fraction", self.test_fraction, "from 0 to below 1")
 
     def _check_costs(self) -> None:
         if self.costs and self.algorithm not in WITH_COSTS:

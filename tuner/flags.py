@@ -49,6 +49,9 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         "--validation-fraction", type=float, metavar="F", help="share of train kept for validation (default: 0.2)"
     )
     parser.add_argument(
+        "--test-fraction", type=float, metavar="F", help="share of train set aside for the test (default: none)"
+    )
+    parser.add_argument(
         "--mixed-precision",
         choices=("auto", "on", "off"),
         default="auto",

@@ -67,7 +67,14 @@ class Session:
     def of(cls, config: SearchConfig, data_dir: str | None, **options: Any) -> Session:
         """Returns the session of a search; `data_dir` is where tensorflow-datasets keeps data, None for its default."""
         return cls(
-            data=DataSpec(config.dataset, config.image_size, config.validation_fraction, data_dir, config.images),
+            data=DataSpec(
+                config.dataset,
+                config.image_size,
+                config.validation_fraction,
+                data_dir,
+                config.images,
+                config.test_fraction,
+            ),
             space=config.space,
             backbone=config.backbone,
             augment=config.augment,
@@ -104,6 +111,7 @@ class Facts:
         labels: Names of the classes in the order of the label numbers; none where they are not known.
         class_means: Mean of all pixels of the training images of each class; none where they are not known.
         validation_means: The same of the validation images.
+        set_aside: Number of images that are set aside for the test and are none of the training images.
     """
 
     train: int
@@ -115,6 +123,7 @@ class Facts:
     labels: tuple[str, ...] = ()
     class_means: tuple[float, ...] = ()
     validation_means: tuple[float, ...] = ()
+    set_aside: int = 0
 
     @classmethod
     def of(cls, dataset: Dataset) -> Facts:
@@ -131,6 +140,7 @@ class Facts:
             labels=dataset.labels,
             class_means=class_means,
             validation_means=validation_means,
+            set_aside=dataset.set_aside,
         )
 
     @property

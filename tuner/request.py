@@ -55,6 +55,7 @@ _SETTINGS = (
     "seed",
     "batch_size",
     "validation_fraction",
+    "test_fraction",
     "image_size",
     "images",
     "jit",
@@ -179,6 +180,7 @@ def described(
     """
     size = "x".join(str(side) for side in data.input_shape)
     counts = f"{data.train:,} training and {data.validation:,} validation images"
+    aside = f"; {data.set_aside:,} more are set aside for the test" if data.set_aside else ""
     precision = config.precision
     precision += ", XLA" if config.jit else ""
     precision += f", in {config.gpus_per_trial} parts" if config.gpus_per_trial > 1 else ""
@@ -190,7 +192,7 @@ def described(
         lines.append(
             "Augment   whether training images are mirrored, and how far they are moved at random, is searched"
         )
-    lines.append(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes")
+    lines.append(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes{aside}")
     if data.contrast < LOW_CONTRAST:
         lost = "few of 255 levels are used: scale the images, those of 16 bits before the lower 8 are dropped"
         lines.append(f"Contrast  a standard deviation of {data.contrast:.1f}; {lost}")

@@ -250,7 +250,7 @@ def _print_retest(retest: Retest, *, cost: str, images: int) -> None:
 
 def _print_outcome(figures: Figures | None, report: ExportReport) -> None:
     if figures is None:
-        print("Test      the data set has no test split")
+        print("Test      the data set has no test split, and the search set no images aside (--test-fraction)")
     else:
         low, high = figures.accuracy_interval
         print(

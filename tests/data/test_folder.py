@@ -1,5 +1,6 @@
 """Folders of images load in one order, and each mistake in them is one sentence that names the place."""
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -58,6 +59,38 @@ def test_folders_of_classes_without_splits_are_all_training_images(folder):
         assert np.array_equal(getattr(dataset, part).images, getattr(with_splits, part).images)
         assert np.array_equal(getattr(dataset, part).labels, getattr(with_splits, part).labels)
     assert load_test(_spec(root)) is None
+
+
+def _images(*splits):
+    return sorted(image.tobytes() for split in splits for image in split.images)
+
+
+@pytest.mark.parametrize("own", [(), ("val",)])
+def test_share_is_set_aside_for_the_test(own, folder):
+    root = folder(splits=("train", *own), count=10)
+    whole = load(_spec(root))
+    spec = _spec(root, test_fraction=0.3)
+    dataset, test = load(spec), load_test(spec)
+    assert np.bincount(test.labels).tolist() == [3, 3]
+    assert dataset.set_aside == 6
+    used = [dataset.train] if own else [dataset.train, dataset.validation]
+    assert _images(*used, test) == _images(*([whole.train] if own else [whole.train, whole.validation]))
+    assert np.array_equal(load_test(spec).images, test.images)
+    fewer = dataclasses.replace(spec, images=6)
+    assert len(load(fewer).train) == (6 if own else 4)
+    assert np.array_equal(load_test(fewer).images, test.images)
+
+
+def test_test_images_of_its_own_are_the_test(folder):
+    root = folder(splits=("train", "test"), count=5)
+    spec = _spec(root, test_fraction=0.3)
+    dataset, test = load(spec), load_test(spec)
+    assert (len(dataset.train), len(dataset.validation), len(test), dataset.set_aside) == (8, 2, 10, 0)
+
+
+def test_class_needs_images_for_all_parts(folder):
+    with pytest.raises(DataError, match="Class 'cat' has 2 training images; at least 3 are needed"):
+        load(_spec(folder(count=2), test_fraction=0.1))
 
 
 def test_validation_may_lack_a_class(folder):
@@ -220,10 +253,10 @@ def _other_letters(name):
         (_without_train, r"has no folder train; put the images into .*train/CLASS/, or all into .*pets/CLASS/\.$"),
         (_without_folders, r"has no folder train; put the images into .*train/CLASS/, or all into .*pets/CLASS/\.$"),
         (_with_test_alone, r"has no folder train; put the images into .*train/CLASS/\.$"),
-        (_with_one_class_beside, r"pets has 1 class folders; at least 2"),
+        (_with_one_class_beside, r"pets has 1 class folder; at least 2"),
         (_with_an_empty_folder_beside, r"pets/labels has no images"),
         (_without_classes, r"train has 0 class folders; at least 2"),
-        (_one_class, r"train has 1 class folders; at least 2"),
+        (_one_class, r"train has 1 class folder; at least 2"),
         (_empty_class, r"train/bird has no images"),
         (_hidden_class, r"train/\.cache is a hidden folder"),
         (_unknown_class("val"), r"val/bird is a class that .*train lacks"),

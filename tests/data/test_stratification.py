@@ -1,11 +1,13 @@
 """The same images are held out every time, and every class keeps its share."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuner.data.stratification import check_pairs, choose_images, hold_out
+from tuner.data.stratification import check_sizes, choose_images, hold_out
 from tuner.errors import DataError
 
 _NAMES = ("a", "b", "c")
@@ -66,10 +68,19 @@ def test_many_small_classes_give_no_more_than_was_asked_for():
     assert len(used) == 150
 
 
-def test_class_with_one_image_is_no_pair():
-    check_pairs(np.array([0, 0, 1, 1]), names=_NAMES)
-    with pytest.raises(DataError, match=r"Class 'b' has 1 training image"):
-        check_pairs(np.array([0, 0, 1]), names=_NAMES)
+def test_class_needs_one_image_for_each_part_and_one_more():
+    check_sizes(np.array([0, 0, 1, 1]), parts=["validation"], names=_NAMES)
+    with pytest.raises(
+        DataError, match=r"Class 'b' has 1 training image; at least 2 are needed to hold one out for val"
+    ):
+        check_sizes(np.array([0, 0, 1]), parts=["validation"], names=_NAMES)
+    check_sizes(np.array([0, 0, 0, 1, 1, 1]), parts=["validation", "test"], names=_NAMES)
+    message = (
+        "Class 'a' has 2 training images; at least 3 are needed to hold one out for validation and one for test. "
+        "Add images or provide a validation and a test split."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        check_sizes(np.array([0, 0, 1, 1, 1]), parts=["validation", "test"], names=_NAMES)
 
 
 def test_number_too_small_for_the_classes_says_how_many_are_needed():

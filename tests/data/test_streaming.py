@@ -70,6 +70,7 @@ def specs(shards, data_dir, folder, draw):
         "shards": shards,
         "folder": DataSpec(f"folder:{root}", image_size=(6, 5)),
         "own validation": DataSpec(f"folder:{own}"),
+        "own test": DataSpec(f"folder:{own}", test_fraction=0.3),
     }
 
 
@@ -144,7 +145,7 @@ def test_streamed_images_labels_and_hold_out_are_those_of_the_arrays(name, specs
         assert sorted(_pairs(stream.batches(64, shuffle=(3, 0)))) == sorted(_in_memory(arrays))
 
 
-@pytest.mark.parametrize("name", ["digits", "shards", "folder"])
+@pytest.mark.parametrize("name", ["digits", "shards", "folder", "own test"])
 def test_streamed_test_images_are_those_of_the_arrays(name, specs, streamed, by_tfds):
     expected, test = by_tfds(specs[name], load_test), streamed(specs[name], load_test)
     assert np.array_equal(test.labels, expected.labels)
@@ -156,6 +157,7 @@ def test_streamed_test_images_are_those_of_the_arrays(name, specs, streamed, by_
     ("name", "images"),
     [
         *(("digits", None), ("resized digits", None), ("shards", None), ("folder", None), ("own validation", None)),
+        *(("own test", None), ("own test", 12)),
         *(("digits", 60), ("resized digits", 60), ("shards", 60), ("folder", 12), ("own validation", 12)),
     ],
 )

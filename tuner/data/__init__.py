@@ -3,16 +3,17 @@
     spec           which data set, at which size                          (standard library)
     split          images and labels as arrays                            (NumPy)
     dataset        what `load` returns                                    (NumPy)
-    loading        source string -> TFDS builder -> `Dataset`
+    loading        source string -> TFDS builder, or files -> `Dataset`
     catalog        `tfds:NAME`: open and prepare a data set of TFDS
     digits         `digits`: scikit-learn's images as a TFDS builder
-    folder         `folder:PATH`: class folders, checked and opened with `tfds.ImageFolder`
+    folder         `folder:PATH`: class folders, checked
     reading        prepared data -> arrays; which data fits
     streaming      prepared data that does not fit -> splits whose images are decoded when they are needed
     readers        folders and TFDS shards by the numbers of their images, in order or shuffled
-    stratification which training images become validation images
+    stratification which training images become validation and test images
     images         decoding and resizing, shared with prediction
     layout         which image files a folder has                         (standard library)
+    tfds           TensorFlow Datasets, for everybody else to import from
     headers        size and channels of a PNG or JPEG file without decoding it
     fashion_mnist  Debian's copy of Fashion-MNIST -> prepared TFDS data (`python -m tuner.data prepare`)
 

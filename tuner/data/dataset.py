@@ -29,12 +29,14 @@ class Dataset:
         labels: Class names in the order of the label numbers.
         train: Training images.
         validation: Validation images, of the same height, width and channels.
+        set_aside: Number of images that were taken from those of the training for the test.
     """
 
     name: str
     labels: tuple[str, ...]
     train: Split | StreamedSplit
     validation: Split | StreamedSplit
+    set_aside: int = 0
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tuner.data.spec import VALIDATION_NAMES
 from tuner.errors import DataError
+from tuner.quantities import counted
 
 __all__ = ["Layout", "find_images", "find_left_out", "find_unchecked", "find_validation"]
 
@@ -36,9 +37,8 @@ def find_images(path: str | Path) -> Layout:
     splits = _find_splits(root)
     layout = {split: _find_classes(folder) for split, folder in splits.items()}
     if len(layout["train"]) < 2:
-        raise DataError(
-            f"{splits['train']} has {len(layout['train'])} class folders; at least 2 are needed, one for each class."
-        )
+        found = counted(len(layout["train"]), "class folder")
+        raise DataError(f"{splits['train']} has {found}; at least 2 are needed, one for each class.")
     for split, classes in layout.items():
         if not classes:
             raise DataError(f"{root / split} has no class folders; add those of {root / 'train'} or remove it.")

@@ -11,6 +11,8 @@ from tuner.data.split import Split
 from tuner.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tuner.data.source import Source
     from tuner.data.streaming import StreamedSplit
 
@@ -36,7 +38,7 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
         DataError: If the data is missing, broken or contradictory. Of a streamed folder the headers are checked now; a
             file that is broken behind its header is named when it is met.
     """
-    from tuner.data.stratification import check_pairs, choose_images, hold_out
+    from tuner.data.stratification import check_sizes, choose_images, hold_out
 
     source = _open(spec, on_shape=on_shape)
     splits = ["train"] + ([source.validation] if source.validation else [])
@@ -47,18 +49,35 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
         if part.labels.min() < 0:
             raise DataError(f"{source.name} has images without a label in its {split} split.")
     train, *own_validation = parts
+    held_out_for = [] if own_validation else ["validation"]
+    set_aside = 0
+    if _sets_aside(source, spec):
+        check_sizes(train.labels, parts=[*held_out_for, "test"], names=source.labels)
+        train, test = train.divide(*_test_images(train.labels, source, spec))
+        set_aside = len(test)
     if spec.images is not None and spec.images < len(train):
-        if not own_validation:
-            check_pairs(train.labels, names=source.labels)  # else more images would be asked for, in vain
-        least = 1 if own_validation else 2  # of which one is held out
-        unused, used = choose_images(train.labels, spec.images, least=least)
+        check_sizes(train.labels, parts=held_out_for, names=source.labels)  # else more would be asked for, in vain
+        unused, used = choose_images(train.labels, spec.images, least=1 + len(held_out_for))
         _, train = train.divide(unused, used)
     train, *own_validation = _read_small(source, splits, spec, [train, *own_validation])
     if own_validation:
-        return Dataset(name=source.name, labels=source.labels, train=train, validation=own_validation[0])
-    kept, held_out = hold_out(train.labels, fraction=spec.validation_fraction, names=source.labels)
-    train, validation = train.divide(kept, held_out)
-    return Dataset(name=source.name, labels=source.labels, train=train, validation=validation)
+        (validation,) = own_validation
+    else:
+        kept, held_out = hold_out(train.labels, fraction=spec.validation_fraction, names=source.labels)
+        train, validation = train.divide(kept, held_out)
+    return Dataset(source.name, source.labels, train=train, validation=validation, set_aside=set_aside)
+
+
+def _sets_aside(source: Source, spec: DataSpec) -> bool:
+    """Whether a part of the training images is set aside for the test."""
+    return spec.test_fraction > 0 and not (source.test and source.num_images(source.test))
+
+
+def _test_images(labels: np.ndarray, source: Source, spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the numbers of the training images that stay and of those that are set aside, the same every time."""
+    from tuner.data.stratification import hold_out
+
+    return hold_out(labels, fraction=spec.test_fraction, names=source.labels, part="test")
 
 
 def load_test(spec: DataSpec) -> Split | StreamedSplit | None:
@@ -69,18 +88,22 @@ def load_test(spec: DataSpec) -> Split | StreamedSplit | None:
 
     Returns:
         The images, as arrays or streamed, and labels, or None if the data set has no test split or does not tell its
-        labels.
+        labels, and none of its training images are set aside.
 
     Raises:
         DataError: As `load`.
     """
     source = _open(spec)
-    if source.test is None or not source.num_images(source.test):
+    is_set_aside = _sets_aside(source, spec)
+    split = "train" if is_set_aside else source.test
+    if split is None or not source.num_images(split):
         return None
-    (test,) = _open_splits(source, [source.test], spec)
+    (test,) = _open_splits(source, [split], spec)
+    if is_set_aside:
+        _, test = test.divide(*_test_images(test.labels, source, spec))
     if test.labels.min() < 0:
         return None
-    (test,) = _read_small(source, [source.test], spec, [test])
+    (test,) = _read_small(source, [split], spec, [test])
     return test
 
 

@@ -35,6 +35,8 @@ class DataSpec:
             `~/tensorflow_datasets`).
         images: About how many images of the training split are used, the same share of each class; None means all.
             What is held out for validation is taken from them.
+        test_fraction: Share of each class's training images set aside for the test, in [0, 1), before anything else is
+            taken from them. Unused where the data set has a test split of its own.
 
     Raises:
         UsageError: If a value is outside its range.
@@ -45,6 +47,7 @@ class DataSpec:
     validation_fraction: float = 0.2
     data_dir: str | None = None
     images: int | None = None
+    test_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         _check_source(self.source)
@@ -52,6 +55,8 @@ class DataSpec:
             object.__setattr__(self, "image_size", _checked_size(self.image_size))
         if not is_number(self.validation_fraction) or not 0 < self.validation_fraction < 1:
             raise UsageError(f"--validation-fraction is {self.validation_fraction!r}; allowed is between 0 and 1.")
+        if not is_number(self.test_fraction) or not 0 <= self.test_fraction < 1:
+            raise UsageError(f"--test-fraction is {self.test_fraction!r}; allowed is from 0 to below 1.")
         if self.images is not None and not is_whole(self.images, 1):
             raise UsageError(f"--images is {self.images!r}; allowed is a whole number from 1.")
         if self.data_dir is not None:

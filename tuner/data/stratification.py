@@ -7,14 +7,17 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from tuner.errors import DataError
+from tuner.quantities import counted
 
-__all__ = ["HOLDOUT_SEED", "check_pairs", "choose_images", "hold_out"]
+__all__ = ["HOLDOUT_SEED", "check_sizes", "choose_images", "hold_out"]
 
 # Arbitrary, and one constant for all searches: scores of different seeds compare only on the same validation images.
 HOLDOUT_SEED = 0
 
 
-def hold_out(labels: np.ndarray, *, fraction: float, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(
+    labels: np.ndarray, *, fraction: float, names: Sequence[str], part: str = "validation"
+) -> tuple[np.ndarray, np.ndarray]:
     """Divides images so that every class keeps its share in both parts, the same way every time.
 
     Each class gives `round(fraction * n)` of its n images, at least one, and keeps at least one. The drawing uses
@@ -24,6 +27,7 @@ def hold_out(labels: np.ndarray, *, fraction: float, names: Sequence[str]) -> tu
         labels: Label numbers, `(n,)`.
         fraction: Share that is held out, in (0, 1).
         names: Class names, for the message.
+        part: What it is held out for.
 
     Returns:
         Ascending indices of the images that stay and of those held out.
@@ -31,22 +35,29 @@ def hold_out(labels: np.ndarray, *, fraction: float, names: Sequence[str]) -> tu
     Raises:
         DataError: If a class has a single image.
     """
-    check_pairs(labels, names=names)
+    check_sizes(labels, parts=[part], names=names)
     sizes = np.unique(labels, return_counts=True)[1].tolist()
     return _draw(labels, [min(max(round(fraction * size), 1), size - 1) for size in sizes])
 
 
-def check_pairs(labels: np.ndarray, *, names: Sequence[str]) -> None:
-    """Makes sure that one image of each class can be held out.
+def check_sizes(labels: np.ndarray, *, parts: Sequence[str], names: Sequence[str]) -> None:
+    """Makes sure that one image of each class can be held out for each part, and one stays.
+
+    Args:
+        labels: Label numbers, `(n,)`.
+        parts: What images are to be held out for, such as `validation`.
+        names: Class names, for the message.
 
     Raises:
-        DataError: If a class has a single image.
+        DataError: If a class has too few images.
     """
+    least = 1 + len(parts)
     for value, size in zip(*np.unique(labels, return_counts=True), strict=True):
-        if size < 2:
+        if size < least:
             raise DataError(
-                f"Class {names[value]!r} has 1 training image; at least 2 are needed to hold one out for validation. "
-                "Add images or provide a validation split."
+                f"Class {names[value]!r} has {counted(int(size), 'training image')}; at least {least} are needed to "
+                f"hold one out for {' and one for '.join(parts)}. Add images or provide a {' and a '.join(parts)} "
+                "split."
             )
 
 
