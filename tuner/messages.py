@@ -69,11 +69,11 @@ class Session:
         return cls(
             data=DataSpec(
                 config.dataset,
-                config.image_size,
-                config.validation_fraction,
-                data_dir,
-                config.images,
-                config.test_fraction,
+                image_size=config.image_size,
+                validation_fraction=config.validation_fraction,
+                test_fraction=config.test_fraction,
+                data_dir=data_dir,
+                images=config.images,
             ),
             space=config.space,
             backbone=config.backbone,
