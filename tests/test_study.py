@@ -662,6 +662,14 @@ def _make(results, name):
     return Study.create(storage_url(results, name, None), name, config=CONFIG, space=_space(_plain), versions={})
 
 
+def test_storage_that_nobody_holds_any_more_is_closed(tmp_path):
+    study = _make(tmp_path, "mine")
+    names = [path.name for path in (tmp_path / "mine").iterdir()]
+    assert sorted(names) == ["study.db", "study.db-shm", "study.db-wal"]  # the last ones are of open connections
+    del study
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["study.db"]
+
+
 def test_study_that_is_kept_elsewhere_is_told(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "leaderboard.csv").write_text("rank")
@@ -687,7 +695,8 @@ def test_study_that_was_only_read_is_not_the_newest(tmp_path):
         _make(tmp_path, name).close()
         for file in (tmp_path / name).iterdir():
             os.utime(file, (10**9 - age, 10**9 - age))
-    find_study(tmp_path, "older").records()
+    found = find_study(tmp_path, "older")
+    found.records()
     assert {file.name for file in (tmp_path / "older").iterdir()} > {"study.db"}  # what SQLite keeps while it reads
     assert find_study(tmp_path, None).name == "newer"
 

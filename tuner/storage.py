@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import urllib.parse
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,9 @@ def told_in_words(url: str) -> Iterator[None]:
 def open_storage(url: str) -> optuna.storages.RDBStorage:
     """Returns the storage of a SQLAlchemy URL; tables are made where there are none.
 
+    Its connections are closed once nobody holds it, or the process ends: from Python 3.13 on, they would not be by
+    themselves, and SQLite would leave what was written last in a file of its own beside the database.
+
     Raises:
         StudyError: If it cannot be opened.
     """
@@ -206,6 +210,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         raise StudyError(
             f"The storage {without_password(url)} cannot be opened: {_reason(error).rstrip('.')}.{hint}"
         ) from error
+    weakref.finalize(storage, storage.engine.dispose)
     if storage.engine.dialect.name == "sqlite" and opened == url:
         sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
         storage.engine.dispose()
