@@ -38,3 +38,13 @@ def test_value_of_any_probability_is_in_the_range(ends, sampling):
     hp.Float("dropout", *ends, sampling=sampling)
     for probability in (0.0, 1e-17, 0.5, 1.0 - 1e-12, 1.0):
         assert ends[0] <= Encoding(hp).values([probability])["dropout"] <= ends[1]
+
+
+@pytest.mark.parametrize("ends", [(1, 8), (2, 62), (1, 1_000_001), (10, 1_000_010)])
+@pytest.mark.parametrize("sampling", ["linear", "log", "reverse_log"])
+def test_whole_number_of_any_probability_is_in_the_range(ends, sampling):
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", *ends, sampling=sampling)
+    for probability, expected in ((0.0, ends[0]), (1.0 - 1e-12, ends[1]), (1.0, ends[1])):
+        value = Encoding(hp).values([probability])["width"]
+        assert (value, type(value)) == (expected, int)

@@ -117,6 +117,14 @@ def test_oracle_learns_from_the_best_of_many_trials_and_from_some_others(monkeyp
     assert seen[-1][0] < ended[len(ended) // 2]
 
 
+def test_end_of_a_range_is_proposed_and_nothing_beyond_it():
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 1, 8, sampling="log")
+    oracle = Bayesian(objective=keras_tuner.Objective("val_score", "max"), hyperparameters=hp, max_epochs=1)
+    drive = Drive(oracle, 8, score=lambda values, _: values["width"])
+    assert {values["width"] for values in drive.proposals} == set(range(1, 9))
+
+
 def test_even_choice_comes_from_all_that_is_not_among_the_best():
     assert best_and_spread(list(range(100)), 10) == [0, 1, 2, 3, 4, 5, 24, 43, 62, 81]
     assert best_and_spread([1, 2, 3], 3) == [1, 2, 3]

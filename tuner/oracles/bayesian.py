@@ -12,6 +12,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.base import StudyOracle
+from tuner.oracles.encoding import is_active, value_at
 from tuner.oracles.history import LARGEST, best_and_spread
 from tuner.oracles.process import Process
 
@@ -53,6 +54,15 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
 
     def _make_gpr(self) -> Process:
         return Process(self.alpha)
+
+    def _vector_to_values(self, vector: np.ndarray) -> dict[str, Any]:
+        """Returns the active values of a point; Keras Tuner's own may lie beyond the ends of a range."""
+        places, values = iter(vector.tolist()), dict[str, Any]()
+        for entry in self.hyperparameters.space:
+            value = entry.value if hasattr(entry, "value") else value_at(entry, next(places))
+            if is_active(entry, values):
+                values[entry.name] = value
+        return values
 
     def _learn(self) -> None:
         """Fits the process to the trials that have ended.

@@ -192,11 +192,11 @@ def probability_of(entry: Any, value: Any) -> float:
 def value_at(entry: Any, probability: float) -> Any:
     """Returns the value of a hyperparameter that a probability stands for, from 0 to 1.
 
-    Keras Tuner's may lie beyond the range by rounding, as 0.09999999999999998 of a reversed logarithm from 0.1 to 0.9.
+    Keras Tuner's may lie beyond the range, as 0.09999999999999998 of a reversed logarithm from 0.1 to 0.9, or 9 of 8.
     """
     value = entry.prob_to_value(min(max(probability, 0.0), 1.0 - 1e-12))
-    if isinstance(value, float) and hasattr(entry, "min_value"):
-        return min(max(value, float(entry.min_value)), float(entry.max_value))
+    if hasattr(entry, "min_value"):
+        return type(value)(min(max(value, entry.min_value), entry.max_value))
     return value
 
 
