@@ -107,6 +107,17 @@ def test_ctrl_c_at_the_end_shows_no_traceback():
     assert ended.returncode == 3
 
 
+def test_what_takes_long_is_told_once(capsys):
+    with command.told_after("Waiting", seconds=0.01):
+        (timer,) = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+        timer.join(timeout=10)
+        assert capsys.readouterr() == ("", "Waiting\n")
+    with command.told_after("Waiting", seconds=0.05):
+        (timer,) = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    timer.join(timeout=10)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_usage_exit_of_argparse_passes():
     with pytest.raises(SystemExit):
         command.run(_raise(SystemExit(2)), debug=False)

@@ -44,6 +44,7 @@ __all__ = [
     "print_error",
     "run",
     "terminal_width",
+    "told_after",
 ]
 
 FAILED = 1
@@ -51,6 +52,7 @@ SIGNALLED = 128  # and the number of the signal, as shells report it
 INTERRUPTED = SIGNALLED + signal.SIGINT
 
 INTERRUPTED_AGAIN_SECONDS = 0.05
+SECONDS_IN_SILENCE = 10.0
 
 # Of anything that is counted; TensorFlow counts in 32 bits.
 LARGEST_NUMBER = 1_000_000_000
@@ -171,6 +173,18 @@ def terminal_width() -> int | None:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None
     except (OSError, ValueError, AttributeError):  # no terminal; closed; closed before the process began
         return None
+
+
+@contextlib.contextmanager
+def told_after(line: str, *, seconds: float = SECONDS_IN_SILENCE) -> Iterator[None]:
+    """Writes a line to stderr, once, if what is done meanwhile takes longer."""
+    timer = threading.Timer(seconds, _write, [line])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def import_tensorflow() -> None:

@@ -148,18 +148,19 @@ def _prepare(
     hp = declare(space)
     declared = hp.get_config()["space"]
     check_objective(config.objective, hp)
-    if space.callbacks:
-        check_callbacks(space.callbacks, space)
+    check_callbacks(space.callbacks, space)
+    with command.told_after("Waiting   until the data has been read"):
+        facts = crew.facts
     if study:
         study.check_space(declared)
-        study.check_data(crew.facts, config.dataset)
+        study.check_data(facts, config.dataset)
     seen = study.seen if study else seen_in(source, declared) if source else []
-    hypermodel = SEResNetHyperModel.of(session, crew.facts)
+    hypermodel = SEResNetHyperModel.of(session, facts)
     largest = largest_state(hypermodel, hp)  # what cannot be built shows before anything is measured
     constraints = Constraints(config.limits, Sizes(hypermodel))
     oracle = _oracle(config, hp, study, seen=seen, is_allowed=constraints.predicate)
     folder = Path(arguments.results_dir) / study_name(arguments)
-    asked = described(config, space, crew.facts, folder, enqueued=oracle.num_enqueued, is_new=study is None)
+    asked = described(config, space, facts, folder, enqueued=oracle.num_enqueued, is_new=study is None)
     print(*asked, *constraints.settle(hp, oracle.enqueue), sep="\n", flush=True)
     if config.warm_start:
         print(f"Knows     {counted(len(seen), 'trial')} of the study {config.warm_start}")
@@ -169,7 +170,7 @@ def _prepare(
         oracle.hurry()
     plan = _planned(oracle, config, budget, measurement, workers=crew.size, state_bytes=largest)
     print(f"Workers   {workers}", *plan.lines(), sep="\n", flush=True)
-    reference = study.reference if study else constraints.reference(hp, config.objectives, classes=crew.facts.classes)
+    reference = study.reference if study else constraints.reference(hp, config.objectives, classes=facts.classes)
     return _Prepared(oracle, budget, hypermodel, plan, declared, seen, reference)
 
 

@@ -109,8 +109,9 @@ def _mixed(source: Source, split: str) -> list[tuple[str, int]]:
 
     The order is that of `tfds.ImageFolder`, whose random numbers follow from the name of the split.
     """
-    classes = (source.files or {})[split]
-    pairs = [(str(file), source.labels.index(name)) for name, files in classes.items() for file in files]
+    assert source.files is not None, "a folder has files"
+    classes = source.files[split]
+    pairs = [(str(file), number) for number, name in enumerate(source.labels) for file in classes.get(name, ())]
     random.Random(split).shuffle(pairs)  # noqa: S311
     return pairs
 
