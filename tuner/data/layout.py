@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from tuner.data.spec import VALIDATION_NAMES
@@ -66,9 +66,9 @@ def _find_splits(root: Path) -> dict[str, Path]:
     return splits
 
 
-def find_validation(layout: Layout) -> str | None:
-    """Returns the name of the folder of validation images, or None where there is none."""
-    return next((name for name in VALIDATION_NAMES if name in layout), None)
+def find_validation(splits: Container[str]) -> str | None:
+    """Returns the name of the split of validation images, or None where there is none."""
+    return next((name for name in VALIDATION_NAMES if name in splits), None)
 
 
 def find_unchecked(layout: Layout) -> list[str]:

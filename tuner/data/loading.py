@@ -51,7 +51,7 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
     train, *own_validation = parts
     held_out_for = [] if own_validation else ["validation"]
     set_aside = 0
-    if _sets_aside(source, spec):
+    if _sets_aside(source, spec):  # the error names all that a class needs images for, not the test alone
         check_sizes(train.labels, parts=[*held_out_for, "test"], names=source.labels)
         train, test = train.divide(*_test_images(train.labels, source, spec))
         set_aside = len(test)

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data.layout import Layout
-from tuner.data.spec import VALIDATION_NAMES
+from tuner.data.layout import Layout, find_validation
 from tuner.data.tfds import tfds
 from tuner.errors import DataError
 
@@ -82,7 +81,7 @@ def describe(name: str, builder: Any) -> Source:
         name=name,
         labels=tuple(label.names),
         image_shape=(height, width, channels),
-        validation=next((split for split in VALIDATION_NAMES if split in splits), None),
+        validation=find_validation(splits),
         test="test" if "test" in splits else None,
         builder=builder,
         image_key=image_key,

@@ -12,7 +12,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.base import StudyOracle
-from tuner.oracles.encoding import is_active, value_at
+from tuner.oracles.encoding import Encoding
 from tuner.oracles.history import LARGEST, best_and_spread
 from tuner.oracles.process import Process
 
@@ -57,12 +57,9 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
 
     def _vector_to_values(self, vector: np.ndarray) -> dict[str, Any]:
         """Returns the active values of a point; Keras Tuner's own may lie beyond the ends of a range."""
-        places, values = iter(vector.tolist()), dict[str, Any]()
-        for entry in self.hyperparameters.space:
-            value = entry.value if hasattr(entry, "value") else value_at(entry, next(places))
-            if is_active(entry, values):
-                values[entry.name] = value
-        return values
+        encoding = Encoding(self.hyperparameters)
+        place = dict(zip(map(id, self._nonfixed_space()), vector, strict=True))  # also of what has one value alone
+        return encoding.values([place[id(entry)] for entry in encoding.free])
 
     def _learn(self) -> None:
         """Fits the process to the trials that have ended.

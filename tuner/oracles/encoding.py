@@ -192,7 +192,7 @@ def probability_of(entry: Any, value: Any) -> float:
 def value_at(entry: Any, probability: float) -> Any:
     """Returns the value of a hyperparameter that a probability stands for, from 0 to 1.
 
-    Keras Tuner's may lie beyond the range, as 0.09999999999999998 of a reversed logarithm from 0.1 to 0.9, or 9 of 8.
+    Keras Tuner's may lie beyond the range, as 0.09999999999999998 of 0.1 to 0.9, or 1,000,002 of 1 to 1,000,001.
     """
     value = entry.prob_to_value(min(max(probability, 0.0), 1.0 - 1e-12))
     if hasattr(entry, "min_value"):
