@@ -1,5 +1,6 @@
 """The figures of an ablation, by hand."""
 
+import dataclasses
 import math
 
 import pytest
@@ -12,9 +13,11 @@ from tuner.ablation import (
     read_trainings,
     to_csv,
     to_markdown,
+    verdict,
     write_trainings,
 )
 from tuner.errors import StudyError
+from tuner.gates import WITHOUT
 from tuner.records import COMPLETED, DIVERGED
 from tuner.variants import Variant
 
@@ -65,6 +68,15 @@ def test_differences_are_those_of_equal_seeds():
     expected = paired_interval([-0.02, -0.01, -0.04])
     assert (without.low, without.high) == pytest.approx(expected)
     assert (without.params, without.macs, without.seeds, without.failed) == (100, 1000, 3, 0)
+
+
+def test_rows_are_of_the_accuracy_that_is_asked_for(tmp_path):
+    trainings = [dataclasses.replace(each, val_balanced_accuracy=each.val_accuracy / 2) for each in TRAININGS]
+    write_trainings(trainings, tmp_path / "trainings.csv")
+    rows = compare(VARIANTS, read_trainings(tmp_path / "trainings.csv"), found="a", metric="val_balanced_accuracy")
+    assert (rows[0].accuracy, rows[1].difference) == (pytest.approx(0.4), pytest.approx(-0.07 / 6))
+    assert "| variant | val_balanced_accuracy | difference |" in to_markdown(rows, title="x")
+    assert "+0.0117 balanced validation accuracy (95 %" in verdict([dataclasses.replace(rows[1], variant=WITHOUT)])
 
 
 def test_training_that_failed_leaves_its_pair_out():
@@ -118,7 +130,7 @@ def test_tables_are_markdown_and_csv():
     assert "| without | 0.7767 | -0.0233 | -0.0613 to +0.0146 | 3 | 0 | 100 | 1,000 |" in text
     assert "## Reduction ratio (the paper's table 10)" in text
     lines = to_csv(rows).splitlines()
-    assert lines[0] == "table,variant,params,macs,seeds,accuracy,difference,low,high,failed"
+    assert lines[0] == "table,variant,params,macs,seeds,accuracy,difference,low,high,failed,metric"
     assert [line.split(",")[:3] for line in lines[1:]] == [
         ["se", "with", "110"],
         ["se", "without", "100"],

@@ -153,6 +153,20 @@ def test_cheaper_run_is_named_with_what_it_saves():
     assert advice.command == "python -m tuner.select mine --rule one-standard-error"
 
 
+def test_standard_error_of_balanced_accuracy_is_that_of_its_small_classes():
+    records = [_record(0), _record(1, score=0.87, params=500)]
+    for sizes, is_told in ([(200, 200), False], [(380, 20), True]):  # 0.015 and, as of 76 images, 0.034
+        situation = _situation(*records, objective="val_balanced_accuracy", validation_sizes=sizes)
+        assert ("Look for a smaller network that is as good" in _said(situation)) == is_told
+
+
+def test_balanced_test_figure_is_told_where_it_was_sought():
+    figures = Figures(0.97, (0.95, 0.98), 0.1, 100, [[90, 0], [5, 5]], [1.0, 0.5])
+    export = dataclasses.replace(EXPORT, test=figures)
+    said = _said(_situation(_record(0), objective="val_balanced_accuracy", export=export))
+    assert "Its balanced accuracy on 100 test images is 0.7500 (95 %: " in said["Use the exported model"].why
+
+
 @pytest.mark.parametrize("changes", [{"images": None}, {"objective": "val_loss"}])
 def test_without_a_standard_error_no_run_is_as_good(changes):
     said = _said(_situation(_record(0), _record(1, params=10), **changes))

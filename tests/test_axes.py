@@ -11,6 +11,7 @@ from tuner.axes import ScoreAxis, log_axis
 
 def test_accuracies_are_placed_by_their_error():
     axis = ScoreAxis("val_accuracy", 100)
+    assert axis.place(0.9) == ScoreAxis("val_balanced_accuracy", 100).place(0.9)
     assert [axis.place(score) for score in (0.0, 0.9, 0.98)] == pytest.approx([1.0, 0.1, 0.02])
     assert axis.place(1.0) == 0.005  # half an error, as a logarithm has no zero
 

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tuner import card as card_module
@@ -74,6 +75,44 @@ def test_wilson_interval_is_the_published_one(successes, trials, low, high):
     labels = [0] * successes + [1] * (trials - successes)
     interval = figures.test_figures(probabilities, labels, classes=2).accuracy_interval
     assert interval == pytest.approx((low, high), abs=5e-5)
+
+
+def test_balanced_accuracy_is_the_mean_recall():
+    result = figures.test_figures(PROBABILITIES, TRUE, classes=3)
+    assert result.balanced_accuracy == pytest.approx((1 + 2 / 3) / 2)
+    assert result.told("val_balanced_accuracy") == (
+        "balanced accuracy",
+        result.balanced_accuracy,
+        result.balanced_interval,
+    )
+    assert result.told("val_loss") == ("accuracy", 0.75, result.accuracy_interval)
+    assert ["Balanced test accuracy (mean recall)", "0.8333"] in _rows(to_markdown(_card(test=result)))
+
+
+def test_balanced_interval_of_one_class_is_wilson_s():
+    result = figures.test_figures([[0.9, 0.1]] * 81 + [[0.1, 0.9]] * 182, [0] * 263, classes=2)
+    assert result.balanced_interval == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+@pytest.mark.parametrize(("sizes", "recalls"), [((400, 20), (0.97, 0.6)), ((200, 30, 10), (0.95, 0.9, 0.8))])
+def test_balanced_interval_holds_the_expected_recall_as_often_as_it_says(sizes, recalls):
+    # 1,000 tests of 95 % each: fewer than 925 hold it once in 2,500 times (binomial), were they exact.
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(1000):
+        hits = rng.binomial(sizes, recalls)
+        confusion = [[0] * len(sizes) for _ in sizes]
+        for label, (hit, size) in enumerate(zip(hits.tolist(), sizes, strict=True)):
+            confusion[label][label] = hit
+            confusion[label][label - 1] = size - hit
+        shares = [hit / size for hit, size in zip(hits, sizes, strict=True)]
+        low, high = figures.Figures(0.0, (0.0, 0.0), 0.0, sum(sizes), confusion, shares).balanced_interval
+        held += low <= np.mean(recalls) <= high
+    assert held >= 925
+
+
+@pytest.mark.parametrize(("sizes", "images"), [((50, 50), 100), ((50, 0, 50), 100), ((10, 90), 36), ((1, 1, 1), 3)])
+def test_balanced_accuracy_is_as_uncertain_as_that_of_fewer_images(sizes, images):
+    assert figures.effective_images(sizes) == pytest.approx(images)
 
 
 def test_certain_and_wrong_prediction_has_a_finite_loss():

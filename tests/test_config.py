@@ -42,7 +42,7 @@ configs = st.builds(
     ("field", "value", "allowed"),
     [
         ("algorithm", "hyperbend", "Did you mean 'hyperband'?"),
-        ("objective", "accuracy", "one of val_accuracy, val_loss"),
+        ("objective", "accuracy", "one of val_accuracy, val_balanced_accuracy, val_loss"),
         ("trials", 0, "at least 1"),
         ("total_epochs", 0, "at least 1"),
         ("max_epochs", 0, "at least 1"),
@@ -70,7 +70,17 @@ def test_value_outside_its_range_is_refused_by_flag(field, value, allowed):
     assert allowed in str(refused.value)
 
 
-@pytest.mark.parametrize(("objective", "direction"), [("val_accuracy", "max"), ("val_loss", "min")])
+@pytest.mark.parametrize(
+    ("objective", "accuracy"),
+    [("val_accuracy",) * 2, ("val_balanced_accuracy",) * 2, ("val_loss", "val_accuracy")],
+)
+def test_networks_are_told_apart_by_the_accuracy_that_is_sought(objective, accuracy):
+    assert dataclasses.replace(PLAIN, objective=objective).accuracy == accuracy
+
+
+@pytest.mark.parametrize(
+    ("objective", "direction"), [("val_accuracy", "max"), ("val_balanced_accuracy", "max"), ("val_loss", "min")]
+)
 def test_objective_has_a_better_end(objective, direction):
     assert dataclasses.replace(PLAIN, objective=objective).direction == direction
 

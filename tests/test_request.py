@@ -115,7 +115,7 @@ def test_objectives_are_a_score_and_costs(line, objective, costs):
     [
         (
             "--objective -params",
-            "--objective is -params; allowed is one of val_accuracy, val_loss and, besides, any of",
+            "--objective is -params; allowed is one of val_accuracy, val_balanced_accuracy, val_loss and, besides, any of",
         ),
         ("--objective val_accuracy --objective val_loss", "--objective is val_accuracy, val_loss; allowed is one of"),
         ("--objective val_accuracy --objective params", "Did you mean '-params'"),
@@ -328,6 +328,27 @@ def test_images_that_are_set_aside_are_told():
         "Data      digits: 9 training and 3 validation images of 8x8x1, 2 classes; 4 more are set aside for the test"
         in told
     )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "objective", "is_told"),
+    [
+        ((9, 40), "val_accuracy", True),
+        ((9, 40), "val_balanced_accuracy", False),
+        ((9, 40), "val_loss", False),
+        ((10, 40), "val_accuracy", False),
+        ((), "val_accuracy", False),
+        ((0, 40), "val_accuracy", True),
+    ],
+)
+def test_uneven_classes_are_told_of(sizes, objective, is_told):
+    facts = Facts(
+        train=49, validation=3, input_shape=(8, 8, 1), classes=2, mean=(1.0,), variance=(500.0,), class_sizes=sizes
+    )
+    config = resolve(_flags(f"--objective {objective}"), None)
+    told = described(config, load_space("small"), facts, Path("results/mine"), enqueued=0, is_new=True)
+    line = f"Classes   have {min(sizes, default=0)} to 40 training images, and accuracy counts images; "
+    assert (f"{line}--objective val_balanced_accuracy counts all classes alike" in told) == is_told
 
 
 def test_augmentation_is_told():

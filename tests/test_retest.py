@@ -56,6 +56,11 @@ def test_each_training_is_a_whole_one_with_a_seed_of_its_own():
     assert told == found
 
 
+def test_accuracy_is_the_one_that_is_asked_for():
+    found = retested(_runs()[:1], FakeWorker(), seed=0, times=1, accuracy="epoch")
+    assert found[0].accuracies == [9]
+
+
 def test_seeds_follow_from_that_of_the_search():
     seeds = []
     for seed in (0, 0, 1):

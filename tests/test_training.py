@@ -22,7 +22,9 @@ from trainings import (
     epochs,
 )
 
+from tuner.batches import images_of
 from tuner.checkpoint import load_state, save_state
+from tuner.data.split import Split
 from tuner.errors import TunerError
 from tuner.recipe import Recipe, compile_model
 from tuner.runtime import configure_runtime
@@ -174,6 +176,33 @@ def test_metrics_and_weights_are_those_of_keras(optimizer, changes, networks, tr
     network.reset(recipe, seed=5)
     keras_model = compile_model(network.to_keras(), recipe, total_steps=9 * STEPS)
     assert_trains_as_keras(network, keras_model, stripes, train=train, validation=validation)
+
+
+@pytest.mark.parametrize("steps", [1, 16])
+def test_balanced_accuracy_is_that_of_keras_and_changes_nothing_else(steps, networks, train, validation, stripes):
+    recipe, plain = Recipe("sgd", **STRICT), networks["sgd"]
+    balanced = Network(dataclasses.replace(plain.architecture, balances=True), steps_per_execution=steps)
+    for network in (plain, balanced):
+        network.reset(recipe, seed=5)
+    keras_model = compile_model(balanced.to_keras(), recipe, total_steps=9 * STEPS, balances=True)
+    assert_trains_as_keras(balanced, keras_model, stripes, train=train, validation=validation)
+    epochs(plain, train, 2)
+    assert bits(balanced.state()) == bits(plain.state())
+    assert plain.evaluate(validation).items() <= balanced.evaluate(validation).items()
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_are_there(networks, train, stripes):
+    network = Network(dataclasses.replace(networks["sgd"].architecture, balances=True))
+    network.reset(RECIPE, seed=5)
+    epochs(network, train, 1)
+    images, labels = stripes.validation.images, stripes.validation.labels
+    few = np.flatnonzero(labels == 0)[:3]
+    chosen = np.sort(np.concatenate([few, np.flatnonzero(labels == 1)]))  # none of class 2
+    predicted = network.predict(images[chosen]).argmax(axis=1)
+    found = network.evaluate(images_of(Split(images[chosen], labels[chosen])))
+    recalls = [np.mean(predicted[labels[chosen] == label] == label) for label in (0, 1)]
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert found["accuracy"] == pytest.approx(np.mean(predicted == labels[chosen]))
 
 
 def test_prediction_is_that_of_the_exported_model(networks, train, stripes):

@@ -187,6 +187,19 @@ def test_loss_that_is_not_finite_ends_the_trial_at_once(rate, worker, tmp_path):
     assert worker.train(TASK).status == COMPLETED
 
 
+@pytest.mark.parametrize(("rate", "status"), [(0.05, COMPLETED), (1e30, DIVERGED)])
+def test_balanced_accuracy_is_in_the_curve_where_it_is_sought(rate, status, worker, stripes):
+    config = SearchConfig(space="tiny", max_epochs=4, batch_size=32, objective="val_balanced_accuracy")
+    balanced = Worker(Session.of(config, None), stripes)
+    task = dataclasses.replace(TASK, hyperparameters={**VALUES, "learning_rate": rate})
+    (plain, found) = (each.train(task) for each in (worker, balanced))
+    assert plain.status == found.status == status
+    assert found.curve.keys() - plain.curve.keys() == {"balanced_accuracy", "val_balanced_accuracy"}
+    assert found.curve["val_balanced_accuracy"][-1] == pytest.approx(
+        plain.curve["val_accuracy"][-1]
+    )  # of equal classes
+
+
 def test_retraining_that_diverges_ends_at_once(worker):
     with pytest.raises(DivergedError, match="not finite in epoch 1"):
         worker.retrain(VALUES | {"learning_rate": 1e30}, epochs=2, seed=3)
@@ -271,7 +284,9 @@ def test_facts_are_those_of_the_data(worker, stripes):
     mean, variance = stripes.channel_statistics()
     of_classes = dict(zip(("class_means", "validation_means"), stripes.class_means(), strict=True))
     counts = {"train": 120, "validation": 60, "classes": 3}
-    named = Facts(**counts, input_shape=(8, 8, 1), mean=mean, variance=variance, labels=stripes.labels, **of_classes)
+    sizes = {"class_sizes": (40, 40, 40), "validation_sizes": (20, 20, 20)}
+    of_images = {"input_shape": (8, 8, 1), "mean": mean, "variance": variance, "labels": stripes.labels}
+    named = Facts(**counts, **of_images, **of_classes, **sizes)
     assert worker.facts == named
 
 

@@ -27,6 +27,7 @@ from tuner.ablation import (
     verdict,
     write_trainings,
 )
+from tuner.config import BALANCED
 from tuner.errors import UsageError
 from tuner.files import write_whole
 from tuner.leaderboard import number
@@ -120,7 +121,7 @@ def ablate(arguments: argparse.Namespace) -> None:
             _, workers = settle(staffing, crew, run.last.hyperparameters)
             print(f"Workers   {workers}", flush=True)
         trainings = _train(crew, plan, folder / "ablation-trainings.csv", hypermodel=hypermodel, arguments=arguments)
-    rows = compare(plan.variants, filter(plan.covers, trainings), found=plan.found.network)
+    rows = compare(plan.variants, filter(plan.covers, trainings), found=plan.found.network, metric=config.accuracy)
     text = to_markdown(rows, title=f"Ablation of run {run.number} of {study.name}")
     write_whole(folder / "ablation.csv", to_csv(rows))
     write_whole(folder / "ablation.md", text)
@@ -188,14 +189,15 @@ def _training(variant: Variant, task: Task, progress: Progress, *, hypermodel: S
     from tuner.models import cost
 
     size = cost(hypermodel.model_config(variant.hyperparameters))
-    accuracy, loss = (progress.curve.get(name, [math.nan])[-1] for name in ("val_accuracy", "val_loss"))
+    last = {name: values[-1] for name, values in progress.curve.items()}
     return Training(
         network=variant.network,
         seed=task.seed,
         epochs=task.epochs,
         status=progress.status,
-        val_accuracy=accuracy,
-        val_loss=loss,
+        val_accuracy=last.get("val_accuracy", math.nan),
+        val_balanced_accuracy=last.get(BALANCED, math.nan if hypermodel.balances else None),
+        val_loss=last.get("val_loss", math.nan),
         seconds=round(progress.seconds, 3),
         params=size.params,
         macs=size.macs,

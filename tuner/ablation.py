@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner import markdown
+from tuner.config import BALANCED
 from tuner.errors import StudyError
 from tuner.files import write_whole
 from tuner.gates import WITHOUT
@@ -61,6 +62,7 @@ class Training:
         status: How it ended, as in `tuner.records`.
         val_accuracy: Validation accuracy at the last epoch; 0 where it diverged, NaN where it did not get there else.
         val_loss: Validation loss at the last epoch; NaN likewise.
+        val_balanced_accuracy: Balanced validation accuracy likewise; None where that was not measured.
         seconds: Wall time.
         params: Weights of the network.
         macs: Multiply-accumulates of one image's forward pass.
@@ -77,6 +79,7 @@ class Training:
     params: int
     macs: int
     hyperparameters: str
+    val_balanced_accuracy: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Comparison:
         low: Lower end of the 95 % interval of the difference; None with fewer than two pairs.
         high: Upper end.
         failed: Trainings that diverged or ended otherwise without a score.
+        metric: Name of the accuracy.
     """
 
     table: str
@@ -106,6 +110,7 @@ class Comparison:
     low: float | None
     high: float | None
     failed: int
+    metric: str = "val_accuracy"
 
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
@@ -126,23 +131,33 @@ def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
     return mean - half, mean + half
 
 
-def compare(variants: Iterable[Variant], trainings: Iterable[Training], *, found: str) -> list[Comparison]:
+def compare(
+    variants: Iterable[Variant], trainings: Iterable[Training], *, found: str, metric: str = "val_accuracy"
+) -> list[Comparison]:
     """Returns the rows of the tables.
 
     Args:
         variants: The rows' configurations.
         trainings: Those of the seeds and epochs that are compared.
         found: The network of the configuration that was found.
+        metric: Name of the accuracy by which they are compared, an attribute of `Training`.
     """
     by_network: dict[str, dict[int, Training]] = {}
     for training in trainings:
         by_network.setdefault(training.network, {})[training.seed] = training
-    base = _scores(by_network.get(found, {}))
-    return [_row(variant, by_network[variant.network], base, found) for variant in variants]
+    scores = {network: _scores(held, metric) for network, held in by_network.items()}
+    return [_row(variant, by_network[variant.network], scores, found=found, metric=metric) for variant in variants]
 
 
-def _row(variant: Variant, trainings: dict[int, Training], base: dict[int, float], found: str) -> Comparison:
-    scores = _scores(trainings)
+def _row(
+    variant: Variant,
+    trainings: dict[int, Training],
+    scored: Mapping[str, dict[int, float]],
+    *,
+    found: str,
+    metric: str,
+) -> Comparison:
+    scores, base = scored[variant.network], scored.get(found, {})
     pairs = sorted(scores.keys() & base.keys())
     differences = [scores[seed] - base[seed] for seed in pairs] if variant.network != found else []
     low, high = paired_interval(differences) or (None, None)
@@ -158,11 +173,12 @@ def _row(variant: Variant, trainings: dict[int, Training], base: dict[int, float
         low=low,
         high=high,
         failed=len(trainings) - len(scores),
+        metric=metric,
     )
 
 
-def _scores(trainings: dict[int, Training]) -> dict[int, float]:
-    return {seed: t.val_accuracy for seed, t in trainings.items() if t.status == COMPLETED}
+def _scores(trainings: dict[int, Training], metric: str) -> dict[int, float]:
+    return {seed: getattr(t, metric) for seed, t in trainings.items() if t.status == COMPLETED}
 
 
 def verdict(rows: Iterable[Comparison]) -> str:
@@ -171,7 +187,8 @@ def verdict(rows: Iterable[Comparison]) -> str:
         if row.variant == WITHOUT and row.difference is not None:
             # Not -row.high: the negative of 0 would be shown as -0.
             ends = None if row.low is None or row.high is None else (0.0 - row.high, 0.0 - row.low)
-            gain = f"{0.0 - row.difference:+.4f} validation accuracy"
+            kind = "balanced validation accuracy" if row.metric == BALANCED else "validation accuracy"
+            gain = f"{0.0 - row.difference:+.4f} {kind}"
             interval = f" (95 %: {ends[0]:+.4f} to {ends[1]:+.4f})" if ends else ""
             failed = f"; {counted(row.failed, 'training')} without it gave no score" if row.failed else ""
             return f"brings {gain}{interval}, {counted(row.seeds, 'seed')}{failed}"
@@ -186,6 +203,7 @@ def read_trainings(path: Path) -> list[Training]:
     """
     types: dict[str, Callable[[str], Any]] = dict.fromkeys(("seed", "epochs", "params", "macs"), int)
     types |= dict.fromkeys(("val_accuracy", "val_loss", "seconds"), float)
+    types |= {BALANCED: _number_or_none}
     return _read(Training, path, types, way_out="move it away to begin anew")
 
 
@@ -228,7 +246,10 @@ def to_csv(rows: Sequence[Comparison]) -> str:
 def to_cells(rows: Sequence[Comparison]) -> dict[str, tuple[Sequence[str], list[list[str]]]]:
     """Returns the heads and the rows of each table for people, by its title."""
     tables = {row.table: TITLES.get(row.table, row.table) for row in rows}
-    return {title: (_HEADER, [_cells(row) for row in rows if row.table == name]) for name, title in tables.items()}
+    return {
+        title: (_header(rows[0].metric), [_cells(row) for row in rows if row.table == name])
+        for name, title in tables.items()
+    }
 
 
 def to_markdown(rows: Sequence[Comparison], *, title: str) -> str:
@@ -237,7 +258,10 @@ def to_markdown(rows: Sequence[Comparison], *, title: str) -> str:
     return "".join([f"# {title}\n", *tables, f"\n{NOTE}"])
 
 
-_HEADER = ("variant", "val_accuracy", "difference", "95 % interval", "seeds", "failed", "params", "macs")
+def _header(metric: str) -> tuple[str, ...]:
+    return ("variant", metric, "difference", "95 % interval", "seeds", "failed", "params", "macs")
+
+
 NOTE = """Validation accuracy at the last epoch, mean over the seeds. A difference is variant minus the configuration
 that was found, which has a dash, from trainings of equal seeds (the same order of images); its interval is Student's.
 Of twenty comparisons between equals, about one interval leaves zero out. The test split was not looked at.

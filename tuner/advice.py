@@ -72,8 +72,8 @@ def _export(situation: Situation) -> Advice | None:
             seen += "The data set has no test split, so nothing is known of it but its validation score; a search with "
             seen += "--test-fraction 0.2 sets a fifth of the images aside for the test."
         else:
-            low, high = export.test.accuracy_interval
-            seen += f"Its accuracy on {export.test.num_images} test images is {export.test.accuracy:.4f} (95 %: "
+            name, value, (low, high) = export.test.told(situation.config.accuracy)
+            seen += f"Its {name} on {export.test.num_images} test images is {value:.4f} (95 %: "
             seen += f"{low:.4f} to {high:.4f}): believe this figure, not the best score of a search."
         use = shlex.join(["python", "-m", "tuner.predict", export.folder])
         return Advice("Use the exported model", seen, f"{use} IMAGE...")

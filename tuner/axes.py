@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from tuner.config import OBJECTIVES
+
 __all__ = ["ScoreAxis", "log_axis"]
 
 MOST_DECADES = 3  # with ticks at 1, 2 and 5 on a chart as wide as the page
@@ -29,7 +31,7 @@ class ScoreAxis:
     accuracy, and down for a loss.
 
     Args:
-        objective: `val_accuracy` or `val_loss`.
+        objective: One of `tuner.config.OBJECTIVES`.
         validation_images: How many images an accuracy is of; one without errors is placed where half an error would be.
             None where it is not known.
     """
@@ -40,7 +42,7 @@ class ScoreAxis:
     @property
     def is_accuracy(self) -> bool:
         """Whether scores are placed by their error."""
-        return self.objective == "val_accuracy"
+        return OBJECTIVES[self.objective] == "max"
 
     @property
     def note(self) -> str:

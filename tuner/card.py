@@ -160,6 +160,8 @@ def _results(card: Card) -> str:
         rows = [
             ("Test accuracy", f"{card.test.accuracy:.4f}"),
             ("95 % interval (Wilson)", f"{low:.4f} to {high:.4f}"),
+            ("Balanced test accuracy (mean recall)", f"{card.test.balanced_accuracy:.4f}"),
+            ("95 % interval", "{:.4f} to {:.4f}".format(*card.test.balanced_interval)),
             ("Test loss", f"{card.test.loss:.4g}"),
             ("Test images", card.test.num_images),
         ]

@@ -13,6 +13,7 @@ from tuner.quantities import counted
 
 __all__ = [
     "ALGORITHMS",
+    "BALANCED",
     "COSTS",
     "DEFAULT_ALGORITHM",
     "OBJECTIVES",
@@ -37,23 +38,14 @@ DEFAULT_ALGORITHM = "auto"
 WITH_RUNGS = ("auto", "mobster", "freeze-thaw", "asha", "bohb", "priorband", "hyperband")  # those that take --eta
 WITH_MIN_EPOCHS = (*WITH_RUNGS, "one-epoch")
 WITH_WARM_START = (
-    "auto",
-    "mobster",
-    "freeze-thaw",
-    "asha",
-    "bohb",
-    "priorband",
-    "one-epoch",
-    "tpe",
-    "gp",
-    "cmaes",
-    "nsga2",
-    "grid",
+    *("auto", "mobster", "freeze-thaw", "asha", "bohb", "priorband", "one-epoch"),
+    *("tpe", "gp", "cmaes", "nsga2", "grid"),
 )
 WITH_COSTS = ("nsga2",)  # those that take several objectives; the first is their default
 # Of a training, each with a look at the loss, which waits for the step: on a GPU that costs more than a step.
 STEPS_BETWEEN_CHECKS = 16
-OBJECTIVES = {"val_accuracy": "max", "val_loss": "min"}
+BALANCED = "val_balanced_accuracy"  # that of each class counts alike, however many images it has
+OBJECTIVES = {"val_accuracy": "max", BALANCED: "max", "val_loss": "min"}
 
 # What a network costs by name, and the setting that limits it. What is measured stands behind what is computed.
 COSTS = {"params": "max_params", "macs": "max_macs", "latency": "max_latency_ms"}
@@ -217,6 +209,11 @@ class SearchConfig:
     def direction(self) -> str:
         """`max` or `min`: the better end of the objective."""
         return OBJECTIVES[self.objective]
+
+    @property
+    def accuracy(self) -> str:
+        """Name of the accuracy that tells networks apart: the objective, unless that is a loss."""
+        return self.objective if self.direction == "max" else "val_accuracy"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the configuration as JSON values."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Iterable, Sequence
-from statistics import NormalDist
 
-__all__ = ["Figures", "standard_error", "test_figures"]
+from tuner.config import BALANCED
+
+__all__ = ["Figures", "effective_images", "standard_error", "test_figures"]
 
 _SMALLEST_PROBABILITY = 1e-7  # keras.config.epsilon(), where Keras's cross-entropy clips too
 
@@ -32,13 +34,48 @@ class Figures:
     confusion: Sequence[Sequence[int]]
     recall: Sequence[float | None]
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have images."""
+        return statistics.fmean(recall for recall in self.recall if recall is not None)
 
-def standard_error(accuracy: float, images: int) -> float:
+    @property
+    def balanced_interval(self) -> tuple[float, float]:
+        """95 % interval of the balanced accuracy, (low, high), from Wilson's of each recall.
+
+        Reference: Zou, Huang and Zhang, 2009, Computational Statistics & Data Analysis 53, pages 1080 to 1085.
+        """
+        shares = [(row[i], sum(row)) for i, row in enumerate(self.confusion) if sum(row)]
+        ends = [(hits / images, *_wilson_interval(hits, images)) for hits, images in shares]
+        below, above = (math.hypot(*(end[0] - end[side] for end in ends)) / len(ends) for side in (1, 2))
+        return max(0.0, self.balanced_accuracy - below), min(1.0, self.balanced_accuracy + above)
+
+    def told(self, accuracy: str) -> tuple[str, float, tuple[float, float]]:
+        """Returns in words, as a number and as an interval what a validation accuracy of that name was on the test."""
+        if accuracy == BALANCED:
+            return "balanced accuracy", self.balanced_accuracy, self.balanced_interval
+        return "accuracy", self.accuracy, self.accuracy_interval
+
+
+def standard_error(accuracy: float, images: float) -> float:
     """Returns the standard error of an accuracy on so many images.
 
     Reference: Breiman et al., 1984, Classification and Regression Trees, chapter 3 (test sample estimates).
     """
     return math.sqrt(accuracy * (1.0 - accuracy) / images)
+
+
+def effective_images(class_sizes: Iterable[int]) -> float:
+    """Returns of how many images an accuracy has the standard error of a balanced one, if classes are equally hard.
+
+    The mean of K recalls r has the variance r (1 - r) / K^2 times the sum of 1 / n over the classes; an accuracy r on n
+    images has r (1 - r) / n.
+
+    Args:
+        class_sizes: Images of each class; those without any do not count.
+    """
+    sizes = [size for size in class_sizes if size]
+    return len(sizes) * statistics.harmonic_mean(sizes)
 
 
 def test_figures(probabilities: Iterable[Iterable[float]], labels: Iterable[int], *, classes: int) -> Figures:
@@ -84,7 +121,7 @@ def _wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
     Reference: Wilson, 1927, https://doi.org/10.1080/01621459.1927.10502953.
     """
-    z = NormalDist().inv_cdf(0.975)
+    z = statistics.NormalDist().inv_cdf(0.975)
     share = successes / trials
     centre = share + z * z / (2 * trials)
     margin = z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)

@@ -43,6 +43,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         batch_size: Images a step; decides the default learning rate only.
         mean: Mean of each channel of the training images; with `variance`, the network's first layer normalises.
         variance: Variance of each channel of the training images; a channel that has none is only moved by its mean.
+        balances: Whether models have the metric `balanced_accuracy` too.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         batch_size: int = 64,
         mean: tuple[float, ...] | None = None,
         variance: tuple[float, ...] | None = None,
+        balances: bool = False,
     ) -> None:
         super().__init__(name="se_resnet")
         if isinstance(space, str):
@@ -66,6 +68,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         self.max_epochs = max_epochs
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
+        self.balances = balances
         self.mean = mean
         self.variance = None if variance is None else tuple(value or 1.0 for value in variance)
 
@@ -81,6 +84,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
             batch_size=session.batch_size,
             mean=facts.mean,
             variance=facts.variance,
+            balances=session.balances,
         )
 
     @property
@@ -99,7 +103,13 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         values = active_values(hp)
         recipe = self.recipe(values)
         model = augmenting(build_model(self.model_config(values)), recipe)
-        return compile_model(model, recipe, total_steps=self.total_steps, schedule_exponent=self.schedule_exponent)
+        return compile_model(
+            model,
+            recipe,
+            total_steps=self.total_steps,
+            schedule_exponent=self.schedule_exponent,
+            balances=self.balances,
+        )
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """Trains a built model as `model.fit` does, and validates and saves its averaged weights where it has them."""

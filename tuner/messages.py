@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tuner.config import SearchConfig
+from tuner.config import BALANCED, SearchConfig
 from tuner.data import Dataset, DataSpec
 
 __all__ = ["Facts", "Measurement", "Progress", "Session", "Task"]
@@ -47,6 +47,7 @@ class Session:
             last bits.
         memory: Bytes of memory that one worker should stay below; None means no limit.
         steps_per_execution: Training steps in one call of a program; None chooses by measurement. It changes no result.
+        balances: Whether the metric `balanced_accuracy` is measured too.
     """
 
     data: DataSpec
@@ -62,6 +63,7 @@ class Session:
     threads: int | None = None
     memory: int | None = None
     steps_per_execution: int | None = 1
+    balances: bool = False
 
     @classmethod
     def of(cls, config: SearchConfig, data_dir: str | None, **options: Any) -> Session:
@@ -83,6 +85,7 @@ class Session:
             mixed_precision=config.mixed_precision,
             jit=config.jit,
             replicas=config.gpus_per_trial,
+            balances=config.objective == BALANCED,
             **options,
         )
 
@@ -112,6 +115,8 @@ class Facts:
         class_means: Mean of all pixels of the training images of each class; none where they are not known.
         validation_means: The same of the validation images.
         set_aside: Number of images that are set aside for the test and are none of the training images.
+        class_sizes: Number of training images of each class; none where they are not known.
+        validation_sizes: The same of the validation images.
     """
 
     train: int
@@ -124,12 +129,15 @@ class Facts:
     class_means: tuple[float, ...] = ()
     validation_means: tuple[float, ...] = ()
     set_aside: int = 0
+    class_sizes: tuple[int, ...] = ()
+    validation_sizes: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> Facts:
         """Returns the facts about a data set."""
         mean, variance = dataset.channel_statistics()
         class_means, validation_means = dataset.class_means()
+        class_sizes, validation_sizes = dataset.class_sizes()
         return cls(
             train=len(dataset.train),
             validation=len(dataset.validation),
@@ -141,6 +149,8 @@ class Facts:
             class_means=class_means,
             validation_means=validation_means,
             set_aside=dataset.set_aside,
+            class_sizes=class_sizes,
+            validation_sizes=validation_sizes,
         )
 
     @property

@@ -54,6 +54,7 @@ class Networks:
             jit=self.session.jit,
             schedule_exponent=hypermodel.schedule_exponent,
             augments=recipe.augments,
+            balances=self.session.balances,
         )
         structure = architecture.structure
         if structure not in self._programs:

@@ -73,7 +73,8 @@ def _figures(situation: Situation) -> list[tuple[str, str]]:
         figures.append((objective, f"{best.score:.4f}"))
         figures.append(("its weights", describe_count(best.last.params)))
     if situation.export and situation.export.test:
-        figures.append(("test accuracy of the export", f"{situation.export.test.accuracy:.4f}"))
+        name, value, _ = situation.export.test.told(situation.config.accuracy)
+        figures.append((f"test {name} of the export", f"{value:.4f}"))
     epochs = sum(len(record.curve.get("epoch", ())) for record in records)
     seconds = describe_seconds(sum(record.seconds for record in records))
     return [

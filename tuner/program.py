@@ -38,6 +38,7 @@ class Structure:
         mixed_precision: Whether feature maps are bfloat16 in training and evaluation.
         jit: Whether XLA compiles the steps; it needs all sizes, so `config` is then the network itself.
         augments: Whether training images are moved and mirrored (`tuner/augmentation.py`).
+        balances: Whether hits and images are also counted by class.
     """
 
     config: AnyConfig
@@ -45,12 +46,18 @@ class Structure:
     mixed_precision: bool = False
     jit: bool = False
     augments: bool = False
+    balances: bool = False
 
     @classmethod
-    def of(cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool, jit: bool, augments: bool) -> Structure:
+    def of(cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool, jit: bool, **options: bool) -> Structure:
         """Returns the structure of a network."""
         shared = config if jit else structure_of(config, _maps_of(mixed_precision))
-        return cls(shared, optimizer, mixed_precision, jit, augments)
+        return cls(shared, optimizer, mixed_precision, jit, **options)
+
+    @property
+    def num_sums(self) -> int:
+        """How many sums a step adds to: loss, hits and images, and both of these by class."""
+        return 3 + (2 * self.config.classes if self.balances else 0)
 
 
 def _maps_of(mixed_precision: bool) -> tf.DType:
@@ -79,7 +86,7 @@ class Carry(NamedTuple):
     Args:
         gradient: Sum of the gradients, each weighted by the part's share of the batch, `(params,)`.
         statistics: The same of the means and variances of the parts, `(n,)`, as `State.statistics`.
-        sums: Summed loss, hits and images, `(3,)`.
+        sums: Summed loss, hits and images, `(sums,)`, see `Structure.num_sums`.
     """
 
     gradient: Any
@@ -129,8 +136,7 @@ class Program:
 
     Attributes:
         train: One step: `(state, layout tensors, images, labels, chosen, moment, sums) -> (state, sums)`, on the images
-            whose numbers are in `chosen`. `moment` is what `Moment.packed` returns; `sums` are summed loss, hits and
-            images, `(3,)`.
+            whose numbers are in `chosen`. `moment` is what `Moment.packed` returns; `sums` are those of `Carry`.
         train_many: Several such steps one after the other (`tuner/executions.py`).
         accumulate: A part of a step: `(carry, state, layout tensors, images, labels, chosen, place, moment) ->
             carry`; `place` is the number of the part's first image in the batch and the images of that, `(2,)`, int32.
@@ -152,7 +158,7 @@ class Program:
         self._sizes = Layout(structure.config).sizes if structure.jit else None
         compiled = functools.partial(tf.function, autograph=False, jit_compile=structure.jit or None)
         images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
-        data = (images, numbers, numbers, MOMENT_SPEC, tf.TensorSpec((3,)))
+        data = (images, numbers, numbers, MOMENT_SPEC, tf.TensorSpec((structure.num_sums,)))
         self.train = compiled(self._train, input_signature=(state, layout, *data))
         self.train_many = looped(self.train)
         carry = Carry(vector, vector, data[-1])
@@ -195,7 +201,7 @@ class Program:
             loss = self._loss(logits, y, now.label_smoothing)
         gradient = tape.gradient(loss, state.weights)
         statistics = [batch[spec.name] for spec in self._moving] or [tf.zeros(0)]
-        return Carry(gradient, tf.concat(statistics, axis=0), _sums(loss, logits, y))
+        return Carry(gradient, tf.concat(statistics, axis=0), self._sums(loss, logits, y))
 
     def _update(self, state: State, layout: Any, brought: Carry, moment: Any) -> State:
         """Returns the state after a step."""
@@ -213,7 +219,7 @@ class Program:
         x, y = tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)
         weights = self._named(state.average, state, layout)
         logits, _ = self._forward(weights, x, training=False, dtype=self._dtype)
-        return sums + _sums(self._loss(logits, y, Moment.unpacked(moment).label_smoothing), logits, y)
+        return sums + self._sums(self._loss(logits, y, Moment.unpacked(moment).label_smoothing), logits, y)
 
     def _classify(self, state: State, layout: Any, images: Any) -> Any:
         weights = self._named(state.average, state, layout)
@@ -233,6 +239,17 @@ class Program:
         classes = self.structure.config.classes
         targets = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+
+    def _sums(self, loss: Any, logits: Any, labels: Any) -> Any:
+        """Returns the sums of a batch: loss, hits and images, then hits and images of each class."""
+        hits = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels, tf.float32)
+        count = tf.cast(tf.size(labels), tf.float32)
+        sums = tf.stack([loss * count, tf.reduce_sum(hits), count])
+        if not self.structure.balances:
+            return sums
+        classes = self.structure.config.classes
+        by_class = [tf.math.unsorted_segment_sum(each, labels, classes) for each in (hits, tf.ones_like(hits))]
+        return tf.concat([sums, *by_class], axis=0)
 
     def _updated(self, state: State, gradient: Any, now: Moment, *, is_kernel: Any) -> tuple[Any, Any]:
         """Returns new weights and slots by the rule of Keras's SGD with Nesterov momentum, or of its AdamW."""
@@ -254,10 +271,3 @@ def _shaped(part: Any, row: Any, spec: Weight) -> Any:
     shaped = tf.reshape(part, row if rank == 4 else row[4 - rank :])
     shaped.set_shape([*spec.shape[:2], None, None] if rank == 4 else [None, None])
     return shaped
-
-
-def _sums(loss: Any, logits: Any, labels: Any) -> Any:
-    """Returns the summed loss, the hits and the number of a batch's images, `(3,)`."""
-    hits = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels, tf.float32)
-    count = tf.cast(tf.size(labels), tf.float32)
-    return tf.stack([loss * count, tf.reduce_sum(hits), count])

@@ -14,6 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tuner.metrics import BalancedAccuracy
+
 __all__ = [
     "OPTIMIZER_SLOTS",
     "Recipe",
@@ -221,7 +223,7 @@ def _check_number(name: str, value: Any, least: float, end: float, allowed: str)
 
 
 def compile_model(
-    model: keras.Model, recipe: Recipe, *, total_steps: int, schedule_exponent: float = 1.0
+    model: keras.Model, recipe: Recipe, *, total_steps: int, schedule_exponent: float = 1.0, balances: bool = False
 ) -> keras.Model:
     """Compiles a classifier in place: optimizer with schedule, loss, and the metric `accuracy`.
 
@@ -233,6 +235,7 @@ def compile_model(
         recipe: What to train with.
         total_steps: Training steps of the full budget.
         schedule_exponent: `exponent` of `WarmupCosine`.
+        balances: Whether it has the metric `balanced_accuracy` too.
 
     Returns:
         The model itself.
@@ -251,6 +254,6 @@ def compile_model(
     model.compile(
         optimizer=optimizer,
         loss=SmoothedCrossentropy(recipe.label_smoothing),
-        metrics=["accuracy"],
+        metrics=["accuracy", *([BalancedAccuracy(model.output_shape[-1])] if balances else [])],
     )
     return model

@@ -63,6 +63,7 @@ def _situation(study: Study, arguments: argparse.Namespace) -> Situation:
         records=study.records(),
         is_through=study.is_concluded(study.config),
         validation_images=study.data.get("validation"),
+        validation_sizes=study.data.get("validation_sizes", ()),
         export=_export(folder / "model"),
         exported_front=[int(path.name.removeprefix("run-")) for path in folder.glob("front/run-[0-9]*")],
         comparisons=read_comparisons(folder / "ablation.csv"),

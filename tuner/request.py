@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.budget import Limits
 from tuner.config import (
+    BALANCED,
     DEFAULT_ALGORITHM,
     WITH_COSTS,
     WITH_MIN_EPOCHS,
@@ -37,6 +38,9 @@ __all__ = ["described", "folder_notes", "limits_of", "moved", "resolve", "staffi
 
 # Levels of 0..255: 12 bits in samples of 16 leave 16 of these, whose standard deviation is 8 at most.
 LOW_CONTRAST = 8.0
+
+# Images of the largest class over those of the smallest, from which on a person is told of it: a guess.
+UNEVEN = 4
 
 _SETTINGS = (
     "space",
@@ -178,9 +182,6 @@ def described(
         enqueued: How many of the configurations of `--enqueue` are neither the default nor the same as another.
         is_new: Whether there is no such study yet, so that a name with a mistake shows.
     """
-    size = "x".join(str(side) for side in data.input_shape)
-    counts = f"{data.train:,} training and {data.validation:,} validation images"
-    aside = f"; {data.set_aside:,} more are set aside for the test" if data.set_aside else ""
     precision = config.precision
     precision += ", XLA" if config.jit else ""
     precision += f", in {config.gpus_per_trial} parts" if config.gpus_per_trial > 1 else ""
@@ -192,16 +193,30 @@ def described(
         lines.append(
             "Augment   whether training images are mirrored, and how far they are moved at random, is searched"
         )
-    lines.append(f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes{aside}")
-    if data.contrast < LOW_CONTRAST:
-        lost = "few of 255 levels are used: scale the images, those of 16 bits before the lower 8 are dropped"
-        lines.append(f"Contrast  a standard deviation of {data.contrast:.1f}; {lost}")
+    lines += _data_lines(config, data)
     lines.append(f"Search    {config.algorithm}, {sought}, seed {config.seed}, batch {config.batch_size}, {precision}")
     lines.append(f"Study     {folder}{' (new)' if is_new else ''}")
     if config.enqueue:
         given = len(config.enqueue)
         same = f" ({given} are given; the others are the same, or the default)" if enqueued < given else ""
         lines.append(f"Enqueued  {counted(enqueued, 'configuration')}, to be tried after the default one{same}")
+    return lines
+
+
+def _data_lines(config: SearchConfig, data: Facts) -> list[str]:
+    size = "x".join(str(side) for side in data.input_shape)
+    counts = f"{data.train:,} training and {data.validation:,} validation images"
+    aside = f"; {data.set_aside:,} more are set aside for the test" if data.set_aside else ""
+    lines = [f"Data      {config.dataset}: {counts} of {size}, {data.classes} classes{aside}"]
+    least, most = min(data.class_sizes, default=0), max(data.class_sizes, default=0)
+    if most > UNEVEN * least and config.objective == "val_accuracy":
+        lines.append(
+            f"Classes   have {least:,} to {most:,} training images, and accuracy counts images; --objective {BALANCED} "
+            "counts all classes alike"
+        )
+    if data.contrast < LOW_CONTRAST:
+        lost = "few of 255 levels are used: scale the images, those of 16 bits before the lower 8 are dropped"
+        lines.append(f"Contrast  a standard deviation of {data.contrast:.1f}; {lost}")
     return lines
 
 

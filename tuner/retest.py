@@ -21,6 +21,7 @@ def retested(
     *,
     seed: int,
     times: int,
+    accuracy: str = "val_accuracy",
     report: Callable[[Retest], None] | None = None,
 ) -> list[Retest]:
     """Returns runs with the validation accuracies of new trainings from their beginning, of the same epochs.
@@ -30,6 +31,7 @@ def retested(
         worker: Trains on the training images and judges on the validation images.
         seed: Seed of the search; those of the trainings follow from it and are none of the search's.
         times: New trainings of each run, >= 1.
+        accuracy: Name of the accuracy, as it stands in a curve.
         report: Called after each run, or None.
 
     Raises:
@@ -55,7 +57,7 @@ def retested(
                 failed += 1
                 if progress.status == FAILED:
                     raise TunerError(wrong)
-            accuracies.append(progress.curve["val_accuracy"][-1] if progress.status == COMPLETED else 0.0)
+            accuracies.append(progress.curve[accuracy][-1] if progress.status == COMPLETED else 0.0)
         found.append(Retest(run, accuracies, failed))
         if report:
             report(found[-1])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner import command, leaderboard
-from tuner.config import COSTS, library_versions
+from tuner.config import BALANCED, COSTS, library_versions
 from tuner.errors import DivergedError
 from tuner.outcome import place_flags
 from tuner.quantities import counted, describe_cost
@@ -103,15 +103,18 @@ def _picked(study: Study, number: int | None, *, rule: str, cost: str) -> list[R
 
 def _retested(study: Study, runs: Sequence[Run], worker: Worker, *, cost: str) -> Run:
     """Trains runs again and returns the cheapest of those that are as good as the best."""
+    from tuner.figures import effective_images
     from tuner.retest import retested
 
-    images = worker.facts.validation
+    accuracy, facts = study.config.accuracy, worker.facts
+    images = effective_images(facts.validation_sizes) if accuracy == BALANCED else facts.validation
     retests = retested(
         runs,
         worker,
         seed=study.config.seed,
         times=RETESTS,
-        report=lambda retest: _print_retest(retest, cost=cost, images=images),
+        accuracy=accuracy,
+        report=lambda retest: _print_retest(retest, accuracy, cost=cost, images=images),
     )
     return within_one_standard_error(retests, cost=cost, images=images).run
 
@@ -146,7 +149,7 @@ def _make(
         probe_images=next(worker.dataset.validation.chunks(PROBE_IMAGES)),
         card=_card(study, winner, network, worker, test=figures, seconds=seconds, flags=_flags(arguments)),
     )
-    _print_outcome(figures, report)
+    _print_outcome(figures, report, study.config.accuracy)
 
 
 def _trained(winner: Run, worker: Worker, *, quiet: bool) -> Network:
@@ -238,24 +241,22 @@ def _print_winner(study: Study, winner: Run) -> None:
     print(f"          {', '.join(values)}", flush=True)
 
 
-def _print_retest(retest: Retest, *, cost: str, images: int) -> None:
+def _print_retest(retest: Retest, accuracy: str, *, cost: str, images: float) -> None:
     error = retest.standard_error(images)
     failed = f", {retest.failed} of them failed" if retest.failed else ""
     print(
-        f"Retested  run {retest.run.number}: val_accuracy {retest.accuracy:.4f} in {len(retest.accuracies)} new "
+        f"Retested  run {retest.run.number}: {accuracy} {retest.accuracy:.4f} in {len(retest.accuracies)} new "
         f"trainings{failed} (standard error {error:.4f}), {describe_cost(retest.run.last.cost(cost), cost)}",
         flush=True,
     )
 
 
-def _print_outcome(figures: Figures | None, report: ExportReport) -> None:
+def _print_outcome(figures: Figures | None, report: ExportReport, accuracy: str) -> None:
     if figures is None:
         print("Test      the data set has no test split, and the search set no images aside (--test-fraction)")
     else:
-        low, high = figures.accuracy_interval
-        print(
-            f"Test      accuracy {figures.accuracy:.4f} on {figures.num_images} images (95 %: {low:.4f} to {high:.4f})"
-        )
+        name, value, (low, high) = figures.told(accuracy)
+        print(f"Test      {name} {value:.4f} on {figures.num_images} images (95 %: {low:.4f} to {high:.4f})")
     checked = ", ".join(f"{name} {difference:.1e}" for name, difference in report.differences.items())
     print(f"Export    {report.directory}; both files re-opened, largest difference of a probability: {checked}")
     print(f"Next      python -m tuner.predict {shlex.quote(str(report.directory))} IMAGE...")

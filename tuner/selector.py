@@ -44,8 +44,8 @@ class Retest:
         """Mean of the new trainings."""
         return statistics.fmean(self.accuracies)
 
-    def standard_error(self, images: int) -> float:
-        """Returns the standard error of an accuracy on so many images.
+    def standard_error(self, images: float) -> float:
+        """Returns the standard error of an accuracy on so many images (`effective_images` of a balanced one).
 
         All trainings are judged on the same images, so more of them do not make it smaller.
         """
@@ -127,13 +127,13 @@ def knee_run(front: Sequence[Run], direction: str, *, cost: str) -> Run:
     return front[knee(np.array([[sign * (run.score or 0.0), -run.last.cost(cost)] for run in front]))]
 
 
-def within_one_standard_error(retests: Sequence[Retest], *, cost: str, images: int) -> Retest:
+def within_one_standard_error(retests: Sequence[Retest], *, cost: str, images: float) -> Retest:
     """Returns the cheapest of runs whose new accuracy is within one standard error of the best new accuracy.
 
     Args:
         retests: At least one.
         cost: `params`, `macs` or `latency`.
-        images: Validation images on which the accuracies were measured, >= 1.
+        images: Validation images on which the accuracies were measured, >= 1; `effective_images` of balanced ones.
 
     Reference: Breiman et al., 1984, Classification and Regression Trees, chapter 3 (the 1 SE rule).
     """

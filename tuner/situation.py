@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tuner.ablation import Comparison
-from tuner.config import SearchConfig
-from tuner.figures import Figures, standard_error
+from tuner.config import BALANCED, SearchConfig
+from tuner.figures import Figures, effective_images, standard_error
 from tuner.records import COMPLETED, Record, Run, rank, runs_of
 
 __all__ = ["Export", "Situation"]
@@ -42,6 +42,7 @@ class Situation:
         records: Its trials.
         is_through: Whether the search has made all trials that it was asked for.
         validation_images: How many images a score is of; None where that is not known.
+        validation_sizes: How many of each class; none where that is not known.
         export: The model that was made of it, or None.
         exported_front: Numbers of the runs that were exported as its front.
         comparisons: What an ablation of it found, rows of tables.
@@ -54,6 +55,7 @@ class Situation:
     records: Sequence[Record]
     is_through: bool
     validation_images: int | None = None
+    validation_sizes: Sequence[int] = ()
     export: Export | None = None
     exported_front: Collection[int] = ()
     comparisons: Sequence[Comparison] = ()
@@ -98,6 +100,9 @@ class Situation:
 
     def standard_error(self, accuracy: float) -> float | None:
         """Returns the standard error of an accuracy on the validation images; None for another objective."""
-        if self.config.objective != "val_accuracy" or not self.validation_images:
+        if self.config.direction != "max" or not self.validation_images:
             return None
-        return standard_error(accuracy, self.validation_images)
+        is_balanced = self.config.objective == BALANCED and self.validation_sizes
+        return standard_error(
+            accuracy, effective_images(self.validation_sizes) if is_balanced else self.validation_images
+        )

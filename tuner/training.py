@@ -53,6 +53,7 @@ class Architecture:
         jit: Whether XLA compiles the steps, for this network alone.
         schedule_exponent: How soon the learning rate falls, see `WarmupCosine`.
         augments: Whether training images are moved and mirrored, as the recipe then says.
+        balances: Whether `balanced_accuracy` is measured too.
     """
 
     config: AnyConfig
@@ -63,6 +64,7 @@ class Architecture:
     jit: bool = False
     schedule_exponent: float = 1.0
     augments: bool = False
+    balances: bool = False
 
     @property
     def structure(self) -> Structure:
@@ -73,6 +75,7 @@ class Architecture:
             mixed_precision=self.mixed_precision,
             jit=self.jit,
             augments=self.augments,
+            balances=self.balances,
         )
 
     def schedule(self, peak: float) -> WarmupCosine:
@@ -116,6 +119,7 @@ class Network:
         )
         self._rates = architecture.schedule(1.0)(tf.range(architecture.total_steps)).numpy()
         self._recipe = Recipe(architecture.optimizer, 0.0)
+        self._nothing = tf.zeros(architecture.structure.num_sums)
         self._state = State(None, None, None, None)
         self.step = 0
         self.epoch = 0
@@ -197,8 +201,8 @@ class Network:
                 number in the epoch, from 0, and the metrics so far.
 
         Returns:
-            `loss` and `accuracy`, means over the epoch's images. A loss that is not finite ends the epoch at once and
-            comes back as it is.
+            `loss` and `accuracy`, means over the epoch's images; `balanced_accuracy` where the architecture says so. A
+            loss that is not finite ends the epoch at once and comes back as it is.
 
         Raises:
             TrialTimeout: If the deadline passes.
@@ -213,7 +217,7 @@ class Network:
     def evaluate(
         self, data: AnyImages, *, max_steps: int | None = None, on_batch: OnBatch | None = None
     ) -> dict[str, float]:
-        """Returns `loss` and `accuracy` of the averaged weights, means over the images or over those of a few steps.
+        """Returns the metrics of `train_epoch` of the averaged weights, over all images or those of a few steps.
 
         `on_batch` is called after each step, as by `train_epoch`.
         """
@@ -243,8 +247,8 @@ class Network:
         deadline: float = math.inf,
         on_batch: OnBatch | None = None,
     ) -> dict[str, float]:
-        """Returns the mean loss and accuracy of a step over batches."""
-        sums, done = tf.zeros(3), 0
+        """Returns the metrics of a step over batches."""
+        sums, done = self._nothing, 0
         for batches in calls:
             with held_interrupt():
                 sums = step(batches, sums)
@@ -288,5 +292,9 @@ class Network:
 
 
 def _means_of(sums: tf.Tensor) -> dict[str, float]:
-    loss, hits, seen = sums.numpy().tolist()
-    return {"loss": loss / seen, "accuracy": hits / seen}
+    (loss, hits, seen), by_class = np.split(sums.numpy().astype(float), [3])
+    metrics = {"loss": float(loss / seen), "accuracy": float(hits / seen)}
+    if by_class.size:
+        class_hits, images = np.split(by_class, 2)
+        metrics["balanced_accuracy"] = float(np.mean(class_hits[images > 0] / images[images > 0]))
+    return metrics

@@ -217,7 +217,7 @@ class Worker:
         network, callbacks = trial.network, trial.callbacks
         callbacks.epoch_begin()
         metrics = network.train_epoch(self.train_images, deadline=trial.deadline, on_batch=callbacks.on_batch)
-        validation = {"loss": math.nan, "accuracy": 0.0}
+        validation = {name: math.nan if name == "loss" else 0.0 for name in metrics}
         if math.isfinite(metrics["loss"]):
             callbacks.test_begin()
             validation = network.evaluate(self._validation, on_batch=callbacks.on_test_batch)

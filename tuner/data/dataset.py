@@ -72,6 +72,14 @@ class Dataset:
             variances.append(max(0.0, int(counts @ values**2) / total - mean**2))
         return tuple(means), tuple(variances)
 
+    def class_sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Returns the number of training and of validation images of each class."""
+        import numpy as np
+
+        splits = (self.train, self.validation)
+        train, validation = (np.bincount(split.labels, minlength=self.classes).tolist() for split in splits)
+        return tuple(train), tuple(validation)
+
     def class_means(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Returns the mean of all pixels of each class, which tells whether images have changed their classes.
 
