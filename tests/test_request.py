@@ -115,7 +115,7 @@ def test_objectives_are_a_score_and_costs(line, objective, costs):
     [
         (
             "--objective -params",
-            "--objective is -params; allowed is one of val_accuracy, val_balanced_accuracy, val_loss and, besides, any of",
+            "--objective is -params; allowed is one of val_accuracy, val_balanced_accuracy, val_loss and, besides, any",
         ),
         ("--objective val_accuracy --objective val_loss", "--objective is val_accuracy, val_loss; allowed is one of"),
         ("--objective val_accuracy --objective params", "Did you mean '-params'"),
