@@ -32,6 +32,7 @@ configs = st.builds(
     mixed_precision=st.booleans(),
     jit=st.booleans(),
     augment=st.booleans(),
+    class_weights=st.booleans(),
     gpus_per_trial=st.just(1),
     enqueue=st.lists(st.dictionaries(st.text(), st.integers() | st.booleans() | st.text()), max_size=2).map(tuple),
     warm_start=st.none() | st.sampled_from(["mine", "another"]),
@@ -156,6 +157,7 @@ def test_configuration_of_an_older_program_trains_as_it_did():
         "warm_start",
         "jit",
         "augment",
+        "class_weights",
         "gpus_per_trial",
     ):
         del values[name]

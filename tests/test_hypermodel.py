@@ -133,6 +133,33 @@ def test_averaged_weights_are_validated_saved_and_left_in_the_model(stripes):
     assert np.abs(plain_kernels[0] - kernels[0]).max() > 1e-4
 
 
+class _FitOptions(keras.Model):
+    """Keeps what `fit` is given."""
+
+    def fit(self, *args, **kwargs):
+        self.given = kwargs
+
+
+@pytest.mark.parametrize(("wanted", "given"), [(True, {0: 7 / 3, 1: 7 / 9, 2: 7 / 9}), (False, None)])
+def test_class_weights_are_given_to_fit(wanted, given):
+    hypermodel = SEResNetHyperModel(
+        lambda hp: (_declare(hp), hp.Fixed("class_weights", wanted)), **SHAPE, class_sizes=(10, 30, 30)
+    )
+    hp = keras_tuner.HyperParameters()
+    hypermodel.build(hp)
+    model = _FitOptions()
+    model.compile(keras.optimizers.SGD())
+    hypermodel.fit(hp, model, None)
+    found = model.given.get("class_weight")
+    assert found == pytest.approx(given) if wanted else found is None
+
+
+def test_class_weights_without_the_sizes_of_the_classes_are_refused():
+    hypermodel = SEResNetHyperModel(_declare, **SHAPE)
+    with pytest.raises(SpaceError, match=r"give their numbers as class_sizes=\(...,\)"):
+        hypermodel.class_weights(hypermodel.recipe({"class_weights": True}))
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -146,6 +173,7 @@ def test_averaged_weights_are_validated_saved_and_left_in_the_model(stripes):
         {"label_smoothing": None},
         {"horizontal_flip": "left"},
         {"horizontal_flip": 0.5},
+        {"class_weights": "all"},
         {"translation": 1.0},
         {"translation": -0.1},
         {"translation": "far"},

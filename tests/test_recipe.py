@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
 
 from tuner.models import ModelConfig, build_model
 from tuner.recipe import (
@@ -15,6 +16,7 @@ from tuner.recipe import (
     SmoothedCrossentropy,
     WarmupCosine,
     average_momentum,
+    balancing_weights,
     compile_model,
     norm_momentum,
     progress_exponent,
@@ -40,6 +42,18 @@ CONFIG = ModelConfig(input_shape=(8, 8, 1), classes=3, blocks=(1,), width=4, se_
 )
 def test_rate_rises_and_falls_along_a_cosine(step, rate):
     assert float(WarmupCosine(0.5, 200)(step)) == pytest.approx(rate, abs=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [(50, 50), (90, 10), (7, 1, 100)])
+def test_class_weights_are_those_of_scikit_learn(sizes):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    expected = compute_class_weight("balanced", classes=np.arange(len(sizes)), y=labels)
+    assert balancing_weights(sizes) == pytest.approx(tuple(expected))
+    assert np.mean(np.array(expected)[labels]) == pytest.approx(1.0)
+
+
+def test_class_without_images_takes_nothing_from_the_others():
+    assert balancing_weights((30, 0, 10)) == pytest.approx((2 / 3, 1.0, 2.0))
 
 
 @pytest.mark.parametrize(

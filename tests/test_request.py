@@ -82,6 +82,8 @@ def test_budget_and_batch_come_from_the_space(space, budget):
         ("--jit", "jit", True),
         ("", "jit", False),
         ("--augment", "augment", True),
+        ("--class-weights", "class_weights", True),
+        ("", "class_weights", False),
         ("", "augment", False),
         ("--gpus-per-trial 2", "gpus_per_trial", 2),
         ("--gpus-per-trial 0.5", "gpus_per_trial", 1),
@@ -282,6 +284,7 @@ def test_queue_is_read_into_the_configuration_and_kept(tmp_path):
         ("--seed 0", "--seed is 4 in the study and 0 now"),
         ("--jit", "--jit is off in the study and on now"),
         ("--augment", "--augment is off in the study and on now"),
+        ("--class-weights", "--class-weights is off in the study and on now"),
         ("--gpus-per-trial 2", "--gpus-per-trial is 1 in the study and 2 now"),
         ("--space small", "--space is tiny in the study and small now"),
         ("--dataset folder:x", "--dataset is digits in the study and folder:x now"),
@@ -354,11 +357,14 @@ def test_uneven_classes_are_told_of(sizes, objective, is_told):
 def test_augmentation_is_told():
     facts = Facts(train=9, validation=3, input_shape=(8, 8, 1), classes=2, mean=(1.0,), variance=(500.0,))
     told = []
-    for line in ("", "--augment"):
+    for line in ("", "--augment", "--class-weights"):
         config = resolve(_flags(line), None)
         told.append(described(config, load_space("small"), facts, Path("results/mine"), enqueued=0, is_new=True))
     assert [line for line in told[1] if line not in told[0]] == [
         "Augment   whether training images are mirrored, and how far they are moved at random, is searched"
+    ]
+    assert [line for line in told[2] if line not in told[0]] == [
+        "Weights   whether all classes weigh alike in the loss is searched"
     ]
 
 
@@ -387,6 +393,7 @@ def test_images_of_few_levels_are_told_of(variance, told, tmp_path):
         ("--space own/my_space.py --dataset folder:/data/my-pets/", "my_space-my-pets-{default}-{today}"),
         ("--dataset tfds:emnist/balanced:3.1.0", "small-balanced-3.1.0-{default}-{today}"),
         ("--augment", "small-augment-digits-{default}-{today}"),
+        ("--augment --class-weights", "small-augment-class-weights-digits-{default}-{today}"),
         ("--study mine", "mine"),
     ],
 )

@@ -92,6 +92,15 @@ def test_augmentation_that_is_asked_for_is_searched(name):
     assert (recipe.horizontal_flip, recipe.translation, recipe.augments) == (True, 0.0, True)
 
 
+def test_class_weights_that_are_asked_for_are_searched(write):
+    plain = active_values(declare(load_space("tiny")))
+    assert active_values(declare(load_space("tiny", class_weights=True))) == {**plain, "class_weights": True}
+    path = write("def declare(hp):\n    hp.Fixed('class_weights', False)\n")
+    assert active_values(declare(load_space(path, class_weights=True))) == {"class_weights": False}
+    both = declare(load_space("tiny", augment=True, class_weights=True))
+    assert {"horizontal_flip", "translation", "class_weights"} <= active_values(both).keys()
+
+
 def test_augmentation_that_the_space_declares_stays(write):
     path = write("def declare(hp):\n    hp.Fixed('translation', 0.25)\n")
     assert active_values(declare(load_space(path, augment=True))) == {"translation": 0.25, "horizontal_flip": True}

@@ -191,6 +191,27 @@ def test_balanced_accuracy_is_that_of_keras_and_changes_nothing_else(steps, netw
     assert plain.evaluate(validation).items() <= balanced.evaluate(validation).items()
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_class_weights_are_those_of_keras(optimizer, train, validation, stripes):
+    recipe, weights = Recipe(optimizer, **STRICT), (0.25, 0.5, 2.25)
+    network = Network(dataclasses.replace(architecture(optimizer), class_weights=weights))
+    network.reset(recipe, seed=5)
+    keras_model = compile_model(network.to_keras(), recipe, total_steps=9 * STEPS)
+    assert_trains_as_keras(network, keras_model, stripes, train=train, validation=validation, class_weights=weights)
+
+
+def test_other_class_weights_are_trained_by_the_same_program_and_ones_change_nothing(networks, train):
+    plain = networks["sgd"]
+    weighed = {w: dataclasses.replace(plain.architecture, class_weights=w) for w in [(1.0, 1.0, 1.0), (2.0, 0.5, 0.5)]}
+    ones, others = weighed.values()
+    assert ones.structure == others.structure != plain.architecture.structure
+    program, ends = Network(ones).program, []
+    for network in (plain, Network(ones, program), Network(others, program)):
+        network.reset(RECIPE, seed=5)
+        ends.append((epochs(network, train, 2), bits(network.state())))
+    assert ends[0] == ends[1] != ends[2]
+
+
 def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_are_there(networks, train, stripes):
     network = Network(dataclasses.replace(networks["sgd"].architecture, balances=True))
     network.reset(RECIPE, seed=5)

@@ -212,6 +212,15 @@ def test_retraining_uses_the_validation_images_too(worker, stripes):
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
+def test_class_weights_are_of_the_images_that_are_trained_on(worker, stripes):
+    values = VALUES | {"class_weights": True}
+    searched = worker.networks.network(worker.hypermodel, values)
+    assert searched.architecture.class_weights == pytest.approx(tuple(40 / np.bincount(stripes.train.labels)))
+    labels = np.concatenate([stripes.train.labels, stripes.validation.labels])
+    final = worker.retrain(values, epochs=1, seed=3)
+    assert final.architecture.class_weights == pytest.approx(tuple(60 / np.bincount(labels)))
+
+
 def test_measurement_is_plain_time(worker):
     measured = worker.measure(VALUES)
     assert measured.start_seconds > 0

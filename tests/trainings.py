@@ -53,13 +53,13 @@ def assert_goes_on_exactly(network, data, recipe, *, other, first=1, later=2):
     return through
 
 
-def assert_trains_as_keras(network, keras_model, stripes, *, train, validation):
+def assert_trains_as_keras(network, keras_model, stripes, *, train, validation, class_weights=None):
     """Holds two epochs of a network that was reset with seed 5 to `fit` of a compiled model of the same weights."""
     keras_model.run_eagerly = True  # a few steps are faster than a trace
 
     # `fit` puts the average in the place of the weights when it ends, so both epochs are one call.
     fitted = keras_model.fit(
-        _batches_of_study(stripes.train, seed=5, epochs=2),
+        _batches_of_study(stripes.train, seed=5, epochs=2, class_weights=class_weights),
         epochs=2,
         steps_per_epoch=STEPS,
         shuffle=False,
@@ -80,10 +80,11 @@ def assert_trains_as_keras(network, keras_model, stripes, *, train, validation):
         np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=2e-3)
 
 
-def _batches_of_study(split, *, seed, epochs):
+def _batches_of_study(split, *, seed, epochs, class_weights):
     """Yields the batches in the order of a study's trainings, which a change would make impossible to continue."""
+    weights = np.ones(3) if class_weights is None else np.array(class_weights)
     for epoch in range(epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
         for start in range(0, len(order), BATCH):
             chosen = order[start : start + BATCH]
-            yield split.images[chosen].astype(np.float32), split.labels[chosen]
+            yield split.images[chosen].astype(np.float32), split.labels[chosen], weights[split.labels[chosen]]

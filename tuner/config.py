@@ -76,6 +76,7 @@ class SearchConfig:
         space: Name of a search space, or path of a Python file.
         backbone: Name of the `keras.applications` constructor that the space's `backbone` is fixed to, or None.
         augment: Whether how images are augmented is searched too, where the space does not say.
+        class_weights: Whether it is searched too if all classes weigh alike in the loss, where the space does not say.
         dataset: `digits`, `tfds:NAME` or `folder:PATH`.
         algorithm: One of `ALGORITHMS`.
         trials: Total number of trials in the study, >= 1; None means no limit.
@@ -114,6 +115,7 @@ class SearchConfig:
     space: str
     backbone: str | None = None
     augment: bool = False
+    class_weights: bool = False
     dataset: str = "digits"
     algorithm: str = DEFAULT_ALGORITHM
     trials: int | None = None

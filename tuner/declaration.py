@@ -13,7 +13,7 @@ from typing import Any
 import keras_tuner
 
 from tuner.errors import SpaceError, UsageError, did_you_mean
-from tuner.space import AUGMENTATION_NAMES, Space, blamed
+from tuner.space import AUGMENTATION_NAMES, CLASS_WEIGHTS, Space, blamed
 
 __all__ = ["GROUP_NAMES", "RECIPE_NAMES", "active_values", "check_objective", "declare"]
 
@@ -32,6 +32,7 @@ RECIPE_NAMES = (
     "label_smoothing",
     "averaged_epochs",
     *AUGMENTATION_NAMES,
+    CLASS_WEIGHTS,
 )
 _STAGE_NAME = re.compile(r"(blocks|se_ratio)_[1-9]\d*")
 

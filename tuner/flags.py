@@ -29,6 +29,12 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--augment", action="store_const", const=True, help="search how to mirror and move training images, too"
     )
+    parser.add_argument(
+        "--class-weights",
+        action="store_const",
+        const=True,
+        help="search whether images of small classes weigh more, too",
+    )
     parser.add_argument("--dataset", metavar="SOURCE", help="digits, tfds:NAME or folder:PATH (default: digits)")
     parser.add_argument("--algorithm", metavar="NAME", help=f"{', '.join(ALGORITHMS)} (default: {DEFAULT_ALGORITHM})")
     parser.add_argument("--trials", type=positive, metavar="N", help="total number of trials in the study")

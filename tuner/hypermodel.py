@@ -22,7 +22,7 @@ from tuner.errors import SpaceError
 from tuner.gates import DEFAULT_RATIO, gate_ratios
 from tuner.messages import Facts, Session
 from tuner.models import AnyConfig, BackboneConfig, ModelConfig, build_model
-from tuner.recipe import Recipe, compile_model, norm_momentum, progress_exponent
+from tuner.recipe import Recipe, balancing_weights, compile_model, norm_momentum, progress_exponent
 from tuner.space import Space, load_space
 
 __all__ = ["RECIPE_NAMES", "SEResNetHyperModel", "active_values", "check_objective", "declare"]
@@ -44,6 +44,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         mean: Mean of each channel of the training images; with `variance`, the network's first layer normalises.
         variance: Variance of each channel of the training images; a channel that has none is only moved by its mean.
         balances: Whether models have the metric `balanced_accuracy` too.
+        class_sizes: Training images of each class, which a space with `class_weights` needs.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         mean: tuple[float, ...] | None = None,
         variance: tuple[float, ...] | None = None,
         balances: bool = False,
+        class_sizes: tuple[int, ...] = (),
     ) -> None:
         super().__init__(name="se_resnet")
         if isinstance(space, str):
@@ -69,14 +71,15 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.balances = balances
+        self.class_sizes = class_sizes
         self.mean = mean
         self.variance = None if variance is None else tuple(value or 1.0 for value in variance)
 
     @classmethod
-    def of(cls, session: Session, facts: Facts) -> SEResNetHyperModel:
-        """Returns the hypermodel of a search on its data."""
+    def of(cls, session: Session, facts: Facts, space: Space | None = None) -> SEResNetHyperModel:
+        """Returns the hypermodel of a search on its data; `space` where the caller has loaded it."""
         return cls(
-            space=load_space(session.space, backbone=session.backbone, augment=session.augment),
+            space=space or session.load_space(),
             input_shape=facts.input_shape,
             classes=facts.classes,
             max_epochs=session.max_epochs,
@@ -85,6 +88,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
             mean=facts.mean,
             variance=facts.variance,
             balances=session.balances,
+            class_sizes=facts.class_sizes,
         )
 
     @property
@@ -112,7 +116,12 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         )
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        """Trains a built model as `model.fit` does, and validates and saves its averaged weights where it has them."""
+        """Trains a built model as `model.fit` does, with the class weights that its values ask for.
+
+        Where its weights are averaged, the average is validated and saved.
+        """
+        if weights := self.class_weights(self.recipe(active_values(hp))):
+            kwargs["class_weight"] = dict(enumerate(weights))
         if model.optimizer.use_ema:
             # First, so that what saves the model at the end of an epoch finds the average in it.
             swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
@@ -177,6 +186,21 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
             return Recipe.from_values(values, batch_size=self.batch_size, steps_per_epoch=self.steps_per_epoch)
         except ValueError as error:
             raise SpaceError(f"The search space asks for a training that there is not: {error}") from error
+
+    def class_weights(self, recipe: Recipe) -> tuple[float, ...]:
+        """Returns how much a training image of each class weighs in the loss; nothing where all weigh 1.
+
+        Raises:
+            SpaceError: If the number of images of each class is not known.
+        """
+        if not recipe.class_weights:
+            return ()
+        if not self.class_sizes:
+            raise SpaceError(
+                "The search space asks for class_weights, which follow from the training images of each class; give "
+                "their numbers as class_sizes=(...,)."
+            )
+        return balancing_weights(self.class_sizes)
 
 
 def _groups(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tuner.config import BALANCED, SearchConfig
 from tuner.data import Dataset, DataSpec
+from tuner.space import Space, load_space
 
 __all__ = ["Facts", "Measurement", "Progress", "Session", "Task"]
 
@@ -48,6 +49,7 @@ class Session:
         memory: Bytes of memory that one worker should stay below; None means no limit.
         steps_per_execution: Training steps in one call of a program; None chooses by measurement. It changes no result.
         balances: Whether the metric `balanced_accuracy` is measured too.
+        class_weights: Whether it is searched too if all classes weigh alike in the loss.
     """
 
     data: DataSpec
@@ -64,6 +66,7 @@ class Session:
     memory: int | None = None
     steps_per_execution: int | None = 1
     balances: bool = False
+    class_weights: bool = False
 
     @classmethod
     def of(cls, config: SearchConfig, data_dir: str | None, **options: Any) -> Session:
@@ -86,8 +89,17 @@ class Session:
             jit=config.jit,
             replicas=config.gpus_per_trial,
             balances=config.objective == BALANCED,
+            class_weights=config.class_weights,
             **options,
         )
+
+    def load_space(self) -> Space:
+        """Returns the search space.
+
+        Raises:
+            SpaceError: If it cannot be loaded.
+        """
+        return load_space(self.space, backbone=self.backbone, augment=self.augment, class_weights=self.class_weights)
 
     def elsewhere(self) -> Session:
         """Returns the same for workers that were started in another folder: with whole paths."""

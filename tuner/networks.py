@@ -55,6 +55,7 @@ class Networks:
             schedule_exponent=hypermodel.schedule_exponent,
             augments=recipe.augments,
             balances=self.session.balances,
+            class_weights=hypermodel.class_weights(recipe),
         )
         structure = architecture.structure
         if structure not in self._programs:

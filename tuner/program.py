@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ class Structure:
         jit: Whether XLA compiles the steps; it needs all sizes, so `config` is then the network itself.
         augments: Whether training images are moved and mirrored (`tuner/augmentation.py`).
         balances: Whether hits and images are also counted by class.
+        weighs: Whether training images weigh as `Layout.class_weights` says.
     """
 
     config: AnyConfig
@@ -47,6 +49,7 @@ class Structure:
     jit: bool = False
     augments: bool = False
     balances: bool = False
+    weighs: bool = False
 
     @classmethod
     def of(cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool, jit: bool, **options: bool) -> Structure:
@@ -99,9 +102,10 @@ class Layout:
 
     Args:
         config: The network.
+        class_weights: How much a training image of each class weighs in the loss; empty means 1.
     """
 
-    def __init__(self, config: AnyConfig) -> None:
+    def __init__(self, config: AnyConfig, class_weights: Sequence[float] = ()) -> None:
         specs = weight_specs(config)
         self.trainable = [spec for spec in specs if spec.trainable]
         self.moving = [spec for spec in specs if not spec.trainable]
@@ -110,6 +114,12 @@ class Layout:
         self.sizes = np.array(shapes, np.int32), np.array([spec.size for spec in self.moving], np.int32)
         self.shapes, self.moving_sizes = map(tf.constant, self.sizes)
         self.is_kernel = tf.constant(np.concatenate(kernels))
+        self.class_weights = tf.constant(class_weights or [1.0] * config.classes, tf.float32)
+
+    @property
+    def tensors(self) -> tuple[Any, ...]:
+        """What a program is told of the network with every step."""
+        return self.shapes, self.moving_sizes, self.is_kernel, self.class_weights
 
     def pack(self, values: dict[str, np.ndarray], *, slots: int) -> State:
         """Returns the state of fresh weights, given by name."""
@@ -154,7 +164,7 @@ class Program:
         self._moving = [spec for spec in specs if not spec.trainable]
         vector, numbers = tf.TensorSpec((None,)), tf.TensorSpec((None,), tf.int32)
         state = State(vector, tf.TensorSpec((OPTIMIZER_SLOTS[structure.optimizer], None)), vector, vector)
-        layout = (tf.TensorSpec((len(self._trainable), 4), tf.int32), numbers, vector)
+        layout = (tf.TensorSpec((len(self._trainable), 4), tf.int32), numbers, vector, vector)
         self._sizes = Layout(structure.config).sizes if structure.jit else None
         compiled = functools.partial(tf.function, autograph=False, jit_compile=structure.jit or None)
         images = tf.TensorSpec((None, *structure.config.input_shape), tf.uint8)
@@ -198,7 +208,7 @@ class Program:
             tape.watch(state.weights)
             weights, pixels = self._named(state.weights, state, layout), tf.cast(x, tf.float32)
             logits, batch = self._forward(weights, pixels, training=True, dtype=self._dtype, noise=noise)
-            loss = self._loss(logits, y, now.label_smoothing)
+            loss = self._loss(logits, y, now.label_smoothing, layout[3] if self.structure.weighs else None)
         gradient = tape.gradient(loss, state.weights)
         statistics = [batch[spec.name] for spec in self._moving] or [tf.zeros(0)]
         return Carry(gradient, tf.concat(statistics, axis=0), self._sums(loss, logits, y))
@@ -235,10 +245,11 @@ class Program:
         moving = tf.split(state.statistics, moving_sizes, num=len(self._moving)) if self._moving else []
         return named | {spec.name: part for spec, part in zip(self._moving, moving, strict=True)}
 
-    def _loss(self, logits: Any, labels: Any, smoothing: Any) -> Any:
+    def _loss(self, logits: Any, labels: Any, smoothing: Any, class_weights: Any | None = None) -> Any:
         classes = self.structure.config.classes
         targets = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
-        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+        losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+        return tf.reduce_mean(losses if class_weights is None else losses * tf.gather(class_weights, labels))
 
     def _sums(self, loss: Any, logits: Any, labels: Any) -> Any:
         """Returns the sums of a batch: loss, hits and images, then hits and images of each class."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,6 +22,7 @@ __all__ = [
     "SmoothedCrossentropy",
     "WarmupCosine",
     "average_momentum",
+    "balancing_weights",
     "compile_model",
     "norm_momentum",
     "progress_exponent",
@@ -65,6 +66,7 @@ class Recipe:
             it is the weights themselves.
         horizontal_flip: Whether half of the training images, at random, are mirrored.
         translation: Most that a training image is moved at random, as a share of its sides, in [0, 1).
+        class_weights: Whether all classes weigh alike in the loss, however many images they have.
 
     Raises:
         ValueError: If the optimizer is unknown, or another is no number in its range.
@@ -77,6 +79,7 @@ class Recipe:
     average_momentum: float = 0.0
     horizontal_flip: bool = False
     translation: float = 0.0
+    class_weights: bool = False
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZER_SLOTS:
@@ -86,8 +89,9 @@ class Recipe:
         _check_number("weight_decay", self.weight_decay, 0, math.inf, "0 and more")
         _check_number("label_smoothing", self.label_smoothing, 0, 1, "0 and more, below 1")
         _check_number("average_momentum", self.average_momentum, 0, 1, "0 and more, below 1")
-        if self.horizontal_flip not in (False, True):
-            raise ValueError(f"horizontal_flip is {self.horizontal_flip!r}; allowed is True or False.")
+        for name in ("horizontal_flip", "class_weights"):
+            if getattr(self, name) not in (False, True):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed is True or False.")
         _check_number("translation", self.translation, 0, 1, "0 and more, below 1")
 
     @property
@@ -117,6 +121,7 @@ class Recipe:
             average_momentum=average_momentum(values.get("averaged_epochs", AVERAGED_EPOCHS), steps_per_epoch),
             horizontal_flip=values.get("horizontal_flip", False),
             translation=values.get("translation", 0.0),
+            class_weights=values.get("class_weights", False),
         )
 
 
@@ -214,6 +219,18 @@ def average_momentum(epochs: float, steps_per_epoch: int) -> float:
     """
     _check_number("averaged_epochs", epochs, 0, math.inf, "0 (no average) and more")
     return max(0.0, 1.0 - 1.0 / (epochs * steps_per_epoch)) if epochs else 0.0
+
+
+def balancing_weights(class_sizes: Sequence[int]) -> tuple[float, ...]:
+    """Returns how much an image of each class weighs so that all classes weigh alike, and an image 1 in the mean.
+
+    Args:
+        class_sizes: Training images of each class; one without any has the weight 1.
+
+    Reference: King and Zeng, 2001, https://doi.org/10.1093/oxfordjournals.pan.a004868; "balanced" in scikit-learn.
+    """
+    share = sum(class_sizes) / sum(size > 0 for size in class_sizes)
+    return tuple(share / size if size else 1.0 for size in class_sizes)
 
 
 def _check_number(name: str, value: Any, least: float, end: float, allowed: str) -> None:

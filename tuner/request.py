@@ -46,6 +46,7 @@ _SETTINGS = (
     "space",
     "backbone",
     "augment",
+    "class_weights",
     "dataset",
     "algorithm",
     "trials",
@@ -146,7 +147,8 @@ def study_name(arguments: argparse.Namespace) -> str:
     algorithm = arguments.algorithm or _algorithm(arguments.objective or ())
     space = arguments.space or ("backbone" if arguments.backbone else "small")
     backbone = [spelled_backbone(arguments.backbone)] if arguments.backbone else []
-    parts = [Path(space).stem, *backbone, *(["augment"] if arguments.augment else []), source, algorithm]
+    more = [name for name in ("augment", "class-weights") if getattr(arguments, name.replace("-", "_"))]
+    parts = [Path(space).stem, *backbone, *more, source, algorithm]
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
 
 
@@ -193,6 +195,8 @@ def described(
         lines.append(
             "Augment   whether training images are mirrored, and how far they are moved at random, is searched"
         )
+    if config.class_weights:
+        lines.append("Weights   whether all classes weigh alike in the loss is searched")
     lines += _data_lines(config, data)
     lines.append(f"Search    {config.algorithm}, {sought}, seed {config.seed}, batch {config.batch_size}, {precision}")
     lines.append(f"Study     {folder}{' (new)' if is_new else ''}")

@@ -23,7 +23,6 @@ from tuner.flags import add_running_flags, add_search_flags, with_joined_objecti
 from tuner.outcome import LeaderboardFiles, command_to_go_on, finished_line, result_lines
 from tuner.quantities import counted
 from tuner.request import described, folder_notes, limits_of, resolve, staffing_of, study_name
-from tuner.space import Space, load_space
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from tuner.oracles import StudyOracle
     from tuner.oracles.drawing import Predicate
     from tuner.plan import Plan
+    from tuner.space import Space
     from tuner.study import Study
 
 __all__ = ["main", "search"]
@@ -86,7 +86,8 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     url = storage_url(results, name, arguments.storage)
     study = Study.open(url, name)
     config = resolve(arguments, study.config if study else None)
-    space = load_space(config.space, backbone=config.backbone, augment=config.augment)
+    session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
+    space = session.load_space()
     if study:
         study.check_totals(config)
     if study and study.is_concluded(config):
@@ -97,7 +98,6 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     if not arguments.dry_run:
         check_place(results / name, arguments.storage, is_new=study is None)
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
-    session = Session.of(config, arguments.data_dir, steps_per_execution=arguments.steps_per_execution)
     if session.data.kind == "folder" and not arguments.cluster:
         for line in folder_notes(session.data.location):  # a mistake shows before there are workers
             print(line)

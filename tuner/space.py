@@ -20,13 +20,14 @@ from typing import Any
 import search_spaces
 from tuner.errors import SpaceError, did_you_mean
 
-__all__ = ["AUGMENTATION_NAMES", "Space", "blamed", "load_space", "space_names"]
+__all__ = ["AUGMENTATION_NAMES", "CLASS_WEIGHTS", "Space", "blamed", "load_space", "space_names"]
 
 DEFAULT_MAX_EPOCHS = 9
 DEFAULT_BATCH_SIZE = 64
 
 # What a space may say of how images are augmented.
 AUGMENTATION_NAMES = ("horizontal_flip", "translation")
+CLASS_WEIGHTS = "class_weights"  # and of how much images of small classes count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +63,14 @@ def space_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
 
 
-def load_space(name: str, *, backbone: str | None = None, augment: bool = False) -> Space:
+def load_space(name: str, *, backbone: str | None = None, augment: bool = False, class_weights: bool = False) -> Space:
     """Returns the space of a name, or of a file when the name ends in `.py`.
 
     Args:
         name: Name or path.
         backbone: What the space's `backbone` is fixed to, or None for what the file says.
         augment: Whether how images are augmented is searched too, where the file does not say.
+        class_weights: Whether it is searched too if all classes weigh alike in the loss, where the file does not say.
 
     Raises:
         SpaceError: If there is no such space or file, the file does not run, or it has no `declare(hp)`.
@@ -79,10 +81,14 @@ def load_space(name: str, *, backbone: str | None = None, augment: bool = False)
         raise SpaceError(f"The search space {name} has no function declare(hp); search_spaces/small.py shows the form.")
     if backbone is not None:
         declare = _with_backbone(declare, backbone)
+    if augment:
+        declare = _also(declare, _declare_augmentation)
+    if class_weights:
+        declare = _also(declare, _declare_class_weights)
     return Space(
         name=name,
         title=((module.__doc__ or "").strip() or name).splitlines()[0],
-        declare=_with_augmentation(declare) if augment else declare,
+        declare=declare,
         max_epochs=_positive(module, "MAX_EPOCHS", DEFAULT_MAX_EPOCHS),
         batch_size=_positive(module, "BATCH_SIZE", DEFAULT_BATCH_SIZE),
         callbacks=_function(module, "callbacks"),
@@ -137,23 +143,33 @@ class _Fixing:
         return declared
 
 
-def _with_augmentation(declare: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Returns a function that declares what another one does, and how images are mirrored and moved.
+def _also(declare: Callable[[Any], None], more: Callable[[Any, set[str]], None]) -> Callable[[Any], None]:
+    """Returns a function that declares what one does, and then what another does that is told the declared names."""
+
+    @functools.wraps(declare)
+    def extended(hp: Any) -> None:
+        declare(hp)
+        more(hp, {entry.name for entry in hp.space})
+
+    return extended
+
+
+def _declare_augmentation(hp: Any, declared: set[str]) -> None:
+    """Declares how images are mirrored and moved.
 
     The defaults were the best of what was tried (benchmarks/README.md, *What augmentation brings*). Photos are usually
     moved by up to an eighth, 4 of 32 pixels.
     """
+    if "horizontal_flip" not in declared:
+        hp.Boolean("horizontal_flip", default=True)
+    if "translation" not in declared:
+        hp.Float("translation", 0.0, 0.125, step=0.0625, default=0.0)
 
-    @functools.wraps(declare)
-    def augmented(hp: Any) -> None:
-        declare(hp)
-        declared = {entry.name for entry in hp.space}
-        if "horizontal_flip" not in declared:
-            hp.Boolean("horizontal_flip", default=True)
-        if "translation" not in declared:
-            hp.Float("translation", 0.0, 0.125, step=0.0625, default=0.0)
 
-    return augmented
+def _declare_class_weights(hp: Any, declared: set[str]) -> None:
+    """Declares whether images of small classes count more; who asks for it has such classes."""
+    if CLASS_WEIGHTS not in declared:
+        hp.Boolean(CLASS_WEIGHTS, default=True)
 
 
 def _load_name(name: str) -> ModuleType:

@@ -54,6 +54,7 @@ class Architecture:
         schedule_exponent: How soon the learning rate falls, see `WarmupCosine`.
         augments: Whether training images are moved and mirrored, as the recipe then says.
         balances: Whether `balanced_accuracy` is measured too.
+        class_weights: How much a training image of each class weighs in the loss; empty means 1.
     """
 
     config: AnyConfig
@@ -65,6 +66,7 @@ class Architecture:
     schedule_exponent: float = 1.0
     augments: bool = False
     balances: bool = False
+    class_weights: tuple[float, ...] = ()
 
     @property
     def structure(self) -> Structure:
@@ -76,6 +78,7 @@ class Architecture:
             jit=self.jit,
             augments=self.augments,
             balances=self.balances,
+            weighs=bool(self.class_weights),
         )
 
     def schedule(self, peak: float) -> WarmupCosine:
@@ -106,12 +109,11 @@ class Network:
     ) -> None:
         self.architecture = architecture
         self.program = program or Program(architecture.structure)
-        self._layout = Layout(architecture.config)
-        self._layout_tensors = (self._layout.shapes, self._layout.moving_sizes, self._layout.is_kernel)
+        self._layout = Layout(architecture.config, architecture.class_weights)
         self._steps_per_execution = steps_per_execution
         self._steps = Steps(
             self.program,
-            self._layout_tensors,
+            self._layout.tensors,
             network=architecture,
             splits=splits or Splits(),
             is_looped=steps_per_execution > 1,
@@ -121,9 +123,7 @@ class Network:
         self._recipe = Recipe(architecture.optimizer, 0.0)
         self._nothing = tf.zeros(architecture.structure.num_sums)
         self._state = State(None, None, None, None)
-        self.step = 0
-        self.epoch = 0
-        self.seed = 0
+        self.step, self.epoch, self.seed = 0, 0, 0
 
     def reset(self, recipe: Recipe, *, seed: int) -> None:
         """Makes the network new: fresh weights, blank optimizer.
@@ -228,7 +228,7 @@ class Network:
         """Returns class probabilities `(n, classes)` of images `(n, height, width, channels)`, uint8, 0 to 255."""
         size = math.ceil(self.architecture.batch_size / self._steps.parts)
         batches = [tf.constant(images[start : start + size]) for start in range(0, len(images), size)]
-        parts = [self.program.probabilities(self._state, self._layout_tensors, batch).numpy() for batch in batches]
+        parts = [self.program.probabilities(self._state, self._layout.tensors, batch).numpy() for batch in batches]
         return np.concatenate(parts)
 
     def to_keras(self) -> keras.Model:

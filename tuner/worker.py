@@ -26,7 +26,6 @@ from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Measurement, Progress, Session, Task
 from tuner.networks import Networks
 from tuner.runtime import configure_runtime
-from tuner.space import load_space
 from tuner.training import Network, TrialTimeout
 
 __all__ = ["Worker"]
@@ -83,9 +82,9 @@ class Worker:
             configure(dataset.input_shape)
         self.dataset = dataset
         self.train_images = images_of(self.dataset.train)
-        self.space = load_space(session.space, backbone=session.backbone, augment=session.augment)
+        self.space = session.load_space()
         self.facts = Facts.of(self.dataset)
-        self.hypermodel = SEResNetHyperModel.of(session, self.facts)
+        self.hypermodel = SEResNetHyperModel.of(session, self.facts, self.space)
         self._validation = images_of(self.dataset.validation)
         self.networks = Networks(session)
         self._continuations = Continuations(self.networks, self.hypermodel, self.train_images, patience=patience)
@@ -188,8 +187,9 @@ class Worker:
             DivergedError: If the loss is not finite after an epoch.
         """
         data = images_of(self.dataset.train, self.dataset.validation)
-        facts = dataclasses.replace(self.facts, train=len(data))
-        hypermodel = SEResNetHyperModel.of(self.session, facts)
+        sizes = zip(self.facts.class_sizes, self.facts.validation_sizes, strict=True)
+        facts = dataclasses.replace(self.facts, train=len(data), class_sizes=tuple(map(sum, sizes)))
+        hypermodel = SEResNetHyperModel.of(self.session, facts, self.space)
         network = self.networks.network(hypermodel, hyperparameters)
         network.reset(hypermodel.recipe(hyperparameters), seed=seed)
         while network.epoch < epochs:
