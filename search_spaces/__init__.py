@@ -27,9 +27,10 @@
 | `averaged_epochs` | epochs over which the weights that are scored and exported are averaged; 0: not | 0.25 |
 | `horizontal_flip` | whether a step mirrors half of its images, left to right, at random | False |
 | `translation` | most that a step moves an image, in any direction, as a share of its sides | 0 |
+| `class_weights` | whether all classes weigh alike in the loss, however many images they have | False |
 
 A space that declares `backbone`, the name of a constructor of `keras.applications` such as `MobileNetV2`, searches that
-network instead. It understands `se_ratio`, `dropout` and the last nine names of the table, and
+network instead. It understands `se_ratio`, `dropout` and the last ten names of the table, and
 
 | name | meaning | default |
 |---|---|---|

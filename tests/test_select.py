@@ -1,11 +1,14 @@
 """Selecting: what stands in the way shows before anything is trained, and a training that diverges is begun again."""
 
 import dataclasses
+import json
 import types
 
+import numpy as np
+import PIL.Image
 import pytest
 
-from tuner import select
+from tuner import search, select
 from tuner.config import SearchConfig
 from tuner.errors import DivergedError
 from tuner.records import COMPLETED, DIVERGED, RUNNING, Record, runs_of
@@ -132,3 +135,31 @@ def test_exports_of_an_older_front_are_named(tmp_path, capsys):
 )
 def test_command_of_the_card_has_all_that_it_needs(flags):
     assert select._flags(select._parser().parse_args(flags.split())) == flags.split()
+
+
+@pytest.mark.slow
+def test_small_classes_count_alike_from_the_search_to_the_test(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for label, count in (("dark", 60), ("light", 12)):
+        for number in range(count):
+            path = tmp_path / "photos" / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = random.integers(0, 160, (8, 8)) + (95 if label == "light" else 0)
+            PIL.Image.fromarray(pixels.astype(np.uint8)).save(path)
+    where = ["--results-dir", str(tmp_path), "--quiet"]
+    line = "--space tiny --max-epochs 2 --trials 2 --workers 0 --test-fraction 0.25 --batch-size 16 --study even"
+    sought = ["--objective", "val_balanced_accuracy", "--class-weights", "--dataset", f"folder:{tmp_path / 'photos'}"]
+    assert search.main([*line.split(), *sought, *where]) == 0
+    assert "Weights   whether all classes weigh alike in the loss is searched\n" in capsys.readouterr().out
+    study = Study.open(storage_url(tmp_path, "even", None), "even")
+    assert {record.hyperparameters["class_weights"] for record in study.records()} <= {True, False}
+    assert all(record.score == record.curve["val_balanced_accuracy"][-1] for record in study.records())
+    assert study.data["class_sizes"] == [36, 7]
+    assert study.data["validation_sizes"] == [9, 2]
+
+    assert select.main(["even", "--rule", "one-standard-error", *where]) == 0
+    told = capsys.readouterr().out
+    assert "Retested  run 0: val_balanced_accuracy " in told
+    figures = json.loads((tmp_path / "even" / "model" / "card.json").read_text())["test"]
+    expected = sum(figures["recall"]) / 2
+    assert f"Test      balanced accuracy {expected:.4f} on 18 images (95 %: " in told
