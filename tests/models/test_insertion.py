@@ -79,6 +79,21 @@ def test_two_gates_weigh_what_the_paper_says(use_bias, weights):
     assert count(model).macs - count(original).macs == 2 * 2 * 8 * 2
 
 
+def test_sum_of_a_gated_sum_is_as_deep_as_what_leads_to_it():
+    """The shorter branch of the outer sum has two layers, the other one three and the inner sum."""
+    image = keras.Input((6, 6, 4))
+
+    def convolutions(x, *names):
+        for name in names:
+            x = _LAYERS.Conv2D(4, 3, padding="same", name=name)(x)
+        return x
+
+    inner = _LAYERS.Add(name="inner")([image, convolutions(image, "long1", "long2", "long3")])
+    outer = _LAYERS.Add(name="outer")([inner, convolutions(image, "short1", "short2")])
+    model = add_se(keras.Model(image, outer), ratio=2, after="residual")
+    assert _gated_names(model) == ["inner", "long3"]
+
+
 def test_open_gates_leave_the_outputs_as_they_were():
     original = _network()
     model = add_se(original, ratio=2, after="residual")

@@ -206,7 +206,10 @@ class _Inserter:
             free = f"{name}_se{number}"
         self._names.add(free)
         self._gates.inserted.append(free)
-        return squeeze_excite(tensor, ratio=self._gates.ratio, use_bias=self._gates.use_bias, name=free)
+        gated = squeeze_excite(tensor, ratio=self._gates.ratio, use_bias=self._gates.use_bias, name=free)
+        # Depth is that of the model as it was: a gate makes no way longer.
+        self._origins[id(gated)] = _Origin(gated, self._origin(tensor).depth, is_convolved=False)
+        return gated
 
     def _origin(self, tensor: Any) -> _Origin:
         return self._origins.get(id(tensor), _Origin(tensor, 0, is_convolved=False))
