@@ -61,6 +61,14 @@ def test_settings_of_the_search_are_rows_of_the_training():
     assert json.loads(to_json(card))["settings"] == {"batch_size": 32, "space": "my|space.py"}
 
 
+@pytest.mark.parametrize(("rule", "chooser"), [("best", "the rule best"), ("run", "its number")])
+def test_run_and_what_chose_it_are_told(rule, chooser):
+    card = _card(run=1234, rule=rule)
+    assert ["Run", f"1234, chosen by {chooser}"] in _rows(to_markdown(card))
+    assert json.loads(to_json(card))["run"] == 1234
+    assert "chosen by" not in to_markdown(_card())
+
+
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
     [  # Newcombe, 1998, https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, table I

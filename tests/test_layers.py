@@ -84,6 +84,7 @@ LAYERS = {
         "reopen",
         "selector",
         "retest",
+        "provenance",
         "leaderboard",
         "display",
         "outcome",

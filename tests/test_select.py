@@ -160,6 +160,8 @@ def test_small_classes_count_alike_from_the_search_to_the_test(tmp_path, capsys)
     assert select.main(["even", "--rule", "one-standard-error", *where]) == 0
     told = capsys.readouterr().out
     assert "Retested  run 0: val_balanced_accuracy " in told
-    figures = json.loads((tmp_path / "even" / "model" / "card.json").read_text())["test"]
+    card = json.loads((tmp_path / "even" / "model" / "card.json").read_text())
+    assert (f"Winner    run {card['run']}: " in told, card["rule"]) == (True, "one-standard-error")
+    figures = card["test"]
     expected = sum(figures["recall"]) / 2
     assert f"Test      balanced accuracy {expected:.4f} on 18 images (95 %: " in told

@@ -103,6 +103,8 @@ class Card:
         created: Date or date and time in ISO 8601.
         export_differences: File -> largest |difference| of a probability from the trained model's.
         settings: Name -> value of what the search was asked for besides, such as its space and batch size.
+        run: Number of the winner in the leaderboard; None in cards that were written without it.
+        rule: What chose it, one of `tuner.selector.RULES`, or `run` where a person named it; empty likewise.
     """
 
     study: str
@@ -122,6 +124,8 @@ class Card:
     created: str
     export_differences: Mapping[str, float] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    run: int | None = None
+    rule: str = ""
 
     def __post_init__(self) -> None:
         datetime.datetime.fromisoformat(self.created)
@@ -211,7 +215,9 @@ def _data(data: DataSummary) -> str:
 
 
 def _training(card: Card) -> str:
+    chosen = [] if card.run is None else [("Run", f"{card.run}, chosen by {_chooser(card.rule)}")]
     rows = [
+        *chosen,
         ("Search algorithm", card.algorithm),
         ("Search seed", str(card.search_seed)),
         ("Training seed", str(card.training_seed)),
@@ -220,6 +226,10 @@ def _training(card: Card) -> str:
         *((name.replace("_", " ").capitalize(), value) for name, value in card.settings.items()),
     ]
     return "## Training\n\n" + _table(["Setting", "Value"], rows)
+
+
+def _chooser(rule: str) -> str:
+    return "its number" if rule == "run" else f"the rule {rule}"
 
 
 def _differences(differences: Mapping[str, float]) -> str:

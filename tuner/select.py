@@ -6,7 +6,6 @@ python -m tuner.select [STUDY]
 from __future__ import annotations
 
 import argparse
-import datetime
 import shlex
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner import command, leaderboard
-from tuner.config import BALANCED, COSTS, library_versions
+from tuner.config import BALANCED, COSTS
 from tuner.errors import DivergedError
 from tuner.outcome import place_flags
 from tuner.quantities import counted, describe_cost
@@ -23,7 +22,6 @@ from tuner.seeds import derived_seed
 from tuner.selector import RULES, best_run, front_runs, knee_run, run_of, within_one_standard_error
 
 if TYPE_CHECKING:
-    from tuner.card import Card
     from tuner.data import Split
     from tuner.data.streaming import StreamedSplit
     from tuner.exporter import ExportReport
@@ -133,6 +131,7 @@ def _make(
 
     from tuner.exporter import export
     from tuner.figures import test_figures
+    from tuner.provenance import card_of
 
     began = time.perf_counter()
     network = _trained(winner, worker, quiet=arguments.quiet)
@@ -147,7 +146,16 @@ def _make(
         folder,
         labels=labels,
         probe_images=next(worker.dataset.validation.chunks(PROBE_IMAGES)),
-        card=_card(study, winner, network, worker, test=figures, seconds=seconds, flags=_flags(arguments)),
+        card=card_of(
+            study,
+            winner,
+            network,
+            worker,
+            test=figures,
+            seconds=seconds,
+            command=shlex.join(["python", "-m", "tuner.select", study.name, *_flags(arguments)]),
+            rule=arguments.rule if arguments.run is None else "run",
+        ),
     )
     _print_outcome(figures, report, study.config.accuracy)
 
@@ -176,44 +184,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     again = shlex.join(["python", "-m", "tuner.select", *(sys.argv[1:] if argv is None else argv)])
     return command.run(
         lambda: select(arguments), debug=arguments.debug, interrupted=f"Interrupted. To begin again: {again}"
-    )
-
-
-def _card(
-    study: Study,
-    winner: Run,
-    network: Network,
-    worker: Worker,
-    *,
-    test: Figures | None,
-    seconds: float,
-    flags: list[str],
-) -> Card:
-    from tuner.card import Card, DataSummary, ValidationScore
-
-    data, config = worker.dataset, study.config
-    best_score, best_epoch = winner.best(config.direction)
-    assert winner.score is not None  # the selector picks no run without one
-    assert best_score is not None
-    assert best_epoch is not None
-    counts = {"train": len(data.train), "validation": len(data.validation), "test": test.num_images if test else 0}
-    return Card(
-        study=study.name,
-        command=shlex.join(["python", "-m", "tuner.select", study.name, *flags]),
-        data=DataSummary(worker.session.data.source, data.input_shape, counts, data.labels),
-        algorithm=config.algorithm,
-        hyperparameters=winner.last.hyperparameters,
-        epochs=winner.epochs,
-        search_seed=config.seed,
-        training_seed=network.seed,
-        validation=ValidationScore(config.objective, winner.score, best_epoch, best_score),
-        test=test,
-        parameters=winner.last.params,
-        multiply_accumulates=winner.last.macs,
-        versions=library_versions(),
-        training_seconds=seconds,
-        settings=config.settings,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
 
