@@ -126,6 +126,49 @@ def test_exported_model_that_is_as_good_as_the_best_is_used():
     assert "Look for a smaller network that is as good" not in said  # that one is
 
 
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("one-standard-error", "It is run 0, the cheapest of those that were as good as the best"),
+        ("knee", "It is run 0, where the front of score and cost bends most."),
+        ("run", "It is run 0, which --run named."),
+    ],
+)
+def test_exported_model_that_was_chosen_by_more_than_its_score_is_used(rule, told):
+    records = [
+        _record(0, score=0.8),
+        _record(1, score=0.95, width=12, params=2000),
+        _record(2, score=0.949, params=1500),
+    ]
+    chosen = dataclasses.replace(EXPORT, run=0, rule=rule)
+    said = _said(_situation(*records, export=chosen))
+    assert "Export the best network" not in said
+    assert told in said["Use the exported model"].why
+    assert "Its val_accuracy was 0.8000; the best run, 1, has 0.9500." in said["Use the exported model"].why
+    searched_on = _said(_situation(*records, export=dataclasses.replace(chosen, rule="best")))
+    assert "that of run 0, which is not as good" in searched_on["Export the best network"].why
+
+
+def test_rule_that_was_kept_is_not_asked_for_again():
+    records = [_record(0), _record(1, score=0.899, width=12, params=500)]
+    for rule, is_asked in (("best", True), ("one-standard-error", False)):
+        said = _said(_situation(*records, export=dataclasses.replace(EXPORT, run=0, rule=rule)))
+        assert ("Look for a smaller network that is as good" in said) == is_asked
+
+
+def test_export_of_an_equal_configuration_is_told_by_its_number():
+    records = [_record(0), _record(1), _record(2, score=0.5)]
+    said = _said(_situation(*records, export=dataclasses.replace(EXPORT, run=1, rule="run")))
+    assert "It is run 1, which --run named. Its accuracy" in said["Use the exported model"].why
+
+
+def test_export_of_another_study_of_that_name_is_none_of_its_runs():
+    other = dataclasses.replace(EXPORT, hyperparameters={"width": 99}, run=0, rule="knee")
+    said = _said(_situation(_record(0), export=other))["Export the best network"].why
+    assert "of another configuration, that of none of these runs." in said
+    assert "not as good" not in said
+
+
 def test_model_without_test_images_says_so():
     untested = dataclasses.replace(EXPORT, test=None)
     assert "no test split" in _said(_situation(_record(0), export=untested))["Use the exported model"].why

@@ -1,7 +1,9 @@
 """The page of a study shows what it holds, opens without a network, and is written whole or not at all."""
 
+import errno
 import html.parser
 import json
+import os
 import re
 import subprocess
 import sys
@@ -85,7 +87,7 @@ def _study(folder, records=RECORDS, *, name="mine", **changes):
     return study
 
 
-def _export(folder, figures=None, **values):
+def _export(folder, figures=None, *, where="model", chosen=None, **values):
     """Leaves the card of an exported model."""
     labels = ["a", "b"]
     card = Card(
@@ -105,8 +107,10 @@ def _export(folder, figures=None, **values):
         training_seconds=1.0,
         created="2026-11-30",
     )
-    (folder / "mine" / "model").mkdir()
-    (folder / "mine" / "model" / "card.json").write_text(to_json(card))
+    plain = json.loads(to_json(card))
+    del plain["run"], plain["rule"]  # as an older program wrote it
+    (folder / "mine" / where).mkdir(parents=True)
+    (folder / "mine" / where / "card.json").write_text(json.dumps(plain | (chosen or {})))
 
 
 class _Page(html.parser.HTMLParser):
@@ -229,6 +233,58 @@ def test_exported_front_is_not_asked_for_again(tmp_path):
     for run in (0, 11):
         (tmp_path / "mine" / "front" / f"run-{run}").mkdir(parents=True)
     assert "Export the whole front" not in _Page(_written(tmp_path)).text
+
+
+def test_best_run_of_an_exported_front_is_its_export(tmp_path, capsys):
+    _study(tmp_path, costs=("params",), algorithm="nsga2")
+    figures = Figures(0.9612, (0.95, 0.97), 0.1, 359, [[1, 0], [0, 1]], [1.0, 1.0])
+    _export(tmp_path, figures, where="front/run-0", chosen={"run": 0, "rule": "pareto"})
+    best = {"where": "front/run-11", "width": 24, "learning_rate": 0.11}
+    _export(tmp_path, figures, **best, chosen={"run": 11, "rule": "pareto"})
+    text = _Page(_written(tmp_path)).text
+    assert "test accuracy of the export 0.9612" in text
+    assert "It is run 11, the best of the front, whose others lie beside it." in text
+    assert "Export the best network" not in text
+    assert f"Use the exported model: python -m tuner.predict {tmp_path}/mine/front/run-11 " in capsys.readouterr().out
+
+
+def test_model_that_a_rule_chose_comes_before_the_front(tmp_path):
+    _study(tmp_path, costs=("params",), algorithm="nsga2")
+    _export(tmp_path, width=16, learning_rate=0.01, chosen={"run": 1, "rule": "knee"})
+    _export(tmp_path, where="front/run-11", width=24, learning_rate=0.11, chosen={"run": 11, "rule": "pareto"})
+    assert "It is run 1, where the front" in _Page(_written(tmp_path)).text
+
+
+def test_renamed_folder_of_a_front_is_passed_over(tmp_path):
+    _study(tmp_path, costs=("params",), algorithm="nsga2")
+    for name in ("run-0", "run-11-old", "run-x"):
+        (tmp_path / "mine" / "front" / name).mkdir(parents=True)
+    assert "Export the whole front" in _Page(_written(tmp_path)).text
+
+
+def test_study_of_a_shared_storage_gets_a_folder(tmp_path, capsys):
+    _study(tmp_path)
+    results, url = tmp_path / "elsewhere", f"sqlite:///{tmp_path}/mine/study.db"
+    assert report.main(["mine", "--results-dir", str(results), "--storage", url]) == 0
+    assert (results / "mine" / "report.html").exists()
+    (tmp_path / "file").touch()
+    assert report.main(["mine", "--results-dir", str(tmp_path / "file"), "--storage", url]) == 2
+    assert "file/mine cannot be made: Not a directory; say with --output" in capsys.readouterr().err
+
+
+def test_card_that_may_not_be_read_is_not_called_damaged(tmp_path, capsys, monkeypatch):
+    _study(tmp_path)
+    _export(tmp_path)
+    read = Path.read_text
+
+    def refused(path, **options):  # root may read everything
+        if path.name == "card.json":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    assert report.main(["mine", "--results-dir", str(tmp_path)]) == 1
+    assert f"{tmp_path}/mine/model/card.json cannot be read: Permission denied; mend that." in capsys.readouterr().err
 
 
 def test_card_that_cannot_be_read_is_named(tmp_path, capsys):

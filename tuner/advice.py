@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from tuner.gates import gate_ratios
 from tuner.quantities import counted, describe_cost
 from tuner.ranges import ends_reached, is_default
-from tuner.records import DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
+from tuner.records import DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record, Run
 from tuner.selector import front_runs
-from tuner.situation import Situation
+from tuner.situation import Export, Situation
 from tuner.space import AUGMENTATION_NAMES
 
 __all__ = ["Advice", "advise"]
@@ -31,6 +31,14 @@ _REMEDIES = {
     TIMED_OUT: "a longer --trial-time-limit, or --max-macs",
     WORKER_DIED: "more memory for each worker, which fewer --workers have",
     FAILED: "mending what the message names",
+}
+
+# How a rule of `tuner.select` came to a run that need not be the best.
+_CHOSEN = {
+    "one-standard-error": ", the cheapest of those that were as good as the best when they were trained again",
+    "knee": ", where the front of score and cost bends most",
+    "pareto": ", the best of the front, whose others lie beside it",
+    "run": ", which --run named",
 }
 
 
@@ -66,32 +74,43 @@ def _go_on(situation: Situation) -> Advice | None:
 
 def _export(situation: Situation) -> Advice | None:
     best, export, exported = situation.ranked[0], situation.export, situation.exported
-    if export is not None and exported is not None:
-        seen = f"It is run {exported.number}. "
-        if export.test is None:
-            seen += "The data set has no test split, so nothing is known of it but its validation score; a search with "
-            seen += "--test-fraction 0.2 sets a fifth of the images aside for the test."
-        else:
-            name, value, (low, high) = export.test.told(situation.config.accuracy)
-            seen += f"Its {name} on {export.test.num_images} test images is {value:.4f} (95 %: "
-            seen += f"{low:.4f} to {high:.4f}): believe this figure, not the best score of a search."
-        use = shlex.join(["python", "-m", "tuner.predict", export.folder])
-        return Advice("Use the exported model", seen, f"{use} IMAGE...")
+    if export is not None and exported is not None and situation.is_settled:
+        return _use(situation, export, exported)
     trained = counted(best.epochs, "epoch")
     why = f"Run {best.number} is the best ({situation.config.objective} {best.score:.4f} after {trained}). "
     why += "The command trains it once more on all images but those of the test, tests it once, and writes a model."
     if export is not None:
-        why += f" The model in {export.folder} is of another configuration, which is not as good."
+        which = f"that of run {exported.number}, which is not as good" if exported else "that of none of these runs"
+        why += f" The model in {export.folder} is of another configuration, {which}."
     return Advice("Export the best network", why, situation.command("select"))
+
+
+def _use(situation: Situation, export: Export, exported: Run) -> Advice:
+    """Returns what is known of a model that needs no other in its place."""
+    best, objective = situation.ranked[0], situation.config.objective
+    seen = f"It is run {exported.number}{_CHOSEN.get(export.rule, '')}. "
+    if exported not in situation.equals:
+        seen += f"Its {objective} was {exported.score:.4f}; the best run, {best.number}, has {best.score:.4f}. "
+    if export.test is None:
+        seen += "The data set has no test split, so nothing is known of it but its validation score; a search with "
+        seen += "--test-fraction 0.2 sets a fifth of the images aside for the test."
+    else:
+        name, value, (low, high) = export.test.told(situation.config.accuracy)
+        seen += f"Its {name} on {export.test.num_images} test images is {value:.4f} (95 %: "
+        seen += f"{low:.4f} to {high:.4f}): believe this figure, not the best score of a search."
+    use = shlex.join(["python", "-m", "tuner.predict", export.folder])
+    return Advice("Use the exported model", seen, f"{use} IMAGE...")
 
 
 def _cheaper(situation: Situation) -> Advice | None:
     """Looks for runs that the validation images cannot tell from the best one, and that cost less."""
     best, *others = situation.equals
     error = situation.standard_error(best.score or 0.0)
-    if error is None:
+    is_done = situation.is_settled and situation.export is not None and situation.export.rule == "one-standard-error"
+    if error is None or is_done:
         return None
-    cost, chosen = next(iter(situation.config.costs), "params"), situation.exported or best
+    cost = next(iter(situation.config.costs), "params")
+    chosen = (situation.exported if situation.is_settled else None) or best
     cheapest = min(others, key=lambda run: run.last.cost(cost), default=best)
     if not cheapest.last.cost(cost) < chosen.last.cost(cost):
         return None

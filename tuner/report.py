@@ -6,14 +6,16 @@ python -m tuner.report [STUDY]
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner import command, leaderboard
-from tuner.errors import StudyError
+from tuner.errors import StudyError, UsageError
 from tuner.files import write_whole
 
 if TYPE_CHECKING:
@@ -43,11 +45,24 @@ def report(arguments: argparse.Namespace) -> None:
     advices = advise(situation)
     rows = leaderboard.rows_of(situation.records, study.config.objectives, reference=study.reference)
     written = datetime.datetime.now().astimezone().isoformat(" ", "minutes")
-    path = Path(arguments.output or Path(arguments.results_dir) / study.name / "report.html")
+    folder = Path(arguments.results_dir) / study.name
+    path = Path(arguments.output or folder / "report.html")
+    if not arguments.output:
+        _make(folder)
     write_whole(path, render(situation, advices, rows=rows, versions=study.versions, written=written))
     print(f"Report    {path}")
     for place, advice in enumerate(advices, start=1):
         print(f"{'Next' if place == 1 else '':<10}{place}. {advice.what}{advice.command and ': ' + advice.command}")
+
+
+def _make(folder: Path) -> None:
+    """Makes the folder of a study, which a shared storage may hold without it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be made: {error.strerror}; say with --output where the page goes."
+        ) from error
 
 
 def _situation(study: Study, arguments: argparse.Namespace) -> Situation:
@@ -56,7 +71,7 @@ def _situation(study: Study, arguments: argparse.Namespace) -> Situation:
     from tuner.situation import Situation
 
     folder = Path(arguments.results_dir) / study.name
-    return Situation(
+    situation = Situation(
         name=study.name,
         config=study.config,
         space=study.space,
@@ -65,10 +80,20 @@ def _situation(study: Study, arguments: argparse.Namespace) -> Situation:
         validation_images=study.data.get("validation"),
         validation_sizes=study.data.get("validation_sizes", ()),
         export=_export(folder / "model"),
-        exported_front=[int(path.name.removeprefix("run-")) for path in folder.glob("front/run-[0-9]*")],
+        exported_front=_exported_front(folder / "front"),
         comparisons=read_comparisons(folder / "ablation.csv"),
         place=place_flags(arguments),
     )
+    best = situation.ranked[0].number if situation.ranked else None
+    if best not in situation.exported_front or situation.is_settled:
+        return situation
+    return dataclasses.replace(situation, export=_export(folder / "front" / f"run-{best}") or situation.export)
+
+
+def _exported_front(folder: Path) -> list[int]:
+    """Returns the numbers of the runs in the folder of an exported front; a person may have put others beside them."""
+    names = (re.fullmatch("run-([0-9]+)", path.name) for path in folder.glob("run-*"))
+    return [int(name[1]) for name in names if name]
 
 
 def _export(folder: Path) -> Export | None:
@@ -79,10 +104,13 @@ def _export(folder: Path) -> Export | None:
     path = folder / "card.json"
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        return Export(str(folder), card["hyperparameters"], Figures(**card["test"]) if card["test"] else None)
+        figures = Figures(**card["test"]) if card["test"] else None
+        return Export(str(folder), card["hyperparameters"], figures, card.get("run"), card.get("rule", ""))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror or error}; mend that.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(f"{path} is not as tuner.select writes it; select again, or remove the folder.") from error
 
 

@@ -24,11 +24,15 @@ class Export:
         folder: Where it lies.
         hyperparameters: Its configuration.
         test: Its test figures, or None where the data has no test split.
+        run: Number of its run; None where its card is of an older program.
+        rule: What chose it, as in `tuner.card.Card`; empty likewise.
     """
 
     folder: str
     hyperparameters: Mapping[str, Any]
     test: Figures | None
+    run: int | None = None
+    rule: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,9 +93,19 @@ class Situation:
 
     @property
     def exported(self) -> Run | None:
-        """The run whose configuration was exported, if that is as good as the best one."""
-        values = self.export.hyperparameters if self.export else None
-        return next((run for run in self.equals if run.last.hyperparameters == values), None)
+        """The run that was exported, by its number and its configuration; of an older card by the latter alone."""
+        if self.export is None:
+            return None
+        values, number = self.export.hyperparameters, self.export.run
+        same = (run for run in self.ranked if run.last.hyperparameters == values)
+        return next((run for run in same if number in (None, run.number)), None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what was exported is as good as the best run, or was chosen by more than its score."""
+        if self.export is None or self.exported is None:
+            return False
+        return self.export.rule not in ("", "best") or self.exported in self.equals
 
     def command(self, module: str, *flags: str) -> str:
         """Returns the line that runs a command of the program on the study."""
