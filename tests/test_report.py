@@ -159,6 +159,21 @@ def test_page_shows_what_the_study_holds(tmp_path):
     assert len(ranks) == 14
 
 
+def test_leaderboard_says_how_it_ranks(tmp_path):
+    _study(tmp_path)
+    assert "Leaderboard Runs of more epochs stand above those of fewer, because" in _Page(_written(tmp_path)).text
+
+
+def test_leaderboard_of_several_objectives_explains_its_fronts(tmp_path):
+    _study(tmp_path, costs=("params",), algorithm="nsga2")
+    text = _Page(_written(tmp_path)).text
+    assert (
+        "No other run beats one of front 1 in val_accuracy and params at once; only those beat one of front 2" in text
+    )
+    assert "Front 1 has 2 of 13 runs; hypervolume 0.9" in text
+    assert "because their scores are not comparable" not in text
+
+
 def test_page_loads_nothing_from_elsewhere(tmp_path):
     _study(tmp_path)
     text = _written(tmp_path)

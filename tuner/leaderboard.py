@@ -227,7 +227,8 @@ def _print(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuner.leaderboard",
-        description="Prints the ranked runs of a study: the longest trained first, then the best score.",
+        description="Prints the ranked runs of a study: the longest trained first, then the best score; "
+        "with several objectives by front first.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

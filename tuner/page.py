@@ -46,6 +46,7 @@ def render(
         plotly=markupsafe.Markup(get_plotlyjs()),  # noqa: S704 (Plotly's own program)
         heads=heads,
         rows=body,
+        front=leaderboard.describe_front(rows),
         messages=[(f"trial {r.trial}, {r.status}", r.cause) for r in situation.records if r.message],
         settings=_settings(situation, versions),
     )
