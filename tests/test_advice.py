@@ -203,6 +203,38 @@ def test_standard_error_of_balanced_accuracy_is_that_of_its_small_classes():
         assert ("Look for a smaller network that is as good" in _said(situation)) == is_told
 
 
+@pytest.mark.parametrize(
+    ("sizes", "score", "changes", "is_told"),
+    [
+        ((64, 3), 0.9552, {}, True),  # 64 of 67
+        ((64, 3), 0.98, {}, True),  # the standard error is 0.025
+        ((64, 3), 0.99, {}, False),
+        ((64, 3), 0.4, {"objective": "val_loss"}, True),
+        ((64, 3), 0.5, {"objective": "val_balanced_accuracy"}, False),
+        ((30, 37), 0.3, {}, False),  # no class is much larger
+        ((), 0.3, {}, False),
+    ],
+)
+def test_runs_that_know_the_largest_class_only_are_told_first(sizes, score, changes, is_told):
+    record = dataclasses.replace(_record(0), curve={"epoch": [1], "val_accuracy": [score]}, score=score)
+    first, *others = advise(_situation(record, validation_sizes=sizes, is_through=False, **changes))
+    told = "No run beats always saying the largest class, which scores 0.9552"
+    assert first.what.startswith(told) == is_told
+    assert not any(other.what.startswith(told) for other in others)
+    if is_told:
+        assert "--objective val_balanced_accuracy" in first.why
+        assert "--class-weights" in first.why
+        assert f"the best val_accuracy of a run is {score:.4f}" in first.why
+        assert ("one standard error is 0.0253" in first.why) == (score > 64 / 67)
+
+
+def test_class_weights_are_advised_where_they_were_not_searched():
+    record = _record(0, score=0.9, class_weights=True)
+    first = advise(_situation(record, validation_sizes=(64, 3)))[0]
+    assert "--objective val_balanced_accuracy" in first.why
+    assert "--class-weights" not in first.why
+
+
 def test_balanced_test_figure_is_told_where_it_was_sought():
     figures = Figures(0.97, (0.95, 0.98), 0.1, 100, [[90, 0], [5, 5]], [1.0, 0.5])
     export = dataclasses.replace(EXPORT, test=figures)

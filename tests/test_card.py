@@ -97,6 +97,29 @@ def test_balanced_accuracy_is_the_mean_recall():
     assert ["Balanced test accuracy (mean recall)", "0.8333"] in _rows(to_markdown(_card(test=result)))
 
 
+@pytest.mark.parametrize(
+    ("confusion", "told"),
+    [
+        ([[9, 1], [2, 2]], []),
+        ([[9, 1], [3, 1]], ["'b\\n' was recognised worst: recall 0.2500 on 4 images"]),
+        ([[0, 9], [1, 0]], ["'a' was recognised worst: recall 0.0000 on 9 images"]),  # the larger of two
+        ([[0, 0], [0, 4]], ["no test images of 'a', so nothing is known of these"]),
+    ],
+)
+def test_what_a_mean_hides_is_told(confusion, told):
+    rows = [(label, column) for label in (0, 1) for column in (0, 1) for _ in range(confusion[label][column])]
+    probabilities = [[1.0 - column, float(column)] for _, column in rows]
+    found = figures.test_figures(probabilities, [label for label, _ in rows], classes=2)
+    assert found.weaknesses(["a", "b\n"]) == told
+
+
+def test_many_classes_without_test_images_are_counted():
+    found = figures.test_figures([[1.0] + [0.0] * 8], [0], classes=9)
+    assert found.weaknesses("abcdefghi") == [
+        "no test images of 'b', 'c', 'd', 'e', 'f' and 3 more, so nothing is known of these"
+    ]
+
+
 def test_balanced_interval_of_one_class_is_wilson_s():
     result = figures.test_figures([[0.9, 0.1]] * 81 + [[0.1, 0.9]] * 182, [0] * 263, classes=2)
     assert result.balanced_interval == pytest.approx((0.2553, 0.3662), abs=5e-5)

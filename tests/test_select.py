@@ -8,9 +8,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tuner import search, select
+from tuner import figures, search, select
 from tuner.config import SearchConfig
 from tuner.errors import DivergedError
+from tuner.exporter import ExportReport
 from tuner.records import COMPLETED, DIVERGED, RUNNING, Record, runs_of
 from tuner.storage import storage_url
 from tuner.study import Study
@@ -137,6 +138,17 @@ def test_command_of_the_card_has_all_that_it_needs(flags):
     assert select._flags(select._parser().parse_args(flags.split())) == flags.split()
 
 
+def test_weak_classes_follow_the_test_figure(tmp_path, capsys):
+    found = figures.test_figures([[0.9, 0.1, 0.0]] * 4, [0, 0, 0, 1], classes=3)
+    select._print_outcome(found, ExportReport(tmp_path, {}), "val_accuracy", labels=["many", "few", "none"])
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("Test", "Classes"))]
+    assert told[0].startswith("Test      accuracy 0.7500 on 4 images")
+    assert told[1:] == [
+        "Classes   'few' was recognised worst: recall 0.0000 on 1 image",
+        "Classes   no test images of 'none', so nothing is known of these",
+    ]
+
+
 @pytest.mark.slow
 def test_small_classes_count_alike_from_the_search_to_the_test(tmp_path, capsys):
     random = np.random.default_rng(0)
@@ -162,6 +174,6 @@ def test_small_classes_count_alike_from_the_search_to_the_test(tmp_path, capsys)
     assert "Retested  run 0: val_balanced_accuracy " in told
     card = json.loads((tmp_path / "even" / "model" / "card.json").read_text())
     assert (f"Winner    run {card['run']}: " in told, card["rule"]) == (True, "one-standard-error")
-    figures = card["test"]
-    expected = sum(figures["recall"]) / 2
+    tested = card["test"]
+    expected = sum(tested["recall"]) / 2
     assert f"Test      balanced accuracy {expected:.4f} on 18 images (95 %: " in told

@@ -11,6 +11,8 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
+from tuner.config import BALANCED
+from tuner.figures import standard_error
 from tuner.gates import gate_ratios
 from tuner.quantities import counted, describe_cost
 from tuner.ranges import ends_reached, is_default
@@ -24,6 +26,7 @@ __all__ = ["Advice", "advise"]
 LATE = 0.75  # of the epochs of a search: who was found after them may be beaten soon
 OF_THE_BEST, NUM_BEST = 2, 3  # so many of so many best runs have to agree on where in a range it is good
 GAP = 0.05  # between the accuracies of training and validation
+UNEVEN = 2  # times the validation images of the smallest class: where the largest has more, its share says little
 
 _REMEDIES = {
     DIVERGED: "a space whose learning rates end lower",
@@ -70,6 +73,25 @@ def _go_on(situation: Situation) -> Advice | None:
     ended = sum(record.status != RUNNING for record in situation.records)
     why = f"{counted(ended, 'trial has', 'trials have')} ended, and it was asked for more. If no search runs now, this"
     return Advice("Let the search end", f"{why} command goes on where it stopped.", situation.command("search"))
+
+
+def _largest_class(situation: Situation) -> Advice | None:
+    """Looks at whether any run knows more than which class has the most images."""
+    sizes, metric = situation.validation_sizes, situation.config.accuracy
+    if not sizes or metric == BALANCED or max(sizes) <= UNEVEN * min(sizes):
+        return None
+    share, images = max(sizes) / sum(sizes), sum(sizes)
+    best = max((run.last.curve[metric][-1] for run in situation.ranked if run.last.curve.get(metric)), default=None)
+    error = standard_error(share, images)
+    if best is None or best > share + error:
+        return None
+    what = f"No run beats always saying the largest class, which scores {share:.4f}"
+    why = f"That is its share of {images} validation images, and the best {metric} of a run is {best:.4f}"
+    why += f" (one standard error is {error:.4f}). " if best > share else ". "
+    flags = f"--objective {BALANCED}, under which every class counts alike"
+    if "class_weights" not in situation.ranked[0].last.hyperparameters:
+        flags += ", and --class-weights, with which images of small classes may count more in training"
+    return Advice(f"{what}: let small classes count", f"{why}Begin a new study with {flags}.")
 
 
 def _export(situation: Situation) -> Advice | None:
@@ -232,4 +254,16 @@ def _failures(situation: Situation) -> Advice | None:
     return Advice("Look at what failed", " ".join(told))
 
 
-_RULES = (_go_on, _front, _export, _cheaper, _longer, _ends_of_ranges, _rising, _overfitting, _gates, _failures)
+_RULES = (
+    _largest_class,
+    _go_on,
+    _front,
+    _export,
+    _cheaper,
+    _longer,
+    _ends_of_ranges,
+    _rising,
+    _overfitting,
+    _gates,
+    _failures,
+)

@@ -8,9 +8,12 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from tuner.config import BALANCED
+from tuner.quantities import counted
 
 __all__ = ["Figures", "effective_images", "standard_error", "test_figures"]
 
+_POOR = 0.5  # a recall below it: the class is missed more often than not
+_NUM_NAMED = 5  # classes
 _SMALLEST_PROBABILITY = 1e-7  # keras.config.epsilon(), where Keras's cross-entropy clips too
 
 
@@ -55,6 +58,28 @@ class Figures:
         if accuracy == BALANCED:
             return "balanced accuracy", self.balanced_accuracy, self.balanced_interval
         return "accuracy", self.accuracy, self.accuracy_interval
+
+    def weaknesses(self, labels: Sequence[str]) -> list[str]:
+        """Returns what a mean over images hides, in words.
+
+        That is the class that was recognised worst, where that is less than half of its images, and the classes
+        without test images.
+
+        Args:
+            labels: Class names in the order of the recall.
+        """
+        seen = [
+            (recall, labels[i], sum(self.confusion[i])) for i, recall in enumerate(self.recall) if recall is not None
+        ]
+        recall, name, images = min(seen, key=lambda each: (each[0], -each[2]))
+        told = []
+        if recall < _POOR:
+            told.append(f"{name!r} was recognised worst: recall {recall:.4f} on {counted(images, 'image')}")
+        untested = [repr(label) for label, recall in zip(labels, self.recall, strict=True) if recall is None]
+        if untested:
+            more = f" and {len(untested) - _NUM_NAMED} more" if len(untested) > _NUM_NAMED else ""
+            told.append(f"no test images of {', '.join(untested[:_NUM_NAMED])}{more}, so nothing is known of these")
+        return told
 
 
 def standard_error(accuracy: float, images: float) -> float:

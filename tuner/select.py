@@ -157,7 +157,7 @@ def _make(
             rule=arguments.rule if arguments.run is None else "run",
         ),
     )
-    _print_outcome(figures, report, study.config.accuracy)
+    _print_outcome(figures, report, study.config.accuracy, labels=labels)
 
 
 def _trained(winner: Run, worker: Worker, *, quiet: bool) -> Network:
@@ -221,12 +221,14 @@ def _print_retest(retest: Retest, accuracy: str, *, cost: str, images: float) ->
     )
 
 
-def _print_outcome(figures: Figures | None, report: ExportReport, accuracy: str) -> None:
+def _print_outcome(figures: Figures | None, report: ExportReport, accuracy: str, *, labels: Sequence[str]) -> None:
     if figures is None:
         print("Test      the data set has no test split, and the search set no images aside (--test-fraction)")
     else:
         name, value, (low, high) = figures.told(accuracy)
         print(f"Test      {name} {value:.4f} on {figures.num_images} images (95 %: {low:.4f} to {high:.4f})")
+        for weakness in figures.weaknesses(labels):
+            print(f"Classes   {weakness}")
     checked = ", ".join(f"{name} {difference:.1e}" for name, difference in report.differences.items())
     print(f"Export    {report.directory}; both files re-opened, largest difference of a probability: {checked}")
     print(f"Next      python -m tuner.predict {shlex.quote(str(report.directory))} IMAGE...")
