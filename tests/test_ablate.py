@@ -218,6 +218,13 @@ def test_broken_file_is_refused_before_anything_is_trained(call, results):
     assert "is not what an ablation wrote" in err
 
 
+def test_folder_that_is_not_writable_shows_before_anything_is_trained(call, results, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != results / "gated")  # root may write everywhere
+    status, out, err = call("gated")
+    assert (status, out) == (1, "")
+    assert f"in {results}/gated could not be written: {results}/gated cannot be written to; mend that." in err
+
+
 def test_quick_and_tables_contradict_each_other(capsys):
     assert ablate.main(["--quick", "--tables", "ratio"]) == 2
     assert "--quick has the table se only" in capsys.readouterr().err

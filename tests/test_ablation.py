@@ -104,6 +104,24 @@ def test_trainings_come_back_from_their_file(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["trainings.csv"]
 
 
+@pytest.mark.parametrize("cut", ['"{""width"": 4', '"{""wid', '"[4]"', ""])
+def test_file_that_was_cut_is_refused_by_name(cut, tmp_path):
+    path = tmp_path / "trainings.csv"
+    write_trainings(TRAININGS, path)
+    last = '"{""width"": 4}"'
+    begin, found, _ = path.read_text().rpartition(last)
+    assert found
+    path.write_text(begin + cut)
+    with pytest.raises(StudyError, match=r"trainings\.csv is not what an ablation wrote .* move it away"):
+        read_trainings(path)
+
+
+def test_file_that_may_not_be_read_is_not_called_damaged(tmp_path):
+    (tmp_path / "trainings.csv").mkdir()  # root may read every file
+    with pytest.raises(StudyError, match=r"trainings\.csv cannot be read: Is a directory; mend that\."):
+        read_trainings(tmp_path / "trainings.csv")
+
+
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "network,seed\nx,y\n", f"network,seed\n{'x' * 200_000},1\n"])
 def test_file_of_something_else_is_refused_by_name(text, tmp_path):
     (tmp_path / "trainings.csv").write_text(text)

@@ -316,6 +316,12 @@ def test_folder_that_is_not_writable_shows_before_anything_is_done(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_file_in_the_place_of_a_folder_shows_before_anything_is_done(tmp_path):
+    (tmp_path / "front").touch()
+    with pytest.raises(ExportError, match=f"could not be written: {tmp_path}/front is no folder; mend that"):
+        exporter.check_directory(tmp_path / "front" / "run-3")
+
+
 def test_hanging_process_is_given_up(model, card, earlier, monkeypatch):
     monkeypatch.setattr(exporter, "REOPEN_TIMEOUT_SECONDS", 0.01)
     with pytest.raises(ExportError, match="within"):

@@ -1,9 +1,11 @@
 """Files are there whole or not at all."""
 
+import os
+
 import pytest
 
 from tuner.errors import TunerError
-from tuner.files import replacing, write_whole
+from tuner.files import obstacle, replacing, write_whole
 
 
 def _write_half(path, error):
@@ -24,3 +26,11 @@ def test_what_is_not_written_to_its_end_leaves_nothing(error, tmp_path):
 def test_place_that_cannot_be_written_to_is_named(tmp_path):
     with pytest.raises(TunerError, match=r"absent/results\.csv cannot be written: No such file or directory\. Once"):
         write_whole(tmp_path / "absent" / "results.csv", "text")
+
+
+def test_what_stands_in_the_way_of_a_folder_is_told(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert obstacle(tmp_path / "new" / "newer") == ""
+    assert obstacle(tmp_path / "file" / "new") == f"{tmp_path}/file is no folder"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write everywhere
+    assert obstacle(tmp_path / "new") == f"{tmp_path} cannot be written to"

@@ -64,6 +64,7 @@ def no_training(monkeypatch):
         ([], "model/notes.txt", "model holds something else than an export, notes.txt; move it away."),
         (["--rule", "knee"], "model", "model holds something else than an export, model; move it away."),
         (["--rule", "pareto"], "front/run-0/mine", "run-0 holds something else than an export, mine; move it away."),
+        (["--rule", "pareto"], "front", "front is no folder; mend that."),
         (["--run", "0"], "model/notes.txt", "model holds something else than an export, notes.txt; move it away."),
         (["--run", "1"], "other", "--run is 1, which is diverged; only a completed run can be trained."),
         (["--run", "2"], "other", "--run is 2, but the study has no such run; the leaderboard has their numbers."),

@@ -28,8 +28,8 @@ from tuner.ablation import (
     write_trainings,
 )
 from tuner.config import BALANCED
-from tuner.errors import UsageError
-from tuner.files import write_whole
+from tuner.errors import StudyError, UsageError
+from tuner.files import obstacle, write_whole
 from tuner.leaderboard import number
 from tuner.quantities import counted
 from tuner.records import WORKER_DIED
@@ -99,6 +99,9 @@ def ablate(arguments: argparse.Namespace) -> None:
     staffing = Staffing(workers=arguments.workers)
     results = Path(arguments.results_dir)
     study = find_study(results, arguments.named or arguments.study, arguments.storage)
+    folder = results / study.name
+    if why := obstacle(folder):
+        raise StudyError(f"The tables of an ablation in {folder} could not be written: {why}; mend that.")
     prepare(staffing)  # workers import TensorFlow while this process does
     command.import_tensorflow()
     from tuner.hypermodel import SEResNetHyperModel
@@ -108,7 +111,6 @@ def ablate(arguments: argparse.Namespace) -> None:
     from tuner.variants import best_gated_run
 
     run = best_gated_run(study.records(), study.config.direction)
-    folder = results / study.name
     read_trainings(folder / "ablation-trainings.csv")  # what is wrong with it shows before anything starts
     config = moved(study.config, arguments.dataset)
     session = Session.of(config, arguments.data_dir)

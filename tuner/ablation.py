@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -203,7 +204,7 @@ def read_trainings(path: Path) -> list[Training]:
     """
     types: dict[str, Callable[[str], Any]] = dict.fromkeys(("seed", "epochs", "params", "macs"), int)
     types |= dict.fromkeys(("val_accuracy", "val_loss", "seconds"), float)
-    types |= {BALANCED: _number_or_none}
+    types |= {BALANCED: _number_or_none, "hyperparameters": _json_object}
     return _read(Training, path, types, way_out="move it away to begin anew")
 
 
@@ -218,6 +219,13 @@ def read_comparisons(path: Path) -> list[Comparison]:
     return _read(Comparison, path, types, way_out="remove it, or ablate again")
 
 
+def _json_object(text: str) -> str:
+    """Returns the text of a JSON object as it is; a file that was cut may end within one."""
+    if not isinstance(json.loads(text), dict):
+        raise ValueError(f"{text!r} is no JSON object")
+    return text
+
+
 def _number_or_none(text: str) -> float | None:
     return float(text) if text else None
 
@@ -229,6 +237,8 @@ def _read(kind: Any, path: Path, types: Mapping[str, Callable[[str], Any]], *, w
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return [kind(**{name: types.get(name, str)(value) for name, value in row.items()}) for row in rows]
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror or error}; mend that.") from error
     except (TypeError, ValueError, csv.Error) as error:
         raise StudyError(f"{path} is not what an ablation wrote ({error}); {way_out}.") from error
 

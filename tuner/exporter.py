@@ -28,6 +28,7 @@ import numpy as np
 
 from tuner.card import Card, to_json, to_markdown
 from tuner.errors import ExportError
+from tuner.files import obstacle
 
 if TYPE_CHECKING:
     import keras
@@ -130,9 +131,8 @@ def check_directory(directory: Path) -> None:
     Raises:
         ExportError: If something else is there, or it cannot be written to.
     """
-    place = next(path for path in (directory.parent, *directory.absolute().parents) if path.exists())
-    if place.is_dir() and not os.access(place, os.W_OK | os.X_OK):
-        raise ExportError(f"The export to {directory} could not be written: {place} cannot be written to; mend that.")
+    if why := obstacle(directory.parent):
+        raise ExportError(f"The export to {directory} could not be written: {why}; mend that.")
     if not directory.exists():
         return
     names = {path.name for path in directory.iterdir()} if directory.is_dir() else {directory.name}

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all. Standard library only."""
+"""Files that are there whole or not at all, and whether there can be some. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pathlib import Path
 
 from tuner.errors import TunerError
 
-__all__ = ["replacing", "write_whole"]
+__all__ = ["obstacle", "replacing", "write_whole"]
+
+
+def obstacle(folder: Path) -> str:
+    """Returns why no file can be made in a folder, there or to be made itself, in words; nothing where one can."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir():
+        return f"{place} is no folder"
+    return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} cannot be written to"
 
 
 @contextlib.contextmanager
