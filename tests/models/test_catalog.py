@@ -71,6 +71,14 @@ def test_table_is_printed_without_tensorflow():
     assert out.splitlines()[-1] == "False"
 
 
+@pytest.mark.parametrize("text", ["\u00b2", "1", "-3", "ten"])
+def test_number_of_classes_that_is_none_is_refused(text, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([f"--classes={text}"])
+    assert ended.value.code == 2
+    assert f"{text!r} is no whole number from 2" in capsys.readouterr().err
+
+
 def test_flags_choose_rows_and_images(capsys):
     assert main(["--name", "resnet20", "--input-shape", "64x64x1", "--classes", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -58,7 +58,7 @@ def _shape(text: str) -> tuple[int, int, int]:
 
 def _classes(text: str) -> int:
     """Returns a number of classes, for argparse."""
-    if not text.isdigit() or int(text) < 2:
+    if not text.isdecimal() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 2")
     return int(text)
 
