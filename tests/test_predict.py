@@ -1,8 +1,10 @@
 """`python -m tuner.predict` needs an export and image files, and nothing else."""
 
 import csv
+import errno
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +228,23 @@ def test_model_that_is_cut_short_is_told(export, photos, tmp_path, capsys):
     assert "cut.keras cannot be opened as a model: it is cut short, or no file of Keras" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("model", "refused"), [(".", "model.keras"), ("saved_model", "saved_model.pb"), (".", "labels.json")]
+)
+def test_file_that_may_not_be_read_is_not_called_damaged(model, refused, export, photos, capsys, monkeypatch):
+    opened = io.open
+
+    def open_(path, *arguments, **options):  # root may read every file
+        if Path(path).name == refused:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(io, "open", open_)
+    status, _, err = _predict(capsys, export / model, photos / "a.png")
+    named = refused.replace("saved_model.pb", "saved_model")
+    assert (status, err) == (1, f"Error: {export}/{named} cannot be read: Permission denied; mend that.\n")
+
+
 def test_directory_without_images_fails_before_the_model_is_opened(export, tmp_path, capsys):
     status, out, err = _predict(capsys, export, tmp_path)
     assert (status, out) == (1, "")
@@ -235,6 +254,11 @@ def test_directory_without_images_fails_before_the_model_is_opened(export, tmp_p
 def test_nothing_to_read_is_an_empty_list_of_json(export, tmp_path, capsys):
     status, out, _ = _predict(capsys, export, tmp_path / "absent.png", "--format", "json")
     assert (status, json.loads(out)) == (1, [])
+
+
+def test_nothing_to_read_is_csv_of_a_header(export, tmp_path, capsys):
+    status, out, _ = _predict(capsys, export, tmp_path / "absent.png", "--format", "csv")
+    assert (status, out) == (1, "image,rank,class,probability\n")
 
 
 @pytest.mark.parametrize("wrong", [["--top", "0"], ["--top", "x"], ["--format", "xml"]])

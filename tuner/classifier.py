@@ -40,9 +40,13 @@ def load_classifier(path: Path) -> Classifier:
 
     Raises:
         UsageError: If there is no model at `path`, or its `labels.json` does not fit.
-        TunerError: If the model cannot be opened.
+        TunerError: If the model or its labels cannot be read or opened.
     """
     file = model_file(path)
+    try:
+        (file / "saved_model.pb" if file.is_dir() else file).open("rb").close()
+    except OSError as error:
+        raise TunerError(f"{file} cannot be read: {error.strerror or error}; mend that.") from error
     try:
         image_shape, num_classes, probabilities = (_open_saved_model if file.is_dir() else _open_keras)(file)
     except Exception as error:
@@ -102,6 +106,8 @@ def _read_labels(file: Path, *, num_classes: int) -> list[str] | None:
         labels = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise TunerError(f"{file} cannot be read: {error.strerror or error}; mend that.") from error
     except ValueError as error:
         raise UsageError(f"{file} is not valid JSON: {error}.") from error
     if not isinstance(labels, list) or len(labels) != num_classes:

@@ -157,8 +157,8 @@ def _run(arguments: argparse.Namespace) -> int:
             sys.stderr.write(f"Warning: no labels.json beside {model}; classes are shown by their index.\n")
         predictions = predict(classifier, images, top=arguments.top, on_broken=report)
         sys.stdout.writelines(_FORMATS[arguments.format](predictions))
-    elif arguments.format == "json":
-        sys.stdout.writelines(_as_json([]))
+    elif arguments.format != "table":
+        sys.stdout.writelines(_FORMATS[arguments.format]([]))
     return command.FAILED if broken else 0
 
 
