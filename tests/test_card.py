@@ -237,6 +237,14 @@ def test_label_is_no_markup():
     assert r"5 classes: \<b\>x, \*star\*, \`code\`, \[a\](b), back\slash." in markdown
 
 
+def test_name_of_the_data_and_values_are_no_markup():
+    data = DataSummary("folder:<img src=x>/_my_photos", (8, 8, 3), {"train": 1}, LABELS)
+    markdown = to_markdown(_card(data=data, hyperparameters={"_depth_": "*two*"}, settings={"space": "~a~.py"}))
+    assert "folder:\\<img src=x\\>/\\_my_photos: images" in markdown
+    assert ["\\_depth\\_", "\\*two\\*"] in _rows(markdown)
+    assert ["Space", "\\~a\\~.py"] in _rows(markdown)
+
+
 def test_many_classes_list_the_worst_confusions_instead():
     labels = [f"class {i}" for i in range(30)]
     probabilities = [[float(i == 29) for i in range(30)]] * 3

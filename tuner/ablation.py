@@ -265,7 +265,7 @@ def to_cells(rows: Sequence[Comparison]) -> dict[str, tuple[Sequence[str], list[
 def to_markdown(rows: Sequence[Comparison], *, title: str) -> str:
     """Returns all tables in Markdown, with how to read them."""
     tables = [f"\n## {name}\n\n{markdown.table(*table)}" for name, table in to_cells(rows).items()]
-    return "".join([f"# {title}\n", *tables, f"\n{NOTE}"])
+    return "".join([f"# {markdown.plain(title)}\n", *tables, f"\n{NOTE}"])
 
 
 def _header(metric: str) -> tuple[str, ...]:

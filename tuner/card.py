@@ -9,7 +9,6 @@ import dataclasses
 import datetime
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -143,15 +142,15 @@ def to_markdown(card: Card) -> str:
     height, width, channels = card.data.image_shape
     loading = _LOADING.format(height=height, width=width, channels=channels, num_classes=len(card.data.labels))
     sections = [
-        f"# Model card: {markdown.one_line(card.study)}\n\nMade on {card.created} by\n\n```bash\n{card.command}\n```\n",
+        f"# Model card: {markdown.plain(card.study)}\n\nMade on {card.created} by\n\n```bash\n{card.command}\n```\n",
         _results(card),
-        *([] if card.test is None else [_classes(card.test, _unmarked(card.data.labels))]),
+        *([] if card.test is None else [_classes(card.test, list(map(markdown.plain, card.data.labels)))]),
         _data(card.data),
         _training(card),
-        "## Hyperparameters\n\n" + _table(["Name", "Value"], card.hyperparameters.items()),
+        "## Hyperparameters\n\n" + _plain_table(["Name", "Value"], card.hyperparameters.items()),
         loading,
         _differences(card.export_differences),
-        "## Versions\n\n" + _table(["Package", "Version"], card.versions.items()),
+        "## Versions\n\n" + _plain_table(["Package", "Version"], card.versions.items()),
     ]
     return "\n".join(section for section in sections if section)
 
@@ -209,9 +208,9 @@ def _confusions(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> st
 
 def _data(data: DataSummary) -> str:
     shape = " × ".join(map(str, data.image_shape))
-    names = ", ".join(map(markdown.one_line, _unmarked(data.labels)))
+    name, *labels = (markdown.one_line(markdown.plain(text)) for text in (data.name, *data.labels))
     table = _table(["Split", "Images"], data.num_images.items())
-    return f"## Data\n\n{markdown.one_line(data.name)}: images {shape}, {len(data.labels)} classes: {names}.\n\n{table}"
+    return f"## Data\n\n{name}: images {shape}, {len(labels)} classes: {', '.join(labels)}.\n\n{table}"
 
 
 def _training(card: Card) -> str:
@@ -225,7 +224,7 @@ def _training(card: Card) -> str:
         ("Training time", _duration(card.training_seconds)),
         *((name.replace("_", " ").capitalize(), value) for name, value in card.settings.items()),
     ]
-    return "## Training\n\n" + _table(["Setting", "Value"], rows)
+    return "## Training\n\n" + _plain_table(["Setting", "Value"], rows)
 
 
 def _chooser(rule: str) -> str:
@@ -244,9 +243,9 @@ def _table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     return markdown.table(heads, [[_cell(value) for value in row] for row in rows], rule="---")
 
 
-def _unmarked(labels: Iterable[str]) -> list[str]:
-    """Returns labels in which Markdown finds no emphasis, code, link or HTML."""
-    return [re.sub(r"([<>`*\[\]])", r"\\\1", label) for label in labels]
+def _plain_table(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """Returns a table whose cells are what a person has named."""
+    return _table(heads, [[markdown.plain(_cell(value)) for value in row] for row in rows])
 
 
 def _cell(value: object) -> str:

@@ -167,7 +167,8 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """Returns a Markdown table."""
-    return markdown.table(*to_cells(rows))
+    heads, body = to_cells(rows)
+    return markdown.table([*map(markdown.plain, heads)], [[*map(markdown.plain, cells)] for cells in body])
 
 
 def to_table(rows: Sequence[Row], *, width: int | None = None) -> str:

@@ -1,10 +1,15 @@
-"""Tables in Markdown. Standard library only."""
+"""Tables and plain text in Markdown. Standard library only."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["one_line", "table"]
+__all__ = ["one_line", "plain", "table"]
+
+# What begins emphasis, code, links, HTML, entities, strikethrough or formulas anywhere in a line. An underscore between
+# two letters or digits begins nothing, nor does a backslash before one of them; names of hyperparameters stay readable.
+_MARKS = re.compile(r"\\(?![^\W_]|\s)|[`*\[\]<>&~$]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def table(
@@ -25,3 +30,11 @@ def table(
 def one_line(text: str) -> str:
     """Returns a text in which nothing ends a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def plain(text: str) -> str:
+    """Returns a text, such as a name that a person gave, in one line in which Markdown finds no markup.
+
+    What ends a cell of a table is left to `one_line`, which comes after.
+    """
+    return _MARKS.sub(r"\\\g<0>", " ".join(text.split()))
