@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -269,6 +270,32 @@ def test_interrupted_replacement_brings_the_earlier_export_back(error, tmp_path,
         exporter._put_in_place(fresh, earlier, previous=tmp_path / "previous")
     fresh.rmdir()
     _only_earlier_is_left(earlier)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_earlier_export_that_is_write_protected_is_removed_or_named(is_ours, tmp_path, earlier, monkeypatch):
+    fresh, previous = tmp_path / "fresh", tmp_path / "previous"
+    (earlier / "saved_model" / "variables").mkdir(parents=True)
+    protected = [earlier / "saved_model" / "variables", earlier / "saved_model", earlier]
+    for folder in protected:
+        folder.chmod(0o500)
+    fresh.mkdir()
+
+    def refuse(path, mode):
+        raise PermissionError(path)
+
+    if not is_ours:
+        monkeypatch.setattr(Path, "chmod", refuse)
+
+    def remove(path, *, ignore_errors):  # root may remove everything
+        if all(folder.stat().st_mode & 0o200 for folder in (path, *path.rglob("*"))):
+            shutil.rmtree(path)
+
+    monkeypatch.setattr(exporter, "rmtree", remove)
+    left = exporter._put_in_place(fresh, earlier, previous=previous)
+    assert left == (None if is_ours else previous)
+    assert previous.exists() != is_ours
+    assert list(earlier.iterdir()) == []
 
 
 def test_killed_exports_are_cleared_away_and_the_earlier_one_is_put_back(earlier):

@@ -150,6 +150,12 @@ def test_weak_classes_follow_the_test_figure(tmp_path, capsys):
     ]
 
 
+def test_earlier_export_that_is_left_is_named(tmp_path, capsys):
+    report = ExportReport(tmp_path / "model", {}, left=tmp_path / ".model-x-previous")
+    select._print_outcome(None, report, "val_accuracy", labels=[])
+    assert f"Left      {tmp_path}/.model-x-previous, the export that was there before, could" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_small_classes_count_alike_from_the_search_to_the_test(tmp_path, capsys):
     random = np.random.default_rng(0)

@@ -12,9 +12,12 @@ compared export. Nothing is trained or chosen here.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -64,10 +67,12 @@ class ExportReport:
     Attributes:
         directory: Where the export is.
         differences: File name -> largest |difference| of a probability from the trained model's.
+        left: An earlier export that stands aside, because it could not be removed; None as a rule.
     """
 
     directory: Path
     differences: Mapping[str, float]
+    left: Path | None = None
 
 
 def export(
@@ -108,10 +113,10 @@ def export(
             reopened = _reopen(fresh, probe_images, scratch=Path(staging))
             differences = _compare(expected, reopened, one_by_one=lambda: _predict(model, probe_images, batch_size=1))
             _write_texts(fresh, labels=labels, card=dataclasses.replace(card, export_differences=differences))
-            _put_in_place(fresh, place, previous=Path(f"{staging}{_PREVIOUS}"))
+            left = _put_in_place(fresh, place, previous=Path(f"{staging}{_PREVIOUS}"))
     except (OSError, OpError) as error:
         raise ExportError(f"The export to {directory} could not be written: {error}.") from error
-    return ExportReport(directory=directory, differences=differences)
+    return ExportReport(directory=directory, differences=differences, left=left)
 
 
 def _clear(place: Path) -> None:
@@ -122,7 +127,17 @@ def _clear(place: Path) -> None:
         max(previous, key=lambda path: path.stat().st_mtime).rename(place)
     for path in left:
         if path.exists() and time.time() - path.stat().st_mtime > 2 * REOPEN_TIMEOUT_SECONDS:
-            rmtree(path, ignore_errors=True)
+            _remove(path)
+
+
+def _remove(folder: Path) -> bool:
+    """Removes a folder, also what is write-protected in it; returns whether it is gone."""
+    with contextlib.suppress(OSError):  # a folder of somebody else
+        for path in itertools.chain([folder], folder.rglob("*")):  # each folder before what is in it
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(path.stat().st_mode | stat.S_IRWXU)
+    rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def check_directory(directory: Path) -> None:
@@ -263,8 +278,12 @@ def _write_texts(directory: Path, *, labels: Sequence[str], card: Card) -> None:
     (directory / "card.md").write_text(to_markdown(card), encoding="utf-8")
 
 
-def _put_in_place(fresh: Path, directory: Path, *, previous: Path) -> None:
-    """Renames `fresh` to `directory`; an earlier export steps aside and comes back if that fails."""
+def _put_in_place(fresh: Path, directory: Path, *, previous: Path) -> Path | None:
+    """Renames `fresh` to `directory`; an earlier export steps aside and comes back if that fails.
+
+    Returns:
+        The earlier export where it stands aside still, because it could not be removed; else None.
+    """
     try:
         if directory.exists():
             directory.rename(previous)
@@ -273,4 +292,4 @@ def _put_in_place(fresh: Path, directory: Path, *, previous: Path) -> None:
         if previous.exists() and not directory.exists():
             previous.rename(directory)
         raise
-    rmtree(previous, ignore_errors=True)
+    return None if not previous.exists() or _remove(previous) else previous

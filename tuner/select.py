@@ -231,6 +231,8 @@ def _print_outcome(figures: Figures | None, report: ExportReport, accuracy: str,
             print(f"Classes   {weakness}")
     checked = ", ".join(f"{name} {difference:.1e}" for name, difference in report.differences.items())
     print(f"Export    {report.directory}; both files re-opened, largest difference of a probability: {checked}")
+    if report.left:
+        print(f"Left      {report.left}, the export that was there before, could not be removed; remove it")
     print(f"Next      python -m tuner.predict {shlex.quote(str(report.directory))} IMAGE...")
 
 
