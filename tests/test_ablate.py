@@ -16,8 +16,9 @@ import pytest
 from tuner import ablate, search
 from tuner.ablation import Comparison, Training, read_trainings, write_trainings
 from tuner.gates import WITHOUT
+from tuner.hypermodel import SEResNetHyperModel
 from tuner.records import WORKER_DIED
-from tuner.variants import Variant
+from tuner.variants import Variant, variants_of
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_SECONDS = 240
@@ -103,6 +104,41 @@ def test_trainings_of_another_run_are_none_of_the_comparison(changes, covered):
 
 
 @pytest.mark.parametrize(
+    ("left_out", "kept"),
+    [
+        (lambda training: False, ["se", "ratio", "squeeze"]),
+        (lambda training: training.seed == 2 and '"squeeze"' in training.hyperparameters, ["se", "ratio"]),
+        (lambda training: '"se_ratio": 16' in training.hyperparameters, ["se", "squeeze"]),
+        (lambda training: True, ["se"]),
+    ],
+)
+def test_tables_of_an_earlier_ablation_stay_where_they_are_whole(left_out, kept):
+    build = SEResNetHyperModel(lambda hp: None, (8, 8, 1), 3, 2, 4).model_config
+    values = {"stages": 1, "blocks_1": 1, "width": 16, "se_ratio": 4, "learning_rate": 0.1}
+    trainings = [
+        Training(
+            network=variant.network,
+            seed=seed,
+            epochs=9,
+            status="completed",
+            val_accuracy=0.5,
+            val_loss=1.0,
+            seconds=1.0,
+            params=1,
+            macs=1,
+            hyperparameters=json.dumps(variant.hyperparameters),
+        )
+        for variant in variants_of(values, ["se", "ratio", "squeeze"], build=build)
+        for seed in (1, 2)
+    ]
+    rows = variants_of(values, ["se"], build=build)
+    plan = ablate._Plan(found=rows[0], variants=rows, seeds=[1, 2], epochs=9)
+    held = [training for training in trainings if not left_out(training)]
+    plan = ablate._with_earlier(plan, held, build=build)
+    assert list(dict.fromkeys(variant.table for variant in plan.variants)) == kept
+
+
+@pytest.mark.parametrize(
     ("difference", "low", "high", "told"),
     [
         (0.0, 0.0, 0.0, "+0.0000 validation accuracy (95 %: +0.0000 to +0.0000), 3 seeds"),
@@ -153,6 +189,9 @@ def test_tables_of_a_study_and_more_seeds_later(call, results):
     assert "Trainings 1 of 1 epoch; 5 are there already" in out
     found = {(t.network, t.seed): (t.status, t.val_accuracy) for t in read_trainings(trainings)}
     assert found == {(t.network, t.seed): (t.status, t.val_accuracy) for t in first}
+
+    assert call("gated", "--tables", "se", "--seeds", "2")[0] == 0
+    assert _tables(results) == rows  # the other table stays
 
     trainings.unlink()  # the same seeds give the same scores
     assert call("gated", "--tables", "se", "--seeds", "2")[0] == 0

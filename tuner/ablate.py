@@ -11,7 +11,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tuner.crew import Crew
     from tuner.hypermodel import SEResNetHyperModel
     from tuner.messages import Progress, Task
+    from tuner.models import AnyConfig
     from tuner.records import Run
     from tuner.study import Study
     from tuner.variants import Variant
@@ -123,6 +124,7 @@ def ablate(arguments: argparse.Namespace) -> None:
             _, workers = settle(staffing, crew, run.last.hyperparameters)
             print(f"Workers   {workers}", flush=True)
         trainings = _train(crew, plan, folder / "ablation-trainings.csv", hypermodel=hypermodel, arguments=arguments)
+    plan = _with_earlier(plan, trainings, build=hypermodel.model_config)
     rows = compare(plan.variants, filter(plan.covers, trainings), found=plan.found.network, metric=config.accuracy)
     text = to_markdown(rows, title=f"Ablation of run {run.number} of {study.name}")
     write_whole(folder / "ablation.csv", to_csv(rows))
@@ -154,6 +156,24 @@ def _plan(arguments: argparse.Namespace, study: Study, run: Run, *, hypermodel: 
         seeds=[derived_seed(study.config.seed, "ablation", place) for place in range(seeds)],
         epochs=run.epochs,
     )
+
+
+def _with_earlier(
+    plan: _Plan, trainings: Sequence[Training], *, build: Callable[[Mapping[str, Any]], AnyConfig]
+) -> _Plan:
+    """Returns a plan with the other tables of the same run for which all trainings were made before."""
+    from tuner.variants import tables_for, variants_of
+
+    values = plan.found.hyperparameters
+    chosen, earlier = {variant.table for variant in plan.variants}, []
+    for table in tables_for(build(values)):
+        rows = variants_of(values, [table], build=build)
+        wider = dataclasses.replace(plan, variants=rows)
+        held = {(training.network, training.seed) for training in trainings if wider.covers(training)}
+        wanted = {(variant.network, seed) for variant, seed in wider.wanted()}
+        if table not in chosen and len(rows) > 1 and wanted <= held:
+            earlier += rows
+    return dataclasses.replace(plan, variants=[*plan.variants, *earlier])
 
 
 def _train(
