@@ -30,11 +30,14 @@ from fakes import (
 )
 
 from tuner.budget import Budget, Limits
+from tuner.checkpoint import TrainingState, save_state
 from tuner.crew import LocalCrew
 from tuner.dialogue import Proposal
 from tuner.errors import StudyError, TrialsFailError, TunerError
+from tuner.messages import Measurement
 from tuner.models import cost
 from tuner.oracles import ORACLES
+from tuner.order import FixedOrder
 from tuner.records import (
     COMPLETED,
     DIVERGED,
@@ -758,6 +761,89 @@ def test_time_limit_refuses_a_trial_that_would_not_end_in_time(tmp_path, monkeyp
     assert without_times(held) == without_times(through[: len(held)])
     more = search.run(budget=Budget(Limits(seconds=1e6), began=now[0]), observer=Clock())
     assert without_times(more) == without_times(through)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_time_limit_holds_back_what_was_interrupted_and_a_later_search_goes_on_with_it(
+    workers, deterministic, tmp_path, monkeypatch
+):
+    search = Search(tmp_path / "search", dataclasses.replace(CONFIG, algorithm="random", trials=4))
+    search.kill(7, crew=FakeCrew(2))
+    before = search.study().records()
+    assert [record.status for record in before] == [RUNNING] * 2
+    _clock(monkeypatch, "budget", [1000.0])
+
+    def options():
+        return {"crew": FakeCrew(workers), "order": FixedOrder() if deterministic else None}
+
+    measured = Measurement(start_seconds=0.0, epoch_seconds=1.0)
+    executor = search.executor(budget=Budget(Limits(seconds=9.0), began=1000.0, measured=measured), **options())
+    assert executor.search() == before
+    assert executor.reason == "--time-limit is reached: the next trial, 9 epochs, would not end in time"
+    assert (search.crew.begun, executor.is_through) == ([], False)
+    held = search.run(budget=Budget(Limits(seconds=10.0), began=1000.0, measured=measured), **options())
+    assert len(held) == 4
+    _assert_complete(held)
+
+
+def test_time_limit_holds_back_only_what_does_not_fit_of_what_was_interrupted(tmp_path, monkeypatch):
+    search = Search(tmp_path / "search", SMALL)
+    search.kill(2, crew=FakeCrew(2))
+    assert [(r.epochs, r.status) for r in search.study().records()] == [(3, RUNNING), (1, RUNNING)]
+    _clock(monkeypatch, "budget", [1000.0])
+    measured = Measurement(start_seconds=0.0, epoch_seconds=1.0)
+    held = search.run(crew=FakeCrew(2), budget=Budget(Limits(seconds=2.0), began=1000.0, measured=measured))
+    assert [(r.epochs, r.status) for r in held] == [(3, RUNNING), (1, COMPLETED)]
+    assert search.reason == "--time-limit is reached: the next trial, 3 epochs, would not end in time"
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_time_limit_holds_back_a_trial_whose_worker_died_and_its_study_is_not_through(
+    deterministic, tmp_path, monkeypatch
+):
+    search, now = Search(tmp_path / "search", dataclasses.replace(CONFIG, algorithm="random", trials=2)), [1000.0]
+    _clock(monkeypatch, "budget", now)
+
+    def dies(worker, trial, answers):
+        if executor.reason:  # one trial has ended, and there are no more than the other
+            now[0] = 1020.0
+        return bool(executor.reason)
+
+    executor = search.executor(
+        crew=FakeCrew(2, dies=dies, silent=0),
+        budget=Budget(Limits(seconds=20.0), began=1000.0),
+        order=FixedOrder() if deterministic else None,
+    )
+    held = executor.search()
+    assert {record.status for record in held} == {COMPLETED, RUNNING}
+    assert executor.reason.startswith("--time-limit is reached")
+    assert (executor.ledger.is_through, executor.is_through) == (True, False)
+    executor = search.executor(crew=FakeCrew(2))
+    _assert_complete(executor.search())
+    assert (executor.reason, executor.is_through) == ("the 2 trials are made", True)
+
+
+@pytest.mark.parametrize("settings", [{"trials": 3}, {"algorithm": "random", "total_epochs": 27}])
+def test_other_limits_let_what_was_interrupted_go_on(settings, tmp_path):
+    search = Search(tmp_path / "search", dataclasses.replace(CONFIG, **settings))
+    search.kill(3, crew=FakeCrew(3))
+    assert {record.status for record in search.study().records()} == {RUNNING}
+    held = search.run(crew=FakeCrew(3), budget=_budget(seconds=1e6, total_epochs=settings.get("total_epochs")))
+    assert len(held) == 3
+    _assert_complete(held)
+
+
+def test_time_that_an_interrupted_trial_takes_is_that_of_the_epochs_that_its_state_lacks(tmp_path, monkeypatch):
+    search = Search(tmp_path / "search", dataclasses.replace(CONFIG, algorithm="random", trials=1))
+    search.kill(4)
+    (record,) = search.study().records()
+    search.checkpoints.mkdir()
+    save_state(search.checkpoints / "trial00000.npz", TrainingState(5, record.seed, [], []))
+    _clock(monkeypatch, "budget", [1000.0])
+    measured = Measurement(start_seconds=0.0, epoch_seconds=1.0)
+    search.run(budget=Budget(Limits(seconds=4.0), began=1000.0, measured=measured))
+    assert search.reason == "--time-limit is reached: the next trial, 4 epochs, would not end in time"
 
 
 def test_worker_that_does_not_answer_is_replaced(search, monkeypatch):

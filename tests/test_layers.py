@@ -61,7 +61,7 @@ LAYERS = {
         "sizes",
     ],
     3: [
-        *("executor", "ledger", "dialogue", "order", "scoring", "budget"),
+        *("executor", "flights", "ledger", "dialogue", "order", "scoring", "budget"),
         *(
             "crew",
             "cluster",

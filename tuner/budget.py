@@ -71,9 +71,19 @@ class Budget:
         allowed = self.epochs_left(held)
         if allowed is not None and epochs > allowed:
             return f"--total-epochs {self.limits.total_epochs} is reached"
-        if self.is_short(epochs=epochs, macs=macs, held=held):
-            return f"--time-limit is reached: the next trial, {counted(epochs, 'epoch')}, would not end in time"
-        return ""
+        return self.lateness(epochs=epochs, macs=macs, held=held)
+
+    def lateness(self, *, epochs: int, macs: int, held: list[Record]) -> str:
+        """Returns why a trial must not begin or go on where the time is limited, or an empty text.
+
+        Args:
+            epochs: Epochs that it would train; other limits have counted those of a trial that goes on.
+            macs: Multiply-accumulates of its network for one image.
+            held: The trials of the study so far.
+        """
+        if not self.is_short(epochs=epochs, macs=macs, held=held):
+            return ""
+        return f"--time-limit is reached: the next trial, {counted(epochs, 'epoch')}, would not end in time"
 
     def is_short(self, *, epochs: int, macs: int = 0, held: Iterable[Record] = ()) -> bool:
         """Whether there is no time for a trial of so many epochs; before there are any, of any network."""

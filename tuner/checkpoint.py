@@ -147,6 +147,13 @@ class CheckpointFolder:
         """Returns the file of a trial."""
         return self._folder / f"trial{trial:05d}.npz"
 
+    def epoch(self, record: Record) -> int:
+        """Returns the epoch from which a trial goes on: its last where it only has to be told how it ended."""
+        state = load_state(self.path(record.trial))
+        if state is None or state.seed != record.seed or not record.initial_epoch < state.epoch <= record.epochs:
+            return record.initial_epoch
+        return state.epoch
+
     def after(self, record: Record, held: Sequence[Record], *, max_epochs: int, direction: str) -> None:
         """Removes what nothing needs any more.
 

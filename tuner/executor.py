@@ -29,6 +29,7 @@ from tuner.checkpoint import CheckpointFolder
 from tuner.crew import Crew, Event
 from tuner.dialogue import Proposal
 from tuner.errors import TunerError
+from tuner.flights import Flight, Flights
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.interrupts import held_interrupt
 from tuner.ledger import Ledger
@@ -40,20 +41,7 @@ from tuner.study import Study
 
 __all__ = ["Executor"]
 
-# A worker that hangs is replaced when its trial is so much over its time.
-HANGING_FACTOR, HANGING_SECONDS = 1.5, 30.0
-
 POLL_SECONDS = 1.0
-
-
-@dataclasses.dataclass
-class _Flight:
-    """A trial that a worker trains: since when, and since when it has not answered."""
-
-    record: Record
-    worker: str
-    launched: float
-    asked: float
 
 
 class Executor(keras_tuner.Tuner):
@@ -103,9 +91,7 @@ class Executor(keras_tuner.Tuner):
         self._after_trial = on_trial_end
         self._waiting: collections.deque[Record] = collections.deque()
         self._ended: list[Record] = []  # since the last writing
-        self._flights: dict[int, _Flight] = {}
-        self._losses: collections.Counter[int] = collections.Counter()
-        self._homes: dict[int, str] = {}
+        self._flights = Flights()
         self._stops: dict[int, int] = {}  # the epoch after which the oracle wants a trial to end
 
     def search(self) -> list[Record]:
@@ -123,6 +109,7 @@ class Executor(keras_tuner.Tuner):
             self.observer.resume(self.ledger.held)
         self._waiting.extend(record for record in self.ledger.held if record.status == records.RUNNING)
         try:
+            self._launch()  # what was interrupted comes before new trials, also where there is no time for it
             while not self.reason or self._flights or self._waiting:
                 self._propose()
                 self._launch()
@@ -135,8 +122,8 @@ class Executor(keras_tuner.Tuner):
 
     @property
     def is_through(self) -> bool:
-        """Whether the oracle has no more trials."""
-        return self.ledger.is_through
+        """Whether the oracle has no more trials, and none waits for another search."""
+        return self.ledger.is_through and all(record.status != records.RUNNING for record in self.ledger.held)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Trains one trial and returns its objective, for users of Keras Tuner; it writes no study."""
@@ -171,7 +158,7 @@ class Executor(keras_tuner.Tuner):
             raise TunerError("The oracle waits for a trial although none is running; it cannot be used here.")
 
     def _launch(self) -> None:
-        """Gives waiting trials to free workers; a promoted one to the worker that still has it, if that is free."""
+        """Gives waiting trials to free workers; those that would not end in time stay for the next search."""
         free = list(self.crew.free())
         while free and self._waiting:
             record = self._waiting.popleft()
@@ -180,23 +167,28 @@ class Executor(keras_tuner.Tuner):
                 message = f"It would have continued trial {parent.trial}, which {_ended_how(parent)}."
                 self._end(record, Progress(status=parent.status, curve={}, seconds=0.0, message=message))
                 continue
-            home = self._homes.get(record.trial) or (self._homes.get(parent.trial) if parent else None)
-            worker = home if home in free else free[0]
-            free.remove(worker)
-            record = dataclasses.replace(record, worker=worker)
-            self._homes[record.trial] = worker
-            now = time.monotonic()
-            self._flights[record.trial] = _Flight(record, worker, launched=now, asked=now)
+            if late := self._lateness(record):  # one that was interrupted, or whose worker died: it is in the study
+                self.reason = late
+                continue
+            flight = self._flights.launch(record, free, now=time.monotonic())
+            free.remove(flight.worker)
             if self.observer:
-                self.observer.trial_began(record)
-            self.crew.begin(worker, record.trial, self._task(record))
+                self.observer.trial_began(flight.record)
+            self.crew.begin(flight.worker, record.trial, self._task(record))
+
+    def _lateness(self, record: Record) -> str:
+        """Returns why a trial must not go on from where its state stands, or an empty text."""
+        if self.budget.limits.seconds is None:
+            return ""
+        epochs = record.epochs - self.checkpoints.epoch(record)
+        return self.budget.lateness(epochs=epochs, macs=record.macs, held=self.ledger.held) if epochs else ""
 
     def _next(self) -> Event | None:
         """Waits for the next event that may be handled; None after a while."""
         if self._order:
             # A trial that waits has its turn too, unless it waits for the end of one of the others.
             waiting = self._waiting if len(self._flights) < self.crew.size else ()
-            running = [*(flight.record for flight in self._flights.values()), *waiting]
+            running = [*(flight.record for flight in self._flights), *waiting]
             told = {record.trial: (record, self.ledger.told(record.trial)) for record in running}
             event = self._order.next(told, lambda: self.crew.next(POLL_SECONDS))
         else:
@@ -211,16 +203,15 @@ class Executor(keras_tuner.Tuner):
         limit = self.budget.limits.trial_seconds
         if limit is None:
             return None
-        for trial, flight in self._flights.items():
+        for flight in self._flights.overdue(limit, now=time.monotonic()):
+            trial = flight.record.trial
             if self._order and self._order.has_heard(trial):
                 continue
-            seconds = time.monotonic() - flight.asked
-            if seconds > limit * HANGING_FACTOR + HANGING_SECONDS:
-                self.crew.replace(flight.worker)
-                message = "It did not answer within --trial-time-limit, and its worker was given up."
-                seconds = time.monotonic() - flight.launched
-                progress = Progress(status=records.TIMED_OUT, curve={}, seconds=seconds, message=message)
-                return Event(trial, flight.worker, progress)
+            self.crew.replace(flight.worker)
+            message = "It did not answer within --trial-time-limit, and its worker was given up."
+            seconds = time.monotonic() - flight.launched
+            progress = Progress(status=records.TIMED_OUT, curve={}, seconds=seconds, message=message)
+            return Event(trial, flight.worker, progress)
         return None
 
     def _handle(self, event: Event) -> None:
@@ -248,22 +239,22 @@ class Executor(keras_tuner.Tuner):
         else:
             self.crew.advance(event.trial)
 
-    def _lost(self, flight: _Flight) -> None:
+    def _lost(self, flight: Flight) -> None:
         """Puts the trial of a worker that died back into the queue, unless that happened too often."""
         record, retries = flight.record, self.budget.limits.retries
-        self._losses[record.trial] += 1
-        if self._losses[record.trial] <= retries:
-            del self._flights[record.trial]
+        losses = self._flights.lose(record.trial)
+        if losses <= retries:
+            self._flights.land(record.trial)
             self._waiting.appendleft(record)
             if self.observer:
-                self.observer.trial_lost(record, self._losses[record.trial])
+                self.observer.trial_lost(record, losses)
             return
         message = f"Its worker died at every attempt; --retries is {retries}."
         seconds = time.monotonic() - flight.launched
         self._end(record, Progress(status=records.WORKER_DIED, curve={}, seconds=seconds, message=message))
 
     def _end(self, record: Record, progress: Progress) -> None:
-        self._flights.pop(record.trial, None)
+        self._flights.land(record.trial)
         ended = self.ledger.judge(record, progress)
         self._ended.append(ended)
         if self.observer:
