@@ -846,6 +846,18 @@ def test_time_that_an_interrupted_trial_takes_is_that_of_the_epochs_that_its_sta
     assert search.reason == "--time-limit is reached: the next trial, 4 epochs, would not end in time"
 
 
+@pytest.mark.parametrize("oracle", [stock_oracle, our_oracle])
+def test_search_leaves_no_file_of_keras_tuner(oracle, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    search = Search(tmp_path / "search", SMALL, oracle=oracle)
+    executor = search.executor()  # it lives on: nothing may be left to its end, which a kill lets not come
+    executor.search()
+    assert [path.name for path in (tmp_path / "search").iterdir()] == ["checkpoints"]
+    assert all(path.suffix == ".npz" for path in search.checkpoints.iterdir())
+    assert [*(tmp_path / "temporary").iterdir()] == []
+
+
 def test_worker_that_does_not_answer_is_replaced(search, monkeypatch):
     now = [0.0]
     _clock(monkeypatch, "executor", now)

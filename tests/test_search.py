@@ -51,7 +51,6 @@ def _rows(results, study):
     return rows
 
 
-# The executor leaves the removal of its scratch folder to the garbage collector.
 @pytest.mark.usefixtures("digits")
 class TestInThisProcess:
     """One block, one epoch, two trials: seconds."""

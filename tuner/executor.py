@@ -12,10 +12,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-import shutil
-import tempfile
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +32,7 @@ from tuner.interrupts import held_interrupt
 from tuner.ledger import Ledger
 from tuner.messages import Progress, Task
 from tuner.observer import Observer
+from tuner.oracles.files import write_nothing
 from tuner.order import FixedOrder
 from tuner.records import Record
 from tuner.study import Study
@@ -75,10 +73,9 @@ class Executor(keras_tuner.Tuner):
         observer: Observer | None = None,
         on_trial_end: Callable[[Sequence[Record]], None] | None = None,
     ) -> None:
-        # Keras Tuner wants a folder for files of its own. The study is the only truth, so they are thrown away.
-        scratch = tempfile.mkdtemp(prefix="tuner-")
-        weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
-        super().__init__(oracle=oracle, directory=scratch, project_name="oracle")
+        # Keras Tuner wants a folder for files of its own. The study is the only truth, so none are written.
+        super().__init__(oracle=oracle, directory=str(checkpoints.parent), project_name=".")
+        write_nothing(oracle)
         self.oracle.verbose = 0
         self.crew = crew
         self.max_epochs = hypermodel.max_epochs
