@@ -114,6 +114,12 @@ def test_file_that_never_comes_is_waited_for_no_longer_than_asked(path):
     assert 0.1 <= time.monotonic() - began < 5.0
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_state_says_whether_the_trial_has_ended_with_it(ended, path):
+    save_state(path, dataclasses.replace(STATE, ended=ended))
+    assert load_state(path).ended == ended
+
+
 @pytest.fixture
 def writer():
     return CheckpointWriter()
@@ -140,6 +146,12 @@ def test_writer_writes_in_order(writer, path):
         writer.save(str(path), lambda epoch=epoch: dataclasses.replace(STATE, epoch=epoch), {})
     writer.flush()
     assert load_state(path).epoch == 4
+
+
+def test_writer_writes_that_the_trial_has_ended(writer, path):
+    writer.save(str(path), lambda: STATE, {}, ended=True)
+    writer.flush()
+    assert load_state(path).ended
 
 
 def test_state_takes_the_place_of_the_one_that_it_continues(writer, path):
@@ -177,6 +189,18 @@ def test_state_that_cannot_be_written_is_told_at_the_next_call_and_once(next_cal
 RECORD = Record(
     trial=0, parent=None, hyperparameters={}, initial_epoch=0, epochs=1, status=COMPLETED, seed=0, params=1, macs=1
 )
+
+
+@pytest.mark.parametrize(
+    ("changes", "epoch"),
+    [({}, 3), ({"ended": True}, 9), ({"seed": 8}, 1), ({"epoch": 1}, 1), ({"epoch": 9}, 9), ({"epoch": 10}, 1)],
+)
+def test_trial_goes_on_from_its_own_state(changes, epoch, tmp_path):
+    record = dataclasses.replace(RECORD, initial_epoch=1, epochs=9, seed=STATE.seed, status=RUNNING)
+    folder = CheckpointFolder(tmp_path)
+    assert folder.epoch(record) == 1
+    save_state(folder.path(record.trial), dataclasses.replace(STATE, **changes))
+    assert folder.epoch(record) == epoch
 
 
 def _held(*scores, **changes):

@@ -528,6 +528,31 @@ def test_callbacks_of_the_space_hear_the_trial_and_may_stop_it(worker, through, 
     assert _state(worker, tmp_path / "state.npz").epoch == 2
 
 
+@pytest.mark.parametrize("ended_by", ["callback", "oracle"])
+def test_trial_that_was_ended_early_is_complete_when_its_end_was_not_heard(
+    ended_by, worker, through, monkeypatch, tmp_path
+):
+    path, child = tmp_path / "state.npz", tmp_path / "child.npz"
+    task = dataclasses.replace(TASK, epochs=3, checkpoint=str(path))
+    if ended_by == "callback":
+        callback = _Written()
+        callback.heard = []
+        monkeypatch.setattr(worker, "space", _with(worker, callback))
+    result = worker.train(task, lambda epoch, metrics: epoch == 2)
+    monkeypatch.undo()  # what stopped it would not do so again
+    assert _state(worker, path).ended
+    worker._continuations._resident.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Network, "train_epoch", lambda *_, **__: pytest.fail("trained on"))
+        told = worker.begin(task)
+    assert (told.status, told.curve) == (COMPLETED, result.curve)
+    worker.flush()
+    worker._continuations._resident.clear()
+    promoted = dataclasses.replace(TASK, initial_epoch=3, parent=str(path), checkpoint=str(child))
+    assert worker.train(promoted).curve == _tail(through[0].curve, 3)
+    assert not _state(worker, child).ended
+
+
 @pytest.mark.parametrize("event", ["on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_epoch_end"])
 def test_callback_that_fails_ends_the_trial_only(event, worker, through, monkeypatch):
     def fail(self, *arguments, **options):

@@ -40,6 +40,7 @@ class TrainingState:
         curve: Metric values by name since the trial began, one an epoch; for a trial that was interrupted.
         parts: Parts in which batches are trained (`tuner/splitting.py`), >= 1.
         seconds: Wall time of the trial so far; for a trial that was interrupted.
+        ended: Whether the trial has ended with it, before its last epoch; a trial that continues it trains on.
     """
 
     epoch: int
@@ -49,13 +50,14 @@ class TrainingState:
     curve: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
     parts: int = 1
     seconds: float = 0.0
+    ended: bool = False
 
 
 def save_state(path: Path, state: TrainingState) -> None:
     """Writes a state under a temporary name and renames it, so that a reader sees the old file or the new one."""
     arrays: dict[str, Any] = {f"weights/{index:04d}": array for index, array in enumerate(state.weights)}
     arrays |= {f"optimizer/{index:04d}": array for index, array in enumerate(state.optimizer)}
-    names = ("epoch", "seed", "parts", "seconds")
+    names = ("epoch", "seed", "parts", "seconds", "ended")
     facts = json.dumps({"curve": dict(state.curve), **{name: getattr(state, name) for name in names}})
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -76,6 +78,7 @@ class CheckpointWriter:
         curve: Mapping[str, list[float]],
         *,
         seconds: float = 0.0,
+        ended: bool = False,
         instead_of: str | None = None,
     ) -> None:
         """Writes a state soon.
@@ -85,6 +88,7 @@ class CheckpointWriter:
             state: Returns the state; called in the writing thread, so it must not change meanwhile.
             curve: Curve of the trial.
             seconds: Wall time of the trial.
+            ended: Whether the trial ends with it, before its last epoch.
             instead_of: The state that this one continues: nothing needs it any more once this one is there.
 
         Raises:
@@ -94,7 +98,7 @@ class CheckpointWriter:
         curve = {name: list(values) for name, values in curve.items()}
 
         def write() -> None:
-            save_state(Path(path), dataclasses.replace(state(), curve=curve, seconds=seconds))
+            save_state(Path(path), dataclasses.replace(state(), curve=curve, seconds=seconds, ended=ended))
             if instead_of is not None:
                 Path(instead_of).unlink(missing_ok=True)
 
@@ -152,7 +156,7 @@ class CheckpointFolder:
         state = load_state(self.path(record.trial))
         if state is None or state.seed != record.seed or not record.initial_epoch < state.epoch <= record.epochs:
             return record.initial_epoch
-        return state.epoch
+        return record.epochs if state.ended else state.epoch
 
     def after(self, record: Record, held: Sequence[Record], *, max_epochs: int, direction: str) -> None:
         """Removes what nothing needs any more.
@@ -217,5 +221,5 @@ def load_state(path: str | Path, *, patience: float = 0.0) -> TrainingState | No
             optimizer = [file[name] for name in sorted(file.files) if name.startswith("optimizer/")]
     except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return None
-    parts, seconds = facts.get("parts", 1), facts.get("seconds", 0.0)  # older files lack them
-    return TrainingState(facts["epoch"], facts["seed"], weights, optimizer, facts["curve"], parts, seconds)
+    later = {name: facts[name] for name in ("parts", "seconds", "ended") if name in facts}  # older files lack them
+    return TrainingState(facts["epoch"], facts["seed"], weights, optimizer, facts["curve"], **later)

@@ -6,6 +6,7 @@ A checkpoint is written by a thread of its own while the next epoch is trained.
 from __future__ import annotations
 
 import collections
+import dataclasses
 from pathlib import Path
 
 from tuner.batches import AnyImages
@@ -15,12 +16,29 @@ from tuner.messages import Task
 from tuner.networks import Networks
 from tuner.training import Network
 
-__all__ = ["RESIDENT_NETWORKS", "Continuations"]
+__all__ = ["RESIDENT_NETWORKS", "Continuation", "Continuations"]
 
 # Networks of ended trials that a promotion may ask for.
 RESIDENT_NETWORKS = 4
 
 Curve = dict[str, list[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Continuation:
+    """Where a trial goes on.
+
+    Args:
+        network: The network at the epoch from which to train on.
+        curve: Metric values of the trial so far, one an epoch.
+        seconds: Wall time of the trial so far.
+        has_ended: Whether a callback or the oracle has ended the trial there already.
+    """
+
+    network: Network
+    curve: Curve = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+    has_ended: bool = False
 
 
 class Continuations:
@@ -40,8 +58,8 @@ class Continuations:
         self._resident: collections.OrderedDict[str, Network] = collections.OrderedDict()
         self._writer = CheckpointWriter()
 
-    def network(self, task: Task) -> tuple[Network, Curve, float]:
-        """Returns the network at the epoch from which to train on, and curve and seconds of the trial so far."""
+    def of(self, task: Task) -> Continuation:
+        """Returns where a trial goes on, which is where it begins if it is new."""
         resident = self._resident.pop(task.parent, None) if task.parent else None
         if resident is not None and (resident.seed != task.seed or resident.epoch > task.initial_epoch):
             resident = None
@@ -50,18 +68,19 @@ class Continuations:
         if begun_before or resident is None:  # else there is nothing that it would have to wait for
             own = self._state(task.checkpoint, task, range(task.initial_epoch + 1, task.epochs + 1))
         if own is None and resident is not None:
-            return self._gone_on(resident, task), {}, 0.0
+            return Continuation(self._gone_on(resident, task))
         network = self._networks.network(self._hypermodel, task.hyperparameters)
         recipe = self._hypermodel.recipe(task.hyperparameters)
         if own is not None:
             network.restore(recipe, own)
-            return network, {name: list(values) for name, values in own.curve.items()}, own.seconds
+            curve = {name: list(values) for name, values in own.curve.items()}
+            return Continuation(network, curve, own.seconds, has_ended=own.ended)
         parent = self._state(task.parent, task, range(1, task.initial_epoch + 1), self._patience)
         if parent is not None:
-            network.restore(recipe, parent)
+            network.restore(recipe, parent)  # also where the parent has ended there: its child trains on
         else:
             network.reset(recipe, seed=task.seed)
-        return self._gone_on(network, task), {}, 0.0
+        return Continuation(self._gone_on(network, task))
 
     def _gone_on(self, network: Network, task: Task) -> Network:
         """Trains what a callback has ended early, or what was lost, to where the trial begins."""
@@ -69,10 +88,16 @@ class Continuations:
             network.train_epoch(self._images)
         return network
 
-    def save(self, task: Task, network: Network, curve: Curve, *, seconds: float) -> None:
-        """Writes the state of a network and the trial so far to the checkpoint of that, where it has one."""
+    def save(self, task: Task, network: Network, curve: Curve, *, seconds: float, has_ended: bool = False) -> None:
+        """Writes the state of a network and the trial so far to the checkpoint of that, where it has one.
+
+        Before the trial's last epoch the state says, too, whether the trial `has_ended` with it: who begins the trial
+        again, because nobody heard of its end, must not train on.
+        """
         if task.checkpoint:
-            self._writer.save(task.checkpoint, network.frozen(), dict(curve), seconds=seconds, instead_of=task.parent)
+            ended = has_ended and network.epoch < task.epochs
+            state = network.frozen()
+            self._writer.save(task.checkpoint, state, dict(curve), seconds=seconds, ended=ended, instead_of=task.parent)
 
     def keep(self, task: Task, network: Network) -> None:
         """Keeps the network of an ended trial, which its checkpoint names, and lets the oldest of too many go."""

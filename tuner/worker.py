@@ -99,16 +99,18 @@ class Worker:
         """
         self._trial = None  # of a driver that has gone
         try:
-            network, curve, seconds = self._continuations.network(task)  # epochs that were lost are none of its time
-            now = time.monotonic()
+            found = self._continuations.of(task)
+            network, curve = found.network, found.curve
+            now = time.monotonic()  # epochs that were lost are none of its time
             callbacks = self._callbacks(task, network)
-            self._trial = _Trial(task, network, callbacks, curve, began=now - seconds, saved=now)
+            self._trial = _Trial(task, network, callbacks, curve, began=now - found.seconds, saved=now)
             callbacks.train_begin()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (what goes wrong in one trial must not end the others)
             return self._ended(*kind_of(error))
         if not curve:
             return self.advance()
-        return self._told(curve) if network.epoch < task.epochs else self._complete(curve)
+        goes_on = network.epoch < task.epochs and not found.has_ended
+        return self._told(curve) if goes_on else self._complete(curve)
 
     def advance(self) -> Progress:
         """Trains the next epoch of the trial."""
@@ -229,16 +231,17 @@ class Worker:
             raise TrialTimeout
         return metrics
 
-    def _save(self, trial: _Trial) -> None:
+    def _save(self, trial: _Trial, *, has_ended: bool = False) -> None:
         trial.saved = time.monotonic()
-        self._continuations.save(trial.task, trial.network, trial.curve, seconds=trial.saved - trial.began)
+        seconds = trial.saved - trial.began
+        self._continuations.save(trial.task, trial.network, trial.curve, seconds=seconds, has_ended=has_ended)
 
     def _complete(self, curve: Mapping[str, list[float]], *, rate: float | None = None) -> Progress:
         """Ends the trial as complete and keeps its network for a promotion."""
         trial = self._trial
         assert trial is not None, "begin comes before the end"
         if trial.task.keep:
-            self._save(trial)
+            self._save(trial, has_ended=True)
             self._continuations.keep(trial.task, trial.network)
         return self._ended(records.COMPLETED, trial.network.remark, curve, rate=rate)
 
