@@ -35,8 +35,9 @@ class TrainingState:
     Args:
         epoch: Epochs trained.
         seed: Seed of the training.
-        weights: All variables of the model, in its order.
-        optimizer: All variables of the optimizer, in its order.
+        weights: Weights `(params,)`, statistics of batch normalisation `(n,)` and averaged weights `(params,)`, as
+            `tuner/program.py` packs them.
+        optimizer: What it keeps of the weights, `(slots, params)`, and the number of steps, `()`.
         curve: Metric values by name since the trial began, one an epoch; for a trial that was interrupted.
         parts: Parts in which batches are trained (`tuner/splitting.py`), >= 1.
         seconds: Wall time of the trial so far; for a trial that was interrupted.
