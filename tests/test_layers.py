@@ -75,6 +75,7 @@ LAYERS = {
             "request",
             "constraints",
             "rounds",
+            "rehearsal",
         ),
         "observer",
     ],

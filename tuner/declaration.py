@@ -13,9 +13,10 @@ from typing import Any
 import keras_tuner
 
 from tuner.errors import SpaceError, UsageError, did_you_mean
+from tuner.quantities import is_number
 from tuner.space import AUGMENTATION_NAMES, CLASS_WEIGHTS, Space, blamed
 
-__all__ = ["GROUP_NAMES", "RECIPE_NAMES", "active_values", "check_objective", "declare"]
+__all__ = ["GROUP_NAMES", "RECIPE_NAMES", "active_values", "can_be", "check_objective", "declare", "ends", "spelled"]
 
 _GATE_NAMES = ("se_ratio", "se_stages", "se_position", "squeeze", "excitation")
 GROUP_NAMES = ("cardinality", "group_width")
@@ -41,8 +42,8 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     """Returns the hyperparameters that a space declares, set to their defaults.
 
     Raises:
-        SpaceError: If `declare` fails, declares nothing, a name that its networks do not know, or a range without the
-            default or without an end.
+        SpaceError: If `declare` fails, declares nothing, a name that its networks do not know, a range without the
+            default or without an end, or a condition that never holds.
     """
     hp = _Strict()
     with blamed(space.declare, "declare(hp)", space):
@@ -59,6 +60,8 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     for entry in hp.space:
         if hasattr(entry, "min_value"):
             _check_range(entry)
+    for entry in hp.space:
+        _check_conditions(entry, hp, space)
     return hp
 
 
@@ -80,10 +83,64 @@ def _check_range(entry: Any) -> None:
     least, most, default = entry.min_value, entry.max_value, entry.default
     if not (math.isfinite(least) and math.isfinite(most)):
         raise SpaceError(f"{entry.name} is from {least} to {most}; allowed are finite numbers.")
+    if entry.step is not None and not entry.step > 0:
+        raise SpaceError(f"{entry.name} has the step {entry.step}; allowed is a number above 0, or no step.")
     steps = (default - least) / entry.step if entry.step is not None and entry.sampling == "linear" else 0.0
     if not least <= default <= most or abs(steps - round(steps)) > 1e-6:
         spaced = f" in steps of {entry.step}" if steps else ""
         raise SpaceError(f"{entry.name} has the default {default}; allowed is a number from {least} to {most}{spaced}.")
+
+
+def _check_conditions(entry: Any, hp: keras_tuner.HyperParameters, space: Space) -> None:
+    """Refuses a hyperparameter that is never active, which would silently be left out."""
+    for condition in entry.conditions:
+        if space.backbone and condition.name == "backbone":  # the flag stands in the place of what the space declares
+            continue
+        parents = [parent for parent in hp.space if parent.name == condition.name]
+        if not any(can_be(parent, value) for parent in parents for value in condition.values):
+            wanted = " or ".join(map(repr, condition.values))
+            raise SpaceError(
+                f"The search space {space.name} declares {entry.name!r} for {condition.name} = {wanted}, which it "
+                f"never is; {condition.name} is {spelled(parents[0])}."
+            )
+
+
+def can_be(entry: Any, value: Any) -> bool:
+    """Whether a hyperparameter has a value in Keras Tuner's sense: 1 is True, and a float on a grid is met exactly."""
+    if not hasattr(entry, "min_value"):
+        return value in _listed(entry)
+    if not is_number(value) or not entry.min_value <= value <= entry.max_value:
+        return False
+    if entry.step is None:
+        return type(entry).__name__ == "Float" or value == int(value)
+    if entry.sampling == "linear":
+        return bool(value == entry.min_value + round((value - entry.min_value) / entry.step) * entry.step)
+    return value in list(entry.values)
+
+
+def _listed(entry: Any) -> list[Any]:
+    """Returns all values of a hyperparameter that is no range."""
+    kind = type(entry).__name__
+    if kind == "Fixed":
+        return [entry.value]
+    return [False, True] if kind == "Boolean" else list(entry.values)
+
+
+def ends(entry: Any) -> list[Any]:
+    """Returns the smallest and the largest value of a range, on its steps, or all values of what is no range."""
+    if not hasattr(entry, "min_value"):
+        return _listed(entry)
+    if entry.step is None:
+        return [entry.min_value, entry.max_value]
+    return sorted(entry.prob_to_value(probability) for probability in (0.0, 1.0))
+
+
+def spelled(entry: Any) -> str:
+    """Returns in words which values a hyperparameter has."""
+    if not hasattr(entry, "min_value"):
+        return " or ".join(map(repr, _listed(entry)))
+    steps = f" in steps of {entry.step}" if entry.step is not None else ""
+    return f"from {entry.min_value} to {entry.max_value}{steps}"
 
 
 def _check_names(names: Sequence[str], space: Space) -> None:

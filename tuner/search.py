@@ -140,7 +140,7 @@ def _prepare(
     from tuner.callbacks import check_callbacks
     from tuner.constraints import Constraints
     from tuner.declaration import check_objective, declare
-    from tuner.hypermodel import SEResNetHyperModel
+    from tuner.rehearsal import rehearsed
     from tuner.sizes import Sizes, largest_state
     from tuner.staff import settle
     from tuner.warm_start import seen_in
@@ -155,7 +155,7 @@ def _prepare(
         study.check_space(declared)
         study.check_data(facts, config.dataset)
     seen = study.seen if study else seen_in(source, declared) if source else []
-    hypermodel = SEResNetHyperModel.of(session, facts)
+    hypermodel = rehearsed(session, facts, space=space, hp=hp)
     largest = largest_state(hypermodel, hp)  # what cannot be built shows before anything is measured
     constraints = Constraints(config.limits, Sizes(hypermodel))
     oracle = _oracle(config, hp, study, seen=seen, is_allowed=constraints.predicate)

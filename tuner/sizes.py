@@ -13,7 +13,7 @@ from typing import Any
 
 import keras_tuner
 
-from tuner.declaration import RECIPE_NAMES
+from tuner.declaration import RECIPE_NAMES, ends
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.models import Cost, cost
 from tuner.recipe import OPTIMIZER_SLOTS
@@ -76,25 +76,17 @@ def largest_state(hypermodel: SEResNetHyperModel, hp: keras_tuner.HyperParameter
         UsageError: If one of these makes no network.
     """
     weighty = architecture_values({entry.name: entry for entry in hp.space})
-    ends = {name: _ends(entry) for name, entry in weighty.items() if name not in _WEIGHTLESS_NAMES}
-    combinations = itertools.islice(itertools.product(*ends.values()), MOST_COMBINATIONS)
+    choices_of = {name: ends(entry) for name, entry in weighty.items() if name not in _WEIGHTLESS_NAMES}
+    combinations = itertools.islice(itertools.product(*choices_of.values()), MOST_COMBINATIONS)
 
     def weights(values: Mapping[str, Any]) -> int:
         return cost(hypermodel.model_config({**hp.values, **values})).params
 
-    largest = max((dict(zip(ends, values, strict=True)) for values in combinations), key=weights)
-    may_grow = math.prod(map(len, ends.values())) > MOST_COMBINATIONS  # else all were seen
+    largest = max((dict(zip(choices_of, values, strict=True)) for values in combinations), key=weights)
+    may_grow = math.prod(map(len, choices_of.values())) > MOST_COMBINATIONS  # else all were seen
     while may_grow:  # each hyperparameter becomes as large as the others let it be
         before = weights(largest)
-        for name, choices in ends.items():
+        for name, choices in choices_of.items():
             largest = max(({**largest, name: value} for value in choices), key=weights)
         may_grow = weights(largest) > before
     return weights(largest) * BYTES_PER_WEIGHT * (2 + max(OPTIMIZER_SLOTS.values()))
-
-
-def _ends(entry: Any) -> list[Any]:
-    """Returns the smallest and the largest value of a hyperparameter, or all of its choices."""
-    config = entry.get_config()
-    if "min_value" in config:
-        return [config["min_value"], config["max_value"]]
-    return list(config["values"]) if "values" in config else [entry.default]
