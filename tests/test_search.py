@@ -283,13 +283,15 @@ def test_mistake_in_a_folder_shows_before_there_are_workers(tmp_path, monkeypatc
 
 def test_images_that_nobody_is_going_to_see_are_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(staff, "open_crew", None)  # not callable: the search ends there
-    for name in ("cat/0.png", "dog/0.png", "dog/1.webp"):
+    for name in ("cat/0.png", "cat/more/1.png", "dog/0.png", "dog/1.webp"):
         path = tmp_path / "photos" / "train" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     search.main(["--dataset", f"folder:{tmp_path / 'photos'}", *ALONE, "--results-dir", str(tmp_path)])
-    told = f"Left out  1 beside the images, such as {path}; only PNG and JPEG files are read\n"
-    assert told in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"Left out  1 beside the images, such as {path}; only PNG and JPEG files are read\n" in out
+    more = path.parents[1] / "cat" / "more"
+    assert f"Left out  1 image in folders within those of classes, such as {more}; only images directly in" in out
 
 
 @pytest.mark.parametrize("folder", ["val", "validation"])

@@ -158,16 +158,23 @@ def folder_notes(folder: str) -> list[str]:
     Raises:
         DataError: If it has not the form of a data set.
     """
-    from tuner.data.layout import find_images, find_left_out, find_unchecked
+    from tuner.data.layout import count_images, find_images, find_left_out, find_unchecked
 
     layout, lines = find_images(folder), []
     if unchecked := find_unchecked(layout):
         classes = f"{len(unchecked)} of {len(layout['train'])} classes, such as {unchecked[0]}"
         lines.append(f"Missing   validation images of {classes}; no score sees how well they are told apart")
-    if left_out := find_left_out(layout):
-        lines.append(
-            f"Left out  {len(left_out)} beside the images, such as {left_out[0]}; only PNG and JPEG files are read"
-        )
+    left_out = find_left_out(layout, folder)
+    nested = f"{counted(count_images(left_out['folders']), 'image')} in folders within those of classes"
+    told = {
+        "folders": (nested, "only images directly in the folder of a class are read"),
+        "formats": (f"{len(left_out['formats'])} beside the images", "only PNG and JPEG files are read"),
+        "loose": (f"{counted(len(left_out['loose']), 'image')} in no folder of a class", "move them into one"),
+        "hidden": (f"{len(left_out['hidden'])} hidden", "what begins with a dot and __MACOSX are not read"),
+    }
+    for kind, (what, why) in told.items():
+        if left_out[kind]:
+            lines.append(f"Left out  {what}, such as {left_out[kind][0]}; {why}")
     return lines
 
 

@@ -103,18 +103,42 @@ def test_validation_may_lack_a_class(folder):
 
 def test_images_of_other_formats_are_named(folder):
     root = folder(splits=("train", "test"))
-    assert find_left_out(find_images(root)) == []
+    assert not any(find_left_out(find_images(root), root).values())
     (root / "train" / "cat" / "more").mkdir()
     for place in ("train/dog/1.webp", "train/dog/0.BMP", "test/cat/2.tiff", "train/dog/notes.txt"):
         (root / place).write_bytes(b"x")
-    left_out = [str(file.relative_to(root)) for file in find_left_out(find_images(root))]
-    assert left_out == ["train/cat/more", "train/dog/0.BMP", "train/dog/1.webp", "test/cat/2.tiff"]
+    assert _left_out(root) == {
+        "folders": ["train/cat/more"],
+        "formats": ["train/dog/0.BMP", "train/dog/1.webp", "test/cat/2.tiff"],
+    }
+
+
+def _left_out(root):
+    found = find_left_out(find_images(root), root)
+    return {kind: [str(file.relative_to(root)) for file in files] for kind, files in found.items() if files}
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), None])
+def test_images_above_the_classes_and_hidden_ones_are_left_out_and_named(splits, folder, draw):
+    root = folder(splits=splits) if splits else folder() / "train"
+    before = find_images(root)
+    place = next(iter(before["train"]["cat"])).parent
+    for path in (root / "loose.png", place.parent / "loose.JPG", place / "._0.png"):
+        draw(path.with_suffix(".png"))
+    draw(root / "__MACOSX" / "cat" / "0.png")
+    draw(place.parent / ".ipynb_checkpoints" / "0.png")
+    (place / ".DS_Store").write_bytes(b"x")
+    assert find_images(root) == before
+    found = _left_out(root)
+    assert set(found) == {"loose", "hidden"}
+    assert found["loose"] == ["loose.png", *(["train/loose.png"] if splits else [])]
+    assert len(found["hidden"]) == 3
 
 
 def test_other_folders_and_files_are_left_alone(folder, draw):
     root = folder()
-    draw(root / "archive" / "bird" / "0.png", size=(99, 1))
-    (root / "archive" / "empty").mkdir()
+    (root / "archive" / "empty").mkdir(parents=True)
+    (root / "archive" / "notes.txt").write_text("x")
     (root / "README.txt").write_text("pets")
     (root / "train" / "notes.txt").write_text("x")
     (root / "train" / "cat" / "notes.txt").write_text("x")
@@ -183,15 +207,15 @@ def _empty_class(root, draw):
     (root / "train" / "bird").mkdir()
 
 
-def _hidden_class(root, draw):
-    (root / "train" / ".cache").mkdir()
-
-
 def _unknown_class(split):
     def break_folder(root, draw):
         draw(root / split / "bird" / "0.png")
 
     return break_folder
+
+
+def _beside_train(place):
+    return lambda root, draw: draw(root / place / "0.png")
 
 
 def _two_validations(root, draw):
@@ -258,7 +282,11 @@ def _other_letters(name):
         (_without_classes, r"train has 0 class folders; at least 2"),
         (_one_class, r"train has 1 class folder; at least 2"),
         (_empty_class, r"train/bird has no images"),
-        (_hidden_class, r"train/\.cache is a hidden folder"),
+        (_beside_train("validate/cat"), r"pets/validate has images and is not read .* Did you mean 'valid"),
+        (
+            _beside_train("bird"),
+            r"pets/bird has images and is not read beside .*train; allowed are train, validation, ",
+        ),
         (_unknown_class("val"), r"val/bird is a class that .*train lacks"),
         (_unknown_class("test"), r"test/bird is a class that .*train lacks"),
         (_two_validations, r"has validation and val; keep one"),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from tuner.data.spec import VALIDATION_NAMES
-from tuner.errors import DataError
+from tuner.errors import DataError, did_you_mean
 from tuner.quantities import counted
 
-__all__ = ["Layout", "find_images", "find_left_out", "find_unchecked", "find_validation"]
+__all__ = ["Layout", "count_images", "find_images", "find_left_out", "find_unchecked", "find_validation"]
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _SPLITS = ("train", *VALIDATION_NAMES, "test")
 _OTHER_ENDINGS = (".avif", ".bmp", ".gif", ".heic", ".jp2", ".tif", ".tiff", ".webp")
+
+# What zip files of a Mac have beside the images. Names that begin with a dot are left out as well.
+_JUNK = "__MACOSX"
 
 Layout = Mapping[str, Mapping[str, list[Path]]]  # image files by split and class
 
@@ -50,7 +53,7 @@ def find_images(path: str | Path) -> Layout:
 
 def _find_splits(root: Path) -> dict[str, Path]:
     """Returns the folder of each split; where there are folders of images and no splits, all of them are `train`."""
-    entries = [entry for entry in _listed(root) if entry.is_dir()]
+    entries = [entry for entry in _listed(root) if entry.is_dir() and not _is_hidden(entry)]
     for entry in entries:
         if entry.name not in _SPLITS and entry.name.lower() in _SPLITS:
             raise DataError(f"{entry} is not read; call it {entry.name.lower()}, or move it away.")
@@ -63,7 +66,20 @@ def _find_splits(root: Path) -> dict[str, Path]:
     if "train" not in splits:
         way_out = f"put the images into {root / 'train'}/CLASS/" + ("" if splits else f", or all into {root}/CLASS/")
         raise DataError(f"{root} has no folder train; {way_out}.")
+    for entry in entries:
+        if entry.name not in _SPLITS and _has_images(entry):
+            raise DataError(
+                f"{entry} has images and is not read beside {root / 'train'}; allowed are {', '.join(_SPLITS)}; rename "
+                f"it, or move it away.{did_you_mean(entry.name, _SPLITS)}"
+            )
     return splits
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether there are images in a folder or in one that it contains."""
+    return bool(_images_of(folder)) or any(
+        _images_of(entry) for entry in _listed(folder) if not _is_hidden(entry) and entry.is_dir()
+    )
 
 
 def find_validation(splits: Container[str]) -> str | None:
@@ -77,17 +93,42 @@ def find_unchecked(layout: Layout) -> list[str]:
     return [name for name in layout["train"] if name not in validation]
 
 
-def find_left_out(layout: Layout) -> list[Path]:
-    """Returns what lies beside the images of a layout: folders, and images that are not PNG or JPEG by their names."""
+def find_left_out(layout: Layout, path: str | Path) -> dict[str, list[Path]]:
+    """Returns what lies beside the images of a layout, in the order of the folders.
+
+    Args:
+        layout: What is read.
+        path: The folder that it was found in.
+
+    Returns:
+        `folders` in those of classes, images in `formats` that are not PNG or JPEG by their names, `loose` images in no
+        folder of a class, and what is `hidden`: folders, and images by their names.
+    """
     folders = dict.fromkeys(file.parent for classes in layout.values() for files in classes.values() for file in files)
-    return [file for folder in folders for file in _listed(folder) if _is_left_out(file)]
+    above = dict.fromkeys([Path(path).expanduser(), *(folder.parent for folder in folders)])
+    found: dict[str, list[Path]] = {"folders": [], "formats": [], "loose": [], "hidden": []}
+    for folder in (*above, *folders):
+        for file in _listed(folder):
+            if kind := _left_out_as(file, is_above=folder in above):
+                found[kind].append(file)
+    return found
 
 
-def _is_left_out(file: Path) -> bool:
+def _left_out_as(file: Path, *, is_above: bool) -> str | None:
     name = file.name.lower()
-    if name.endswith(_ENDINGS) or name.startswith("."):  # no look at each of a million files
-        return False
-    return name.endswith(_OTHER_ENDINGS) or file.is_dir()
+    is_image = name.endswith((*_ENDINGS, *_OTHER_ENDINGS))  # no look at each of a million files
+    if _is_hidden(file):
+        return "hidden" if is_image or file.is_dir() else None
+    if is_above:
+        return "loose" if is_image else None
+    if is_image:
+        return "formats" if name.endswith(_OTHER_ENDINGS) else None
+    return "folders" if file.is_dir() else None
+
+
+def _is_hidden(file: Path) -> bool:
+    """Whether a file or folder is one that nobody has put there as images, such as `._0.png` of a Mac."""
+    return file.name.startswith(".") or file.name == _JUNK
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -111,10 +152,8 @@ def _find_classes(folder: Path) -> dict[str, list[Path]]:
     """Lists the image files of one split by class."""
     classes = {}
     for entry in _listed(folder):
-        if not entry.is_dir():
+        if _is_hidden(entry) or not entry.is_dir():
             continue
-        if entry.name.startswith("."):
-            raise DataError(f"{entry} is a hidden folder among the classes; remove it.")
         if not (files := _images_of(entry)):
             raise DataError(f"{entry} has no images ({', '.join(_ENDINGS)}); add some or remove the folder.")
         classes[entry.name] = files
@@ -122,5 +161,10 @@ def _find_classes(folder: Path) -> dict[str, list[Path]]:
 
 
 def _images_of(folder: Path) -> list[Path]:
-    """Lists the files of a folder that are images by their names."""
-    return [file for file in _listed(folder) if file.name.lower().endswith(_ENDINGS)]
+    """Lists the files of a folder that are images by their names, but for hidden ones."""
+    return [file for file in _listed(folder) if file.name.lower().endswith(_ENDINGS) and not _is_hidden(file)]
+
+
+def count_images(folders: Iterable[Path]) -> int:
+    """Returns how many files in folders, and in those that they contain, are images by their names."""
+    return sum(file.name.lower().endswith(_ENDINGS) for folder in folders for file in folder.rglob("*"))
