@@ -241,7 +241,7 @@ def test_study_without_gates_is_refused(call):
 
 def test_unknown_study_is_refused_with_the_nearest(call):
     status, _, err = call("gatd")
-    assert status == 1
+    assert status == 2
     assert "There is no study 'gatd'" in err
     assert "Did you mean 'gated'?" in err
 

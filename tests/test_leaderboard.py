@@ -226,7 +226,7 @@ def test_study_without_trials_says_so(tmp_path, capsys):
 
 
 def test_unknown_study_is_one_line_with_a_suggestion(results, capsys):
-    assert _print(results, "mime") == 1
+    assert _print(results, "mime") == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "Did you mean 'mine'?" in err

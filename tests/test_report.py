@@ -321,7 +321,7 @@ def test_page_that_cannot_be_written_is_one_sentence(tmp_path, capsys):
 
 def test_unknown_study_is_told_with_the_known_ones(tmp_path, capsys):
     _study(tmp_path)
-    assert report.main(["mime", "--results-dir", str(tmp_path)]) == 1
+    assert report.main(["mime", "--results-dir", str(tmp_path)]) == 2
     assert "There is no study 'mime'" in capsys.readouterr().err
 
 

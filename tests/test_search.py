@@ -91,7 +91,7 @@ class TestInThisProcess:
         assert "The study mine is finished" in capsys.readouterr().out
         assert _rows(tmp_path, "mine") == rows
 
-        assert call("--seed", "0") == 1
+        assert call("--seed", "0") == 2
         assert capsys.readouterr().err.startswith("Error: The study was started with other settings: --seed is 5 in ")
 
         assert call("--trials", "3", "--quiet") == 0
@@ -184,7 +184,7 @@ class TestInThisProcess:
     def test_total_that_was_passed_is_refused(self, call, capsys):
         assert call("--total-epochs", "2", "--quiet") == 0
         capsys.readouterr()
-        assert call("--total-epochs", "1") == 1
+        assert call("--total-epochs", "1") == 2
         assert "--total-epochs is 1, but the study mine has 2 epochs already" in capsys.readouterr().err
 
     def test_queue_is_tried_after_the_default_and_kept(self, call, tmp_path, capsys):
@@ -222,7 +222,7 @@ class TestInThisProcess:
         # The space has one network.
         assert call("--trials", "1", "--max-params", "1k", "--quiet") == 0
         assert "Feasible  1 of 1 networks (100.0%) keep --max-params 1k\n" in capsys.readouterr().out
-        assert call("--trials", "2", "--max-params", "2k") == 1
+        assert call("--trials", "2", "--max-params", "2k") == 2
         assert "--max-params is 1000 in the study and 2000 now" in capsys.readouterr().err
 
     def test_limit_that_nothing_keeps_is_one_line_before_anything_is_trained(self, call, tmp_path, capsys):
@@ -256,11 +256,12 @@ class TestInThisProcess:
         (["--algorithm", "bayes"], 2, "Did you mean 'bayesian'?"),
         (["--algorithm", "random", "--eta", "3"], 2, "--eta has no effect on --algorithm random"),
         (["--algorithm", "bayesian", "--warm-start", "mine"], 2, "--warm-start has no effect on --algorithm bayesian"),
-        (["--algorithm", "asha", "--warm-start", "earlier"], 1, "There is no study 'earlier' in "),
+        (["--algorithm", "asha", "--warm-start", "earlier"], 2, "There is no study 'earlier' in "),
         (["--enqueue", "absent.json"], 2, "--enqueue cannot read absent.json: No such file or directory."),
         (["--dataset", "digit"], 2, "The data set is 'digit'"),
         (["--objective", "val_loss", "--space", "medium"], 2, "label_smoothing"),
-        (["--storage", "nonsense://user:secret@host/db"], 1, "cannot be opened"),
+        (["--storage", "nonsense://user:secret@host/db"], 2, "cannot be opened"),
+        (["--storage", "text"], 2, "The storage text cannot be opened"),
     ],
 )
 def test_what_cannot_be_searched_is_one_line(arguments, status, message, tmp_path, capsys):

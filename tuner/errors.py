@@ -3,7 +3,8 @@
     TunerError            exit status 1: the run failed
     ├── UsageError        exit status 2: a flag, name or value is wrong
     │   ├── DataError     the images are missing, empty, broken or contradictory
-    │   └── SpaceError    the search space cannot be loaded or declares nothing
+    │   ├── SpaceError    the search space cannot be loaded or declares nothing
+    │   └── RequestError  a flag or a name does not fit the study; a StudyError, too
     ├── TrialsFailError   trials fail in the same way again and again; it has their traceback
     ├── DivergedError     a last training has no finite loss
     ├── StudyError        the study on disk and the request do not fit together
@@ -21,6 +22,7 @@ from collections.abc import Iterable
 __all__ = [
     "DataError",
     "ExportError",
+    "RequestError",
     "SpaceError",
     "StudyError",
     "TrialsFailError",
@@ -53,6 +55,10 @@ class SpaceError(UsageError):
 
 class StudyError(TunerError):
     """The study on disk and the request do not fit together."""
+
+
+class RequestError(UsageError, StudyError):
+    """A flag or a name does not fit the study: another one does, and the study is as it should be."""
 
 
 class TrialsFailError(TunerError):

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuner.errors import StudyError, did_you_mean, without_password
+from tuner.errors import RequestError, StudyError, did_you_mean, without_password
 from tuner.storage import close_storage, open_storage, sqlite_file, storage_url, stored_names, told_in_words
 from tuner.study import Study
 
@@ -34,14 +34,14 @@ def _missing(name: str | None, results: Path, names: Sequence[str], storage: str
     if name is not None and name in names:
         where = f"in {without_password(storage)}" if storage else "in its folder"
         back = "" if storage else ", or put its study.db back"
-        return StudyError(f"The study {name!r} is not kept {where}; give the --storage that its search had{back}.")
+        return RequestError(f"The study {name!r} is not kept {where}; give the --storage that its search had{back}.")
     place = without_password(storage) if storage else str(results)
     held = _names_in(storage) if storage else names
     there = f"the newest are {', '.join(held[-5:])}" if held else "it holds none yet"
     if name is not None:
-        return StudyError(f"There is no study {name!r} in {place}; {there}.{did_you_mean(name, held)}")
+        return RequestError(f"There is no study {name!r} in {place}; {there}.{did_you_mean(name, held)}")
     if held:
-        return StudyError(f"{results} has no folder of a study; give the name of one that is in {place}: {there}.")
+        return RequestError(f"{results} has no folder of a study; give the name of one that is in {place}: {there}.")
     return StudyError(f"There is no study in {place}; `python -m tuner.search` makes one.")
 
 

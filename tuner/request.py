@@ -24,7 +24,7 @@ from tuner.config import (
 )
 from tuner.data import DataSpec
 from tuner.enqueue import read_queue
-from tuner.errors import StudyError, UsageError
+from tuner.errors import RequestError, UsageError
 from tuner.hardware import has_fast_bfloat16
 from tuner.models.backbone import backbone_name, spelled_backbone
 from tuner.quantities import counted
@@ -104,7 +104,7 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
 
     Raises:
         UsageError: If a value is outside its range.
-        StudyError: If a flag departs from the study.
+        RequestError: If a flag departs from the study.
     """
     given = {name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None}
     if arguments.backbone is not None:
@@ -133,7 +133,7 @@ def moved(stored: SearchConfig, dataset: str | None) -> SearchConfig:
 
     Raises:
         UsageError: If that is no data set.
-        StudyError: If that, or the study's, is no folder.
+        RequestError: If that, or the study's, is no folder.
     """
     return _continued(stored, {"dataset": dataset} if dataset else {})
 
@@ -246,7 +246,7 @@ def _continued(stored: SearchConfig, given: Mapping[str, Any]) -> SearchConfig:
     asked = SearchConfig.from_dict({**stored.to_dict(), **given})
     found = differences(stored, asked)
     if found:
-        raise StudyError(
+        raise RequestError(
             f"The study was started with other settings: {'; '.join(found)}. Leave these flags out to continue it, or "
             "start another study with --study NAME."
         )

@@ -16,7 +16,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
-from tuner.errors import StudyError
+from tuner.errors import RequestError, StudyError
 from tuner.figures import standard_error
 from tuner.records import COMPLETED, RUNNING, Record, Run, rank, runs_of
 
@@ -74,13 +74,13 @@ def run_of(records: Iterable[Record], number: int) -> Run:
     """Returns the run of a number.
 
     Raises:
-        StudyError: If there is none, or it has no network.
+        RequestError: If there is none, or it has no network.
     """
     runs = {run.number: run for run in runs_of(records)}
     if number not in runs:
-        raise StudyError(f"--run is {number}, but the study has no such run; the leaderboard has their numbers.")
+        raise RequestError(f"--run is {number}, but the study has no such run; the leaderboard has their numbers.")
     if runs[number].last.status != COMPLETED:
-        raise StudyError(
+        raise RequestError(
             f"--run is {number}, which is {runs[number].last.status}; only a completed run can be trained."
         )
     return runs[number]
@@ -104,7 +104,7 @@ def front_runs(records: Iterable[Record], direction: str, *, cost: str) -> list[
         if run.last.status != COMPLETED or run.rung != most:
             continue
         if math.isnan(run.last.cost(cost)):
-            raise StudyError("The study has no latencies; search with --objective -latency or --max-latency-ms.")
+            raise RequestError("The study has no latencies; search with --objective -latency or --max-latency-ms.")
         if not front or run.last.cost(cost) < front[-1].last.cost(cost):
             front.append(run)
     # The cheapest of several with the same score beats the others.

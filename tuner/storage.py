@@ -16,7 +16,7 @@ import filelock
 import optuna
 import sqlalchemy
 
-from tuner.errors import StudyError, UsageError, without_password
+from tuner.errors import RequestError, StudyError, UsageError, without_password
 
 __all__ = [
     "check_place",
@@ -192,7 +192,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     themselves, and SQLite would leave what was written last in a file of its own beside the database.
 
     Raises:
-        StudyError: If it cannot be opened.
+        StudyError: If it cannot be opened; a `RequestError` if that is no URL of a storage.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it warns of comes as an error too, told in words
     # SQLAlchemy logs a traceback where Ctrl-C comes while a connection is given back, and raises it besides.
@@ -207,7 +207,8 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
         hint = " Write postgresql+psycopg://." if url.startswith("postgres://") else ""  # as other programs take it
-        raise StudyError(
+        is_wrong = isinstance(error, sqlalchemy.exc.ArgumentError | ValueError)  # as a URL; else it cannot be reached
+        raise (RequestError if is_wrong else StudyError)(
             f"The storage {without_password(url)} cannot be opened: {_reason(error).rstrip('.')}.{hint}"
         ) from error
     weakref.finalize(storage, storage.engine.dispose)

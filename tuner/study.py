@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner import records, trials
 from tuner.config import SearchConfig
 from tuner.distributions import distributions
-from tuner.errors import StudyError
+from tuner.errors import RequestError, StudyError
 from tuner.interrupts import held_interrupt
 from tuner.records import Record
 from tuner.storage import (
@@ -167,13 +167,13 @@ class Study:
         """Refuses totals of trials or epochs that the study has passed already.
 
         Raises:
-            StudyError: Naming how many there are.
+            RequestError: Naming how many there are.
         """
         trials = ("--trials", config.trials, len(self._trials()), "trials")
         epochs = ("--total-epochs", config.total_epochs, self.begun_epochs(), "epochs")
         for flag, total, begun, things in (trials, epochs):
             if total is not None and total < begun:
-                raise StudyError(
+                raise RequestError(
                     f"{flag} is {total}, but the study {self.name} has {begun} {things} already; it is the total in "
                     f"the study, so give at least {begun}, or leave it out."
                 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.config import SearchConfig
-from tuner.errors import StudyError
+from tuner.errors import RequestError
 from tuner.finding import find_study
 from tuner.records import COMPLETED, RUNNING, Record
 from tuner.study import Study, changed_names
@@ -25,16 +25,16 @@ def find_source(config: SearchConfig, results: Path, storage: str | None) -> Stu
         storage: URL of the storage, or None for the study's own folder.
 
     Raises:
-        StudyError: If there is none of the name, it has another objective, or no trial has ended in it.
+        RequestError: If there is none of the name, it has another objective, or no trial has ended in it.
     """
     study = find_study(results, config.warm_start, storage)
     if study.config.objective != config.objective:
-        raise StudyError(
+        raise RequestError(
             f"--warm-start cannot use the study {study.name}: its scores are {study.config.objective}, and this search "
             f"has --objective {config.objective}."
         )
     if not any(record.status != RUNNING for record in study.records()):
-        raise StudyError(f"--warm-start cannot use the study {study.name}: no trial has ended in it.")
+        raise RequestError(f"--warm-start cannot use the study {study.name}: no trial has ended in it.")
     return study
 
 
@@ -49,11 +49,11 @@ def seen_in(study: Study, space: Sequence[dict[str, Any]]) -> list[dict[str, Any
         For each trial that ended its values, epochs and goodness: larger is better, None after a failure.
 
     Raises:
-        StudyError: If the study searched another space.
+        RequestError: If the study searched another space.
     """
     changed = changed_names(study.space, space)
     if changed:
-        raise StudyError(
+        raise RequestError(
             f"--warm-start cannot use the study {study.name}: it searched another space, in which {changed[0]} is "
             "declared otherwise."
         )
