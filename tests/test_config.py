@@ -164,3 +164,9 @@ def test_configuration_of_an_older_program_trains_as_it_did():
     assert SearchConfig.from_dict(values) == PLAIN
     assert (PLAIN.images, PLAIN.mixed_precision) == (None, False)
     assert (PLAIN.total_epochs, PLAIN.eta, PLAIN.min_epochs, PLAIN.enqueue) == (None, 3, 1, ())
+
+
+def test_differences_are_told_as_flags_are_written():
+    sized = dataclasses.replace(PLAIN, image_size=(16, 24))
+    assert differences(PLAIN, sized) == ["--image-size is not given in the study and 16x24 now"]
+    assert differences(sized, PLAIN) == ["--image-size is 16x24 in the study and not given now"]

@@ -160,3 +160,15 @@ def test_name_that_two_scopes_declare_is_that_of_the_active_one(values):
 def test_value_out_of_the_active_scopes_range_is_refused():
     with pytest.raises(UsageError, match=r"rate is 0\.5 in configuration 1"):
         completed([{"optimizer": "adam", "rate": 0.5}], shared_names())
+
+
+def test_name_that_stands_twice_in_a_configuration_is_refused(tmp_path):
+    path = tmp_path / "queue.json"
+    path.write_text('[{"width": 4, "width": 8}]')
+    with pytest.raises(UsageError, match="--enqueue has 'width' twice; allowed is each name once"):
+        read_queue(str(path))
+
+
+def test_empty_path_is_shown():
+    with pytest.raises(UsageError, match="--enqueue cannot read '': "):
+        read_queue("")

@@ -259,6 +259,7 @@ class TestInThisProcess:
         (["--algorithm", "asha", "--warm-start", "earlier"], 2, "There is no study 'earlier' in "),
         (["--enqueue", "absent.json"], 2, "--enqueue cannot read absent.json: No such file or directory."),
         (["--dataset", "digit"], 2, "The data set is 'digit'"),
+        (["--enqueue", ""], 2, "--enqueue cannot read '': "),
         (["--objective", "val_loss", "--space", "medium"], 2, "label_smoothing"),
         (["--storage", "nonsense://user:secret@host/db"], 2, "cannot be opened"),
         (["--storage", "text"], 2, "The storage text cannot be opened"),

@@ -147,8 +147,7 @@ class SearchConfig:
         _require_name("--objective", self.objective, OBJECTIVES)
         self._check_costs()
         _require(self.trials is None or self.trials >= 1, "--trials", self.trials, "at least 1")
-        total = self.total_epochs
-        _require(total is None or total >= 1, "--total-epochs", total, "at least 1")
+        _require(self.total_epochs is None or self.total_epochs >= 1, "--total-epochs", self.total_epochs, "at least 1")
         _require(self.max_epochs >= 1, "--max-epochs", self.max_epochs, "at least 1")
         _require(self.eta >= 2, "--eta", self.eta, "at least 2")
         allowed = f"from 1 to {self.max_epochs}, the epochs of a configuration"
@@ -280,8 +279,14 @@ def library_versions() -> dict[str, str]:
 def _difference(key: str, before: Any, after: Any) -> str:
     if key == "enqueue":
         return "--enqueue has other configurations than those that the study keeps"
-    shown = (("off", "on")[value] if isinstance(value, bool) else value for value in (before, after))
-    return "--{} is {} in the study and {} now".format(key.replace("_", "-"), *shown)
+    return f"--{key.replace('_', '-')} is {_as_written(before)} in the study and {_as_written(after)} now"
+
+
+def _as_written(value: Any) -> Any:
+    """Returns a setting as its flag is written."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "not given" if value is None else "x".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _require(condition: bool, flag: str, received: object, allowed: str) -> None:

@@ -32,9 +32,9 @@ def read_queue(path: str) -> tuple[dict[str, Any], ...]:
         UsageError: If there is no such file, it is no JSON, or something else than a list of objects.
     """
     try:
-        queue = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        queue = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
     except OSError as error:
-        raise UsageError(f"--enqueue cannot read {path}: {error.strerror or error}.") from error
+        raise UsageError(f"--enqueue cannot read {path or repr(path)}: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--enqueue is {path}, which is no JSON: {error}.") from error
     if not isinstance(queue, list):
@@ -43,6 +43,15 @@ def read_queue(path: str) -> tuple[dict[str, Any], ...]:
     if wrong is not None:
         raise UsageError(f"Configuration {wrong} of --enqueue {path} is {_kind(queue[wrong - 1])}; {_FORM}")
     return tuple(queue)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns a JSON object; of two values of a name, Python would drop the first without a word."""
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"A configuration of --enqueue has {twice!r} twice; allowed is each name once.")
+    return dict(pairs)
 
 
 def completed(queue: Sequence[Mapping[str, Any]], space: Any) -> list[dict[str, Any]]:

@@ -52,10 +52,10 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=nonnegative, metavar="N", help="seed of the search; 0 is one (default: 0)")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
     parser.add_argument(
-        "--validation-fraction", type=float, metavar="F", help="share of train kept for validation (default: 0.2)"
+        "--validation-fraction", type=_share, metavar="F", help="share of train kept for validation (default: 0.2)"
     )
     parser.add_argument(
-        "--test-fraction", type=float, metavar="F", help="share of train set aside for the test (default: none)"
+        "--test-fraction", type=_share, metavar="F", help="share of train set aside for the test (default: none)"
     )
     parser.add_argument(
         "--mixed-precision",
@@ -183,6 +183,13 @@ def _study_name(text: str) -> str:
             f"{text[:20]}... is too long; a study's name has at most {LONGEST_NAME} letters"
         )
     return text
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; allowed is a number below 1, such as 0.2") from None
 
 
 def _image_size(text: str) -> tuple[int, int]:

@@ -146,7 +146,10 @@ def test_nothing_is_printed(tmp_path, capfd):
     ("name", "message"),
     [
         ("tuner_plan", r"has no data set 'tuner_plan'\. Did you mean 'tuner_plain'\?"),
-        ("zzzz", r"has no data set 'zzzz'\.$"),
+        (
+            "zzzz",
+            r"has no data set 'zzzz'\. https://www\.tensorflow\.org/datasets/catalog lists them; .* folder:PATH\.$",
+        ),
         ("tuner_plain:9.9.9", r"cannot open 'tuner_plain:9\.9\.9': .*only: 1\.0\.0\.$"),
         ("emnist/balancd", r"cannot open .*BuilderConfig balancd not found .*Did you mean 'balanced'\?"),
         ("tuner_unlabeled_train", r"without a label in its train split"),

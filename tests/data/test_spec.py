@@ -88,3 +88,11 @@ def test_import_brings_no_heavy_library(module):
     code = f"import sys, {module}; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"), [("Digits", "digits"), ("digit", "digits"), ("fodler:flat", "folder"), ("FOLDER:x", "folder")]
+)
+def test_kind_with_a_typo_has_a_suggestion(source, meant):
+    with pytest.raises(UsageError, match=f"The data set is '{source}'; .* Did you mean '{meant}'"):
+        DataSpec(source)

@@ -77,7 +77,7 @@ def test_class_needs_one_image_for_each_part_and_one_more():
     check_sizes(np.array([0, 0, 0, 1, 1, 1]), parts=["validation", "test"], names=_NAMES)
     message = (
         "Class 'a' has 2 training images; at least 3 are needed to hold one out for validation and one for test. "
-        "Add images or provide a validation and a test split."
+        "Add images or provide a validation and a test split, or remove the class."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         check_sizes(np.array([0, 0, 1, 1, 1]), parts=["validation", "test"], names=_NAMES)

@@ -103,7 +103,9 @@ def _find(name: str, data_dir: str | None) -> Any:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         known = tfds.list_builders(with_community_datasets=False)
-        raise DataError(f"TensorFlow Datasets has no data set {name!r}.{did_you_mean(_base(name), known)}") from error
+        where = "https://www.tensorflow.org/datasets/catalog lists them; a folder of images is written folder:PATH."
+        hint = did_you_mean(_base(name), known) or f" {where}"
+        raise DataError(f"TensorFlow Datasets has no data set {name!r}.{hint}") from error
     except (AssertionError, ValueError) as error:  # an unknown configuration or version
         config = name.partition("/")[2].partition(":")[0]
         hint = did_you_mean(config, tfds.builder_cls(_base(name)).builder_configs)

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 
-from tuner.errors import UsageError
+from tuner.errors import UsageError, did_you_mean
 from tuner.quantities import is_number, is_whole
 
 __all__ = ["DIGITS_SIZE", "VALIDATION_NAMES", "DataSpec"]
@@ -88,7 +88,7 @@ def _check_source(source: object) -> None:
     kind, colon, location = source.partition(":")
     if kind not in _KINDS:
         hint = "" if colon else f" A TensorFlow Datasets name is written tfds:{source}, a folder folder:{source}."
-        raise UsageError(f"The data set is {source!r}; {forms}.{hint}")
+        raise UsageError(f"The data set is {source!r}; {forms}.{hint}{did_you_mean(kind.lower(), _KINDS)}")
     if kind == "digits" and colon:
         raise UsageError(f"The data set is {source!r}; digits stands alone, without a colon.")
     if kind != "digits" and not location:

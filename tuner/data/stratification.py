@@ -57,7 +57,7 @@ def check_sizes(labels: np.ndarray, *, parts: Sequence[str], names: Sequence[str
             raise DataError(
                 f"Class {names[value]!r} has {counted(int(size), 'training image')}; at least {least} are needed to "
                 f"hold one out for {' and one for '.join(parts)}. Add images or provide a {' and a '.join(parts)} "
-                "split."
+                "split, or remove the class."
             )
 
 
