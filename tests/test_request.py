@@ -13,7 +13,7 @@ from tuner.config import ALGORITHMS, DEFAULT_ALGORITHM, WITH_MIN_EPOCHS, WITH_RU
 from tuner.errors import SpaceError, StudyError, UsageError
 from tuner.flags import add_running_flags, add_search_flags, running_flags, with_joined_objectives
 from tuner.messages import Facts
-from tuner.request import described, limits_of, resolve, staffing_of, study_name
+from tuner.request import described, folder_notes, limits_of, resolve, staffing_of, study_name
 from tuner.space import load_space
 from tuner.staff import Staffing
 
@@ -538,3 +538,12 @@ def test_name_of_a_study_has_the_backbone():
     today = datetime.date.today().isoformat()
     assert study_name(_flags("--backbone vgg16")) == f"backbone-VGG16-digits-auto-{today}"
     assert study_name(_flags("--backbone vgg16 --space own.py")) == f"own-VGG16-digits-auto-{today}"
+
+
+def test_photos_that_are_stored_turned_are_told(tmp_path):
+    turned = bytes.fromhex("ffd8ffe10022457869660000 49492a0008000000 0100 120103000100000006000000 00000000 ffda")
+    for name, content in ("cat/0.jpg", turned), ("cat/1.png", turned), ("dog/0.jpg", b"x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (line,) = folder_notes(str(tmp_path))
+    assert line.startswith(f"Rotated   1 image, such as {tmp_path}/cat/0.jpg: an EXIF orientation is not applied")

@@ -1,11 +1,13 @@
 """Headers tell size and channels; whatever a file contains, the answer is a header or an error that names it."""
 
+import struct
+
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuner.data.headers import ImageHeader, read_header
+from tuner.data.headers import ImageHeader, is_rotated, read_header
 from tuner.errors import DataError
 
 
@@ -70,3 +72,32 @@ def test_any_bytes_give_a_header_or_a_data_error(start, rest, tmp_path_factory):
     path.write_bytes(start + rest)
     outcome = _header_or_error(path)
     assert "any.png" in str(outcome) if isinstance(outcome, DataError) else min(outcome.height, outcome.width) > 0
+
+
+def _jpeg_with_orientation(value, order):
+    tiff = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, 2)
+    tiff += struct.pack(f"{order}HHII", 0x0100, 4, 1, 640) + struct.pack(f"{order}HHIHH", 0x0112, 3, 1, value, 0)
+    exif = b"Exif\0\0" + tiff
+    jfif = b"\xff\xe0" + struct.pack(">H", 7) + b"JFIF\0"
+    xmp = b"\xff\xe1" + struct.pack(">H", 6) + b"http"
+    return b"\xff\xd8" + jfif + xmp + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + b"\xff\xda"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("value", "expected"), [(1, False), (3, True), (6, True), (8, True), (0, False)])
+def test_orientation_of_a_jpeg_is_known(value, expected, order, tmp_path):
+    path = tmp_path / "0.jpg"
+    path.write_bytes(_jpeg_with_orientation(value, order))
+    assert is_rotated(path) == expected
+
+
+@pytest.mark.parametrize("end", range(0, 60, 3))
+def test_jpeg_that_ends_early_is_not_rotated(end, tmp_path):
+    path = tmp_path / "0.jpg"
+    path.write_bytes(_jpeg_with_orientation(6, "<")[:end])
+    assert not is_rotated(path)
+
+
+def test_file_without_orientation_is_not_rotated(tmp_path):
+    (tmp_path / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert not any(is_rotated(tmp_path / name) for name in ("0.png", "absent.jpg", "."))

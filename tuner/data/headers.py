@@ -1,4 +1,4 @@
-"""Size and channels of a PNG or JPEG file from its first bytes, without decoding it. Standard library only."""
+"""Size, channels and orientation of a PNG or JPEG file from its first bytes, not decoded. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import BinaryIO
 
 from tuner.errors import DataError
 
-__all__ = ["ImageHeader", "read_header", "refused_print"]
+__all__ = ["ImageHeader", "is_rotated", "read_header", "refused_print"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _PNG_GREY_TYPES = (0, 4)  # grey, grey with alpha (ISO/IEC 15948, table 11.1); palettes count as colour
+_APP1, _SCAN = 0xE1, 0xDA
+_EXIF = b"Exif\0\0"
+_ORIENTATION = 0x0112  # tag of a number from 1, as stored, to 8 (JEITA CP-3451, 4.6.4)
 # Start-of-frame markers: C0-CF without DHT (C4), JPG (C8) and DAC (CC) (ITU-T T.81, table B.1).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -63,6 +66,38 @@ def read_header(path: Path) -> ImageHeader:
 def refused_print(path: Path) -> DataError:
     """Returns the error for a CMYK image where grey ones are asked for."""
     return DataError(f"{path} is a JPEG with four colours for print (CMYK) among grey images; convert it.")
+
+
+def is_rotated(path: Path) -> bool:
+    """Whether a JPEG file says that its image is to be shown turned or mirrored; no where it cannot be read."""
+    if path.is_fifo():
+        return False
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != _JPEG:
+                return False
+            while True:
+                prefix, marker, length = struct.unpack(">BBH", file.read(4))
+                if prefix != 0xFF or marker == _SCAN or marker in _JPEG_FRAMES:
+                    return False
+                if marker == _APP1 and (segment := file.read(length - 2)).startswith(_EXIF):
+                    return _orientation(segment[len(_EXIF) :]) not in (0, 1)
+                if marker != _APP1:
+                    file.seek(length - 2, 1)
+    except (OSError, ValueError, struct.error):
+        return False
+
+
+def _orientation(tiff: bytes) -> int:
+    """Returns the orientation that EXIF data has, or 0: in its first directory, of entries of 12 bytes (TIFF 6.0)."""
+    order = "<" if tiff[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+    (entries,) = struct.unpack_from(f"{order}H", tiff, start)
+    for place in range(start + 2, start + 2 + 12 * entries, 12):
+        tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, place)
+        if tag == _ORIENTATION:
+            return int(value)
+    return 0
 
 
 def _read_png(file: BinaryIO) -> ImageHeader:
