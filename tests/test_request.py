@@ -10,6 +10,7 @@ import pytest
 
 from tuner.budget import Limits
 from tuner.config import ALGORITHMS, DEFAULT_ALGORITHM, WITH_MIN_EPOCHS, WITH_RUNGS, WITH_WARM_START, SearchConfig
+from tuner.data import DataSpec
 from tuner.errors import SpaceError, StudyError, UsageError
 from tuner.flags import add_running_flags, add_search_flags, running_flags, with_joined_objectives
 from tuner.messages import Facts
@@ -545,5 +546,18 @@ def test_photos_that_are_stored_turned_are_told(tmp_path):
     for name, content in ("cat/0.jpg", turned), ("cat/1.png", turned), ("dog/0.jpg", b"x"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    (line,) = folder_notes(str(tmp_path))
+    (line,) = folder_notes(DataSpec(f"folder:{tmp_path}"))
     assert line.startswith(f"Rotated   1 image, such as {tmp_path}/cat/0.jpg: an EXIF orientation is not applied")
+
+
+def test_fractions_that_have_no_effect_on_a_folder_are_told(tmp_path):
+    for split in ("train", "val", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "0.png").touch()
+    source = f"folder:{tmp_path}"
+    assert folder_notes(DataSpec(source)) == []
+    assert folder_notes(DataSpec(source, validation_fraction=0.1, test_fraction=0.1)) == [
+        "Unused    --validation-fraction: the images have a folder val",
+        "Unused    --test-fraction: the images have a folder test",
+    ]

@@ -157,19 +157,28 @@ def study_name(arguments: argparse.Namespace) -> str:
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
 
 
-def folder_notes(folder: str) -> list[str]:
-    """Returns the lines that name classes of a folder of images that nobody checks, and what nobody is going to see.
+def folder_notes(data: DataSpec) -> list[str]:
+    """Returns the lines that name what of a folder of images nobody checks or sees, and flags without effect on it.
 
     Raises:
         DataError: If it has not the form of a data set.
     """
     from tuner.data.headers import is_rotated
-    from tuner.data.layout import count_images, find_images, find_left_out, find_unchecked
+    from tuner.data.layout import count_images, find_images, find_left_out, find_unchecked, find_validation
 
-    layout, lines = find_images(folder), []
+    folder = data.location
+    layout, lines = find_images(folder), list[str]()
     if unchecked := find_unchecked(layout):
         classes = f"{len(unchecked)} of {len(layout['train'])} classes, such as {unchecked[0]}"
         lines.append(f"Missing   validation images of {classes}; no score sees how well they are told apart")
+    own = {"--validation-fraction": find_validation(layout), "--test-fraction": "test" if "test" in layout else None}
+    given = {
+        "--validation-fraction": data.validation_fraction != DataSpec.validation_fraction,
+        "--test-fraction": data.test_fraction > 0,
+    }
+    for flag, split in own.items():
+        if split and given[flag]:
+            lines.append(f"Unused    {flag}: the images have a folder {split}")
     left_out = find_left_out(layout, folder)
     nested = f"{counted(count_images(left_out['folders']), 'image')} in folders within those of classes"
     told = {

@@ -99,7 +99,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         check_place(results / name, arguments.storage, is_new=study is None)
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     if session.data.kind == "folder" and not arguments.cluster:
-        for line in folder_notes(session.data.location):  # a mistake shows before there are workers
+        for line in folder_notes(session.data):  # a mistake shows before there are workers
             print(line)
     if config.algorithm == "bayesian":
         importlib.import_module("sklearn.gaussian_process")  # Keras Tuner looks for it while it is imported
