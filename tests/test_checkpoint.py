@@ -1,6 +1,7 @@
 """A state on disk is whole or absent, and comes back bit for bit."""
 
 import dataclasses
+import json
 import threading
 import time
 
@@ -99,6 +100,34 @@ def test_damaged_checkpoint_is_the_state_or_none(flip, path):
     path.write_bytes(data)
     state = load_state(path)
     assert state is None or (state.epoch, state.seed) == (STATE.epoch, STATE.seed)
+
+
+@pytest.mark.parametrize("where", ["directory", pytest.param("file", marks=pytest.mark.slow)])
+def test_one_flipped_bit_leaves_the_state_or_none(where, path):
+    """In the archive's directory a bit may hide an array, or make one look encrypted; before it, cut one short."""
+    state = TrainingState(3, 5, [np.arange(9, dtype=np.float32)], [np.array(7)], {"loss": [0.5]})
+    save_state(path, state)
+    whole = path.read_bytes()
+    for place in range(whole.index(b"PK\x01\x02") if where == "directory" else 0, len(whole)):
+        for bit in range(8):
+            data = bytearray(whole)
+            data[place] ^= 1 << bit
+            path.write_bytes(data)
+            again = load_state(path)
+            assert again is None or (
+                dataclasses.replace(again, weights=[], optimizer=[])
+                == dataclasses.replace(state, weights=[], optimizer=[])
+                and _bits([*again.weights, *again.optimizer]) == _bits([*state.weights, *state.optimizer])
+            ), f"bit {bit} of byte {place}"
+
+
+def test_file_of_before_that_does_not_say_what_it_holds_is_read(path):
+    path.parent.mkdir()
+    facts = json.dumps({"curve": {"epoch": [1]}, "epoch": 1, "seed": 5})
+    np.savez(path, **{"weights/0000": np.arange(3), "optimizer/0000": np.array(7), "facts": np.array(facts)})
+    state = load_state(path)
+    assert (state.epoch, state.seed, state.parts, state.seconds, state.ended) == (1, 5, 1, 0.0, False)
+    assert _bits([*state.weights, *state.optimizer]) == _bits([np.arange(3), np.array(7)])
 
 
 def test_file_that_comes_late_is_waited_for(path):

@@ -59,7 +59,8 @@ def save_state(path: Path, state: TrainingState) -> None:
     arrays: dict[str, Any] = {f"weights/{index:04d}": array for index, array in enumerate(state.weights)}
     arrays |= {f"optimizer/{index:04d}": array for index, array in enumerate(state.optimizer)}
     names = ("epoch", "seed", "parts", "seconds", "ended")
-    facts = json.dumps({"curve": dict(state.curve), **{name: getattr(state, name) for name in names}})
+    told = {"curve": dict(state.curve), "arrays": sorted(arrays), **{name: getattr(state, name) for name in names}}
+    facts = json.dumps(told)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **(arrays | {"facts": np.array(facts)}))
@@ -217,10 +218,14 @@ def load_state(path: str | Path, *, patience: float = 0.0) -> TrainingState | No
     try:
         # Opened here, because NumPy leaves a file open that is no archive.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            if file.zip.testzip() is not None:  # of an array that is cut short NumPy would not read to the checksum
+                return None
             facts = json.loads(str(file["facts"]))
             weights = [file[name] for name in sorted(file.files) if name.startswith("weights/")]
             optimizer = [file[name] for name in sorted(file.files) if name.startswith("optimizer/")]
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return None  # what is damaged may look encrypted, or packed in an unknown way, too: both are a RuntimeError
+    if set(file.files) != {*facts.get("arrays", file.files), "facts"}:
         return None
     later = {name: facts[name] for name in ("parts", "seconds", "ended") if name in facts}  # older files lack them
     return TrainingState(facts["epoch"], facts["seed"], weights, optimizer, facts["curve"], **later)
