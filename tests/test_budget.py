@@ -55,11 +55,11 @@ def test_time_left_counts_from_the_beginning(now):
     assert budget.seconds_left() == -30.0
 
 
-def test_epochs_left_are_those_that_no_trial_has_trained_or_will():
-    stopped = dataclasses.replace(RECORD, epochs=9, curve={"epoch": [1]})
+def test_epochs_left_are_those_that_were_not_begun_also_where_a_trial_ended_early():
+    stopped = dataclasses.replace(RECORD, epochs=1, target=9, curve={"epoch": [1]})
     diverged = dataclasses.replace(RECORD, epochs=9, status=DIVERGED, curve={"epoch": [1, 2, 3]})
     failed = dataclasses.replace(RECORD, epochs=9, status=FAILED, curve={})
-    assert _budget(total_epochs=20).epochs_left([RECORD, RUNS, stopped, diverged, failed]) == 20 - 2 - 3 - 1 - 3
+    assert _budget(total_epochs=20).epochs_left([RECORD, RUNS, stopped, diverged, failed]) == 20 - 2 - 3 - 9 - 9 - 9
 
 
 @pytest.mark.parametrize(("epochs", "reason"), [(3, ""), (4, "--total-epochs 5 is reached")])

@@ -55,10 +55,13 @@ class Budget:
         return None if self.limits.seconds is None else self._began + self.limits.seconds - time.monotonic()
 
     def epochs_left(self, held: Iterable[Record]) -> int | None:
-        """Returns the epochs that may still be begun, or None where there is no limit."""
+        """Returns the epochs that may still be begun, or None where there is no limit.
+
+        As the oracle counts them: a trial that ended early counts in full.
+        """
         if self.limits.total_epochs is None:
             return None
-        return self.limits.total_epochs - sum(_epochs_of(record) for record in held)
+        return self.limits.total_epochs - sum(record.rung - record.initial_epoch for record in held)
 
     def refusal(self, *, epochs: int, macs: int, held: list[Record]) -> str:
         """Returns why a trial must not begin any more, or an empty text.
@@ -100,10 +103,3 @@ class Budget:
         else:
             each = self._measured.epoch_seconds
         return SAFETY * (epochs * each + self._measured.start_seconds)
-
-
-def _epochs_of(record: Record) -> int:
-    """Returns the epochs that a trial trained, or will train if it is running."""
-    if record.order is None:
-        return record.epochs - record.initial_epoch
-    return len(record.curve.get("epoch", []))
