@@ -22,7 +22,7 @@ from tuner.errors import DivergedError, TunerError
 from tuner.messages import Facts, Measurement, Session, Task
 from tuner.networks import MEASURED_STEPS
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT
-from tuner.training import Network
+from tuner.training import Network, TrialTimeout
 from tuner.worker import Worker
 
 VALUES = {"stages": 1, "blocks_1": 1, "width": 4, "se_ratio": 2, "learning_rate": 0.05}
@@ -432,8 +432,22 @@ def test_trial_that_a_callback_ends_in_its_last_second_is_complete(worker, throu
 def test_trial_over_its_time_is_given_up(worker, through):
     result = worker.train(dataclasses.replace(TASK, seconds=0.0))
     assert (result.status, result.message) == (TIMED_OUT, "It took longer than --trial-time-limit.")
-    assert result.curve == {}
+    assert result.curve == {name: values[:1] for name, values in through[0].curve.items()}  # an epoch was trained
     assert worker.train(dataclasses.replace(TASK, seconds=3600.0)).curve == through[0].curve
+
+
+def test_trial_that_is_given_up_within_an_epoch_keeps_those_before(worker, through, monkeypatch):
+    train_epoch = Network.train_epoch
+
+    def late(network, *arguments, **options):
+        if network.epoch == 2:
+            raise TrialTimeout
+        return train_epoch(network, *arguments, **options)
+
+    monkeypatch.setattr(Network, "train_epoch", late)
+    result = worker.train(TASK)
+    assert result.status == TIMED_OUT
+    assert result.curve == {name: values[:2] for name, values in through[0].curve.items()}
 
 
 def test_wait_for_its_turn_is_none_of_a_trial_s_time(worker, through, monkeypatch):

@@ -124,15 +124,18 @@ class Worker:
             metrics = self._epoch(trial)
         except (Exception, SystemExit) as error:  # noqa: BLE001
             return self._ended(*kind_of(error))
+        rate = len(self.train_images) / (time.monotonic() - began)
         new = _append({}, trial.network.epoch, metrics)
         _append(trial.curve, trial.network.epoch, metrics)
         if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["val_loss"])):
             return self._ended(records.DIVERGED, _not_finite(trial.network), new)
         if trial.network.epoch >= trial.task.epochs or trial.callbacks.wants_to_stop:
-            return self._complete(new, rate=len(self.train_images) / (time.monotonic() - began))
+            return self._complete(new, rate=rate)
+        if time.monotonic() > trial.deadline:
+            return self._ended(*kind_of(TrialTimeout()), new, rate=rate)
         if time.monotonic() - trial.saved > SECONDS_BETWEEN_CHECKPOINTS:
             self._save(trial)
-        return self._told(new, rate=len(self.train_images) / (time.monotonic() - began))
+        return self._told(new, rate=rate)
 
     def stop(self) -> Progress:
         """Ends the trial after the epochs that it has, as complete."""
@@ -226,9 +229,6 @@ class Worker:
             callbacks.test_end(validation)
         metrics |= {f"val_{name}": value for name, value in validation.items()}
         callbacks.epoch_end(metrics)
-        goes_on = network.epoch < trial.task.epochs and not callbacks.wants_to_stop
-        if goes_on and time.monotonic() > trial.deadline:
-            raise TrialTimeout
         return metrics
 
     def _save(self, trial: _Trial, *, has_ended: bool = False) -> None:
