@@ -308,6 +308,10 @@ def test_setting_reaches_the_workers(flags, told, results):
             "argument --gpus-per-trial: '1.5' is no share; write a number above 0",
         ),
         (["--disk-budget", "much"], "argument --disk-budget: 'much' is no size; write 500M or 2G"),
+        (
+            ["--disk-budget", "1"],
+            "argument --disk-budget: '1' is 1 byte, less than one checkpoint takes; write a unit, such as 500M or 2G",
+        ),
         (["--total-epochs", "0"], "argument --total-epochs: '0' is no whole number from 1"),
     ],
 )

@@ -185,6 +185,8 @@ def test_study_keeps_its_objectives():
         "--min-epochs 0",
         "--warm-start ../elsewhere",
         "--disk-budget 0",
+        "--disk-budget 1",
+        "--disk-budget 9999",
         "--max-params 0",
         "--max-macs many",
         "--max-latency-ms 0",

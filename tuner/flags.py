@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 
 from tuner.command import nonnegative, positive
 from tuner.config import ALGORITHMS, COSTS, DEFAULT_ALGORITHM, OBJECTIVES, STEPS_BETWEEN_CHECKS
-from tuner.quantities import byte_size, count, duration, gpus, milliseconds
+from tuner.quantities import byte_size, count, counted, duration, gpus, milliseconds
 from tuner.space import space_names
 
 __all__ = ["add_running_flags", "add_search_flags", "running_flags", "with_joined_objectives"]
 
 DEFAULT_RETRIES = 2
+SMALLEST_DISK_BUDGET = 10_000  # bytes; less than a state takes, and what a number says that lacks its unit
 LONGEST_NAME = 200  # bytes; a folder's name has 255 at most
 MOST_STEPS_PER_EXECUTION = STEPS_BETWEEN_CHECKS
 
@@ -126,7 +127,7 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--time-limit", type=duration, metavar="TIME", help="of this search, such as 30m or 1h30m")
     group.add_argument("--trial-time-limit", type=duration, metavar="TIME", help="of one trial")
-    group.add_argument("--disk-budget", type=byte_size, metavar="SIZE", help="for checkpoints, such as 2G")
+    group.add_argument("--disk-budget", type=_disk_size, metavar="SIZE", help="for checkpoints, such as 2G")
 
 
 def running_flags(arguments: argparse.Namespace) -> list[str]:
@@ -167,6 +168,15 @@ def _steps_per_execution(text: str) -> int:
             "checked"
         )
     return int(text)
+
+
+def _disk_size(text: str) -> int:
+    size = byte_size(text)
+    if size < SMALLEST_DISK_BUDGET:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is {counted(size, 'byte')}, less than one checkpoint takes; write a unit, such as 500M or 2G"
+        )
+    return size
 
 
 def _address(text: str) -> str:
