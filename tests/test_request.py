@@ -10,11 +10,10 @@ import pytest
 
 from tuner.budget import Limits
 from tuner.config import ALGORITHMS, DEFAULT_ALGORITHM, WITH_MIN_EPOCHS, WITH_RUNGS, WITH_WARM_START, SearchConfig
-from tuner.data import DataSpec
 from tuner.errors import SpaceError, StudyError, UsageError
 from tuner.flags import add_running_flags, add_search_flags, running_flags, with_joined_objectives
 from tuner.messages import Facts
-from tuner.request import described, folder_notes, limits_of, resolve, staffing_of, study_name
+from tuner.request import described, limits_of, resolve, staffing_of, study_name
 from tuner.space import load_space
 from tuner.staff import Staffing
 
@@ -541,25 +540,3 @@ def test_name_of_a_study_has_the_backbone():
     today = datetime.date.today().isoformat()
     assert study_name(_flags("--backbone vgg16")) == f"backbone-VGG16-digits-auto-{today}"
     assert study_name(_flags("--backbone vgg16 --space own.py")) == f"own-VGG16-digits-auto-{today}"
-
-
-def test_photos_that_are_stored_turned_are_told(tmp_path):
-    turned = bytes.fromhex("ffd8ffe10022457869660000 49492a0008000000 0100 120103000100000006000000 00000000 ffda")
-    for name, content in ("cat/0.jpg", turned), ("cat/1.png", turned), ("dog/0.jpg", b"x"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    (line,) = folder_notes(DataSpec(f"folder:{tmp_path}"))
-    assert line.startswith(f"Rotated   1 image, such as {tmp_path}/cat/0.jpg: an EXIF orientation is not applied")
-
-
-def test_fractions_that_have_no_effect_on_a_folder_are_told(tmp_path):
-    for split in ("train", "val", "test"):
-        for name in ("cat", "dog"):
-            (tmp_path / split / name).mkdir(parents=True)
-            (tmp_path / split / name / "0.png").touch()
-    source = f"folder:{tmp_path}"
-    assert folder_notes(DataSpec(source)) == []
-    assert folder_notes(DataSpec(source, validation_fraction=0.1, test_fraction=0.1)) == [
-        "Unused    --validation-fraction: the images have a folder val",
-        "Unused    --test-fraction: the images have a folder test",
-    ]

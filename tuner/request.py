@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,17 +34,13 @@ from tuner.staff import Staffing
 if TYPE_CHECKING:
     from tuner.messages import Facts
 
-__all__ = ["described", "folder_notes", "limits_of", "moved", "resolve", "staffing_of", "study_name"]
+__all__ = ["described", "limits_of", "moved", "resolve", "staffing_of", "study_name"]
 
 # Levels of 0..255: 12 bits in samples of 16 leave 16 of these, whose standard deviation is 8 at most.
 LOW_CONTRAST = 8.0
 
 # Images of the largest class over those of the smallest, from which on a person is told of it: a guess.
 UNEVEN = 4
-
-# JPEG files that are opened for their orientation before a search; so many take a third of a second where they are in
-# memory. The first of more stand for all.
-MOST_OPENED = 10_000
 
 _SETTINGS = (
     "space",
@@ -155,47 +150,6 @@ def study_name(arguments: argparse.Namespace) -> str:
     more = [name for name in ("augment", "class-weights") if getattr(arguments, name.replace("-", "_"))]
     parts = [Path(space).stem, *backbone, *more, source, algorithm]
     return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
-
-
-def folder_notes(data: DataSpec) -> list[str]:
-    """Returns the lines that name what of a folder of images nobody checks or sees, and flags without effect on it.
-
-    Raises:
-        DataError: If it has not the form of a data set.
-    """
-    from tuner.data.headers import is_rotated
-    from tuner.data.layout import count_images, find_images, find_left_out, find_unchecked, find_validation
-
-    folder = data.location
-    layout, lines = find_images(folder), list[str]()
-    if unchecked := find_unchecked(layout):
-        classes = f"{len(unchecked)} of {len(layout['train'])} classes, such as {unchecked[0]}"
-        lines.append(f"Missing   validation images of {classes}; no score sees how well they are told apart")
-    own = {"--validation-fraction": find_validation(layout), "--test-fraction": "test" if "test" in layout else None}
-    given = {
-        "--validation-fraction": data.validation_fraction != DataSpec.validation_fraction,
-        "--test-fraction": data.test_fraction > 0,
-    }
-    for flag, split in own.items():
-        if split and given[flag]:
-            lines.append(f"Unused    {flag}: the images have a folder {split}")
-    left_out = find_left_out(layout, folder)
-    nested = f"{counted(count_images(left_out['folders']), 'image')} in folders within those of classes"
-    told = {
-        "folders": (nested, "only images directly in the folder of a class are read"),
-        "formats": (f"{len(left_out['formats'])} beside the images", "only PNG and JPEG files are read"),
-        "loose": (f"{counted(len(left_out['loose']), 'image')} in no folder of a class", "move them into one"),
-        "hidden": (f"{len(left_out['hidden'])} hidden", "what begins with a dot and __MACOSX are not read"),
-    }
-    for kind, (what, why) in told.items():
-        if left_out[kind]:
-            lines.append(f"Left out  {what}, such as {left_out[kind][0]}; {why}")
-    files = (file for classes in layout.values() for files in classes.values() for file in files)
-    jpegs = (file for file in files if not file.name.lower().endswith(".png"))
-    if rotated := [file for file in itertools.islice(jpegs, MOST_OPENED) if is_rotated(file)]:
-        has = f"{counted(len(rotated), 'image')}, such as {rotated[0]}"
-        lines.append(f"Rotated   {has}: an EXIF orientation is not applied; images are read as they are stored")
-    return lines
 
 
 def described(

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import command
 from tuner.config import SearchConfig, library_versions
+from tuner.data.notes import folder_notes
 from tuner.errors import TunerError
 from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
 from tuner.outcome import LeaderboardFiles, command_to_go_on, finished_line, result_lines
 from tuner.quantities import counted
-from tuner.request import described, folder_notes, limits_of, resolve, staffing_of, study_name
+from tuner.request import described, limits_of, resolve, staffing_of, study_name
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -99,8 +100,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         check_place(results / name, arguments.storage, is_new=study is None)
     source = find_source(config, results, arguments.storage) if config.warm_start and not study else None
     if session.data.kind == "folder" and not arguments.cluster:
-        for line in folder_notes(session.data):  # a mistake shows before there are workers
-            print(line)
+        print("".join(f"{line}\n" for line in folder_notes(session.data)), end="")  # mistakes before there are workers
     if config.algorithm == "bayesian":
         importlib.import_module("sklearn.gaussian_process")  # Keras Tuner looks for it while it is imported
     with open_crew(staffing_of(arguments, config), session) as crew:  # they start while this process imports TensorFlow

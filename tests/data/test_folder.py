@@ -118,6 +118,14 @@ def _left_out(root):
     return {kind: [str(file.relative_to(root)) for file in files] for kind, files in found.items() if files}
 
 
+def test_folders_of_images_beside_the_splits_are_named(folder, draw):
+    root = folder()
+    for place in ("bird/0.png", "archive/bird/0.png", ".cache/0.png"):
+        draw(root / place)
+    (root / "notes").mkdir()
+    assert _left_out(root) == {"beside": ["archive", "bird"], "hidden": [".cache"]}
+
+
 @pytest.mark.parametrize("splits", [("train", "test"), None])
 def test_images_above_the_classes_and_hidden_ones_are_left_out_and_named(splits, folder, draw):
     root = folder(splits=splits) if splits else folder() / "train"
@@ -137,8 +145,8 @@ def test_images_above_the_classes_and_hidden_ones_are_left_out_and_named(splits,
 
 def test_other_folders_and_files_are_left_alone(folder, draw):
     root = folder()
-    (root / "archive" / "empty").mkdir(parents=True)
-    (root / "archive" / "notes.txt").write_text("x")
+    draw(root / "archive" / "bird" / "0.png", size=(99, 1))
+    (root / "archive" / "empty").mkdir()
     (root / "README.txt").write_text("pets")
     (root / "train" / "notes.txt").write_text("x")
     (root / "train" / "cat" / "notes.txt").write_text("x")
@@ -283,10 +291,7 @@ def _other_letters(name):
         (_one_class, r"train has 1 class folder; at least 2"),
         (_empty_class, r"train/bird has no images"),
         (_beside_train("validate/cat"), r"pets/validate has images and is not read .* Did you mean 'valid"),
-        (
-            _beside_train("bird"),
-            r"pets/bird has images and is not read beside .*train; allowed are train, validation, ",
-        ),
+        (_beside_train("tst"), r"pets/tst has images and is not read beside .*train; allowed are train, validation, "),
         (_unknown_class("val"), r"val/bird is a class that .*train lacks"),
         (_unknown_class("test"), r"test/bird is a class that .*train lacks"),
         (_two_validations, r"has validation and val; keep one"),

@@ -14,7 +14,8 @@
     images         decoding and resizing, shared with prediction
     layout         which image files a folder has                         (standard library)
     tfds           TensorFlow Datasets, for everybody else to import from
-    headers        size and channels of a PNG or JPEG file without decoding it
+    headers        size, channels and orientation of a PNG or JPEG file without decoding it
+    notes          what a person should know of a folder before it is read (standard library)
     fashion_mnist  Debian's copy of Fashion-MNIST -> prepared TFDS data (`python -m tuner.data prepare`)
 
 Importing this package imports neither TensorFlow nor TFDS; loading does. Decoding and resizing for prediction are

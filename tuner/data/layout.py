@@ -67,18 +67,20 @@ def _find_splits(root: Path) -> dict[str, Path]:
         way_out = f"put the images into {root / 'train'}/CLASS/" + ("" if splits else f", or all into {root}/CLASS/")
         raise DataError(f"{root} has no folder train; {way_out}.")
     for entry in entries:
-        if entry.name not in _SPLITS and _has_images(entry):
+        hint = "" if entry.name in _SPLITS else did_you_mean(entry.name, _SPLITS)
+        if hint and _has_images(entry):
             raise DataError(
                 f"{entry} has images and is not read beside {root / 'train'}; allowed are {', '.join(_SPLITS)}; rename "
-                f"it, or move it away.{did_you_mean(entry.name, _SPLITS)}"
+                f"it, or move it away.{hint}"
             )
     return splits
 
 
 def _has_images(folder: Path) -> bool:
-    """Whether there are images in a folder or in one that it contains."""
-    return bool(_images_of(folder)) or any(
-        _images_of(entry) for entry in _listed(folder) if not _is_hidden(entry) and entry.is_dir()
+    """Whether it is a folder with images in it, or in one that it contains."""
+    return folder.is_dir() and (
+        bool(_images_of(folder))
+        or any(_images_of(entry) for entry in _listed(folder) if not _is_hidden(entry) and entry.is_dir())
     )
 
 
@@ -102,15 +104,21 @@ def find_left_out(layout: Layout, path: str | Path) -> dict[str, list[Path]]:
 
     Returns:
         `folders` in those of classes, images in `formats` that are not PNG or JPEG by their names, `loose` images in no
-        folder of a class, and what is `hidden`: folders, and images by their names.
+        folder of a class, folders of images `beside` those of the splits, and what is `hidden`: folders, and images by
+        their names.
     """
     folders = dict.fromkeys(file.parent for classes in layout.values() for files in classes.values() for file in files)
     above = dict.fromkeys([Path(path).expanduser(), *(folder.parent for folder in folders)])
-    found: dict[str, list[Path]] = {"folders": [], "formats": [], "loose": [], "hidden": []}
+    found: dict[str, list[Path]] = {"folders": [], "formats": [], "loose": [], "beside": [], "hidden": []}
     for folder in (*above, *folders):
         for file in _listed(folder):
             if kind := _left_out_as(file, is_above=folder in above):
                 found[kind].append(file)
+    root = Path(path).expanduser()
+    read = {*above, *folders}
+    found["beside"] = [
+        entry for entry in _listed(root) if entry not in read and not _is_hidden(entry) and _has_images(entry)
+    ]
     return found
 
 

@@ -1,0 +1,35 @@
+"""Lines of what a person should know of a folder of images before a search."""
+
+from tuner.data import DataSpec
+from tuner.data.notes import folder_notes
+
+
+def test_photos_that_are_stored_turned_are_told(tmp_path):
+    turned = bytes.fromhex("ffd8ffe10022457869660000 49492a0008000000 0100 120103000100000006000000 00000000 ffda")
+    for name, content in ("cat/0.jpg", turned), ("cat/1.png", turned), ("dog/0.jpg", b"x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (line,) = folder_notes(DataSpec(f"folder:{tmp_path}"))
+    assert line.startswith(f"Rotated   1 image, such as {tmp_path}/cat/0.jpg: an EXIF orientation is not applied")
+
+
+def test_fractions_that_have_no_effect_on_a_folder_are_told(tmp_path):
+    for split in ("train", "val", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "0.png").touch()
+    source = f"folder:{tmp_path}"
+    assert folder_notes(DataSpec(source)) == []
+    assert folder_notes(DataSpec(source, validation_fraction=0.1, test_fraction=0.1)) == [
+        "Unused    --validation-fraction: the images have a folder val",
+        "Unused    --test-fraction: the images have a folder test",
+    ]
+
+
+def test_images_beside_the_splits_are_told(tmp_path):
+    for name in ("train/cat/0.png", "train/dog/0.png", "archive/cat/0.png", "archive/dog/0.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert folder_notes(DataSpec(f"folder:{tmp_path}")) == [
+        f"Left out  2 images beside the splits, such as {tmp_path}/archive; only train, val and test are read"
+    ]

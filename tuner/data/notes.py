@@ -1,0 +1,67 @@
+"""What a person should know of a folder of images before a search reads it. It opens files, and decodes none."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from tuner.data.headers import is_rotated
+from tuner.data.layout import Layout, count_images, find_images, find_left_out, find_unchecked, find_validation
+from tuner.data.spec import DataSpec
+from tuner.quantities import counted
+
+__all__ = ["folder_notes"]
+
+# JPEG files that are opened for their orientation before a search; so many take a third of a second where they are in
+# memory. The first of more stand for all.
+MOST_OPENED = 10_000
+
+
+def folder_notes(data: DataSpec) -> list[str]:
+    """Returns the lines that name what of a folder of images nobody checks or sees, and flags without effect on it.
+
+    Raises:
+        DataError: If it has not the form of a data set.
+    """
+    layout = find_images(data.location)
+    return [*_unchecked(layout), *_unused(data, layout), *_left_out(data, layout), *_rotated(layout)]
+
+
+def _unchecked(layout: Layout) -> Iterator[str]:
+    if unchecked := find_unchecked(layout):
+        classes = f"{len(unchecked)} of {len(layout['train'])} classes, such as {unchecked[0]}"
+        yield f"Missing   validation images of {classes}; no score sees how well they are told apart"
+
+
+def _unused(data: DataSpec, layout: Layout) -> Iterator[str]:
+    """Names flags that a split of the person's own leaves without effect."""
+    if (split := find_validation(layout)) and data.validation_fraction != DataSpec.validation_fraction:
+        yield f"Unused    --validation-fraction: the images have a folder {split}"
+    if "test" in layout and data.test_fraction > 0:
+        yield "Unused    --test-fraction: the images have a folder test"
+
+
+def _left_out(data: DataSpec, layout: Layout) -> Iterator[str]:
+    left_out = find_left_out(layout, data.location)
+    nested, beside = (counted(count_images(left_out[kind]), "image") for kind in ("folders", "beside"))
+    told = {
+        "folders": (
+            f"{nested} in folders within those of classes",
+            "only images directly in the folder of a class are read",
+        ),
+        "formats": (f"{len(left_out['formats'])} beside the images", "only PNG and JPEG files are read"),
+        "beside": (f"{beside} beside the splits", "only train, val and test are read"),
+        "loose": (f"{counted(len(left_out['loose']), 'image')} in no folder of a class", "move them into one"),
+        "hidden": (f"{len(left_out['hidden'])} hidden", "what begins with a dot and __MACOSX are not read"),
+    }
+    for kind, (what, why) in told.items():
+        if left_out[kind]:
+            yield f"Left out  {what}, such as {left_out[kind][0]}; {why}"
+
+
+def _rotated(layout: Layout) -> Iterator[str]:
+    files = (file for classes in layout.values() for files in classes.values() for file in files)
+    jpegs = (file for file in files if not file.name.lower().endswith(".png"))
+    if rotated := [file for file in itertools.islice(jpegs, MOST_OPENED) if is_rotated(file)]:
+        what = f"{counted(len(rotated), 'image')}, such as {rotated[0]}"
+        yield f"Rotated   {what}: an EXIF orientation is not applied; images are read as they are stored"
