@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-import math
-import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 from threadpoolctl import ThreadpoolController
@@ -18,8 +15,8 @@ from threadpoolctl import ThreadpoolController
 from tuner.enqueue import as_declared
 from tuner.oracles.checks import check_count, check_queue
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
-from tuner.oracles.encoding import Encoding, default_values, is_active, values_key
-from tuner.oracles.files import has_directory, mend, replacing
+from tuner.oracles.encoding import Encoding, default_values, values_key
+from tuner.oracles.lifecycle import LifecycleOracle, exclusive
 from tuner.oracles.moves import Rung
 from tuner.quantities import counted
 from tuner.seeds import spread_seed
@@ -29,7 +26,7 @@ __all__ = ["StudyOracle"]
 _PROPOSING = threading.Lock()  # the limit of linear algebra is the process's, and all oracles set it
 
 
-class StudyOracle(keras_tuner.Oracle):
+class StudyOracle(LifecycleOracle):
     """Mixin, to the left of an oracle of Keras Tuner: what every oracle of this program promises.
 
     Keras Tuner takes seed 0 for none and draws one; here every seed from 0 is one. The default comes first, then what
@@ -84,7 +81,6 @@ class StudyOracle(keras_tuner.Oracle):
         self._shortage = ""  # why there was nothing new then
         self._keys: dict[str, str] = {}  # of the configurations by trial, in a space of so many hyperparameters:
         self._declared = 0
-        self._surrender: RuntimeError | None = None  # to too many failures
         self.verbose = 0
 
     @property
@@ -105,6 +101,7 @@ class StudyOracle(keras_tuner.Oracle):
     def hurry(self) -> None:
         """Hears before the first trial that there is no time to train one configuration to the full budget."""
 
+    @exclusive
     def create_trial(self, tuner_id: str) -> Trial:
         """Returns the next trial, computed with one thread of linear algebra.
 
@@ -132,77 +129,6 @@ class StudyOracle(keras_tuner.Oracle):
         epochs = values.get("tuner/epochs", self.max_epochs) - values.get("tuner/initial_epoch", 0)
         is_over = self._exceeds(self._epochs_begun() + epochs)
         return {"status": "STOPPED"} if is_over else {"status": "RUNNING", "values": values}
-
-    def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Trial:
-        """Takes in metrics after an epoch; of several objectives also what Keras Tuner makes of them, their sum."""
-        known = dict(metrics)
-        if self.objective.name not in known and self.objective.has_value(known):
-            known[self.objective.name] = self.objective.get_value(known)
-        return super().update_trial(trial_id, known, step)
-
-    # Not synchronized itself: what is raised within keeps Keras Tuner's lock, and so all threads.
-    def end_trial(self, trial: Trial | str, status: str | None = None) -> None:
-        """Ends a trial; one to which a tuner gave no verdict, as where it stopped it, is complete.
-
-        Args:
-            trial: The trial; or, as in older scripts, its name, with its `status`.
-            status: What became of it; None means what the trial says.
-
-        Raises:
-            RuntimeError: If `max_consecutive_failed_trials` have failed one after the other.
-        """
-        ended = self.trials[trial] if isinstance(trial, str) else trial
-        said = status or ended.status
-        ended.status = said if said in ("COMPLETED", "FAILED", "INVALID") else "COMPLETED"
-        super().end_trial(ended)
-        if self._surrender is not None:
-            surrender, self._surrender = self._surrender, None
-            raise surrender
-
-    def _check_consecutive_failures(self) -> None:
-        try:
-            super()._check_consecutive_failures()
-        except RuntimeError as error:
-            self._surrender = error
-
-    def _retry(self, trial: Trial) -> bool:
-        """Whether the trial is to run again; then it begins without the metrics that it had."""
-        is_again: bool = super()._retry(trial)
-        if is_again:
-            trial.metrics = type(trial.metrics)()
-        return is_again
-
-    def save(self) -> None:
-        """Writes Keras Tuner's own file where a tuner has named a directory."""
-        if has_directory(self):
-            with replacing(self._get_oracle_fname()) as file:
-                super(keras_tuner.Oracle, self).save(file)
-
-    def _save_trial(self, trial: Trial) -> None:
-        if has_directory(self):
-            with replacing(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json")) as file:  # noqa: PTH118
-                trial.save(file)
-
-    def reload(self) -> None:
-        """Reads Keras Tuner's files; what ran when they were written is handed out again, unless it has ended since."""
-        super().reload()
-        mend(self)
-
-    def score_trial(self, trial: Trial) -> None:
-        """Scores a trial by its last epoch; one without a finite score is worse than any other, or may run again."""
-        points = trial.metrics.get_history(self.objective.name) if trial.metrics.exists(self.objective.name) else []
-        score = float(points[-1].value[-1]) if points else math.nan
-        trial.score = score if math.isfinite(score) else self._no_score()
-        trial.best_step = points[-1].step if points else 0
-
-    def _record_values(self, trial: Trial) -> None:
-        """Keeps the value of a name that another conditional scope declares, too, which Keras Tuner drops."""
-        proposed = dict(trial.hyperparameters.values)
-        super()._record_values(trial)
-        values = trial.hyperparameters.values
-        for entry in trial.hyperparameters.space:
-            if entry.name in proposed and is_active(entry, values):
-                values[entry.name] = proposed[entry.name]
 
     @property
     def num_enqueued(self) -> int:
@@ -285,13 +211,6 @@ class StudyOracle(keras_tuner.Oracle):
     def _size(self) -> int | None:
         """Returns how many configurations the space has; None where there is no end of them or too many to count."""
         return self.drawing.size()
-
-    def _no_score(self) -> float:
-        """Returns what stands for a score that is not finite; NaN is what Keras Tuner runs again."""
-        return math.nan if self.max_retries_per_trial else self._worst_score()
-
-    def _worst_score(self) -> float:
-        return -sys.float_info.max if self.objective.direction == "max" else sys.float_info.max
 
 
 @functools.cache

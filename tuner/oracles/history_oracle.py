@@ -18,6 +18,7 @@ from tuner.errors import UsageError
 from tuner.oracles.base import StudyOracle
 from tuner.oracles.encoding import Encoding
 from tuner.oracles.history import WORST, History, Run, Seen, observations
+from tuner.oracles.lifecycle import exclusive
 from tuner.oracles.moves import Move
 
 __all__ = ["HistoryOracle"]
@@ -96,7 +97,7 @@ class HistoryOracle(StudyOracle, abc.ABC):
             values["tuner/trial_id"] = move.run.last
         return {"status": "RUNNING", "values": values}
 
-    @keras_tuner.synchronized
+    @exclusive
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """Returns the newest trial with a score of each of the best runs: those with the most epochs first."""
         self.history.update(self.trials, self.hyperparameters, ended=self.end_order)

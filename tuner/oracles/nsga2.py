@@ -13,6 +13,7 @@ from keras_tuner.engine.trial import Trial
 from tuner.oracles.checks import check_count
 from tuner.oracles.encoding import is_active, is_ordered
 from tuner.oracles.history_oracle import HistoryOracle
+from tuner.oracles.lifecycle import exclusive
 from tuner.oracles.moves import Move
 from tuner.pareto import contenders, fronts
 
@@ -58,7 +59,7 @@ class Nsga2(HistoryOracle):
         trial.score = -sum(goodness) if math.isfinite(sum(goodness)) else self._no_score()
         trial.best_step = self._last_step(trial)
 
-    @keras_tuner.synchronized
+    @exclusive
     def get_best_trials(self, num_trials: int | None = None) -> list[Trial]:
         """Returns trials that no other dominates, those in the emptiest parts of the front first, then the next front.
 

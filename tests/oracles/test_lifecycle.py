@@ -1,0 +1,100 @@
+"""Trials of a stock tuner are handed out, told of and ended without a lock, a score or a line that is left over."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import keras_tuner
+import numpy as np
+import pytest
+
+from oracles.driving import WARNINGS, flat
+from tuner.oracles import ORACLES
+
+pytestmark = WARNINGS
+
+
+def _oracle(algorithm="random", **options):
+    objective = keras_tuner.Objective("score", "max")
+    return ORACLES[algorithm](objective=objective, hyperparameters=flat(), max_epochs=9, **options)
+
+
+def _in_another_thread(action, *arguments):
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(action, *arguments).result(30)
+
+
+class _Interrupted(keras_tuner.Tuner):
+    """Stops in its first trial after three epochs; the next attempt tells one score."""
+
+    attempts = 0
+
+    def run_trial(self, trial, *args, **options):
+        self.attempts += 1
+        if self.attempts == 1:
+            for epoch in range(3):
+                self.oracle.update_trial(trial.trial_id, {"score": 0.9}, step=epoch)
+            raise KeyboardInterrupt
+        return {"score": 0.5}
+
+
+@pytest.mark.parametrize("algorithm", ["random", "asha"])
+class TestNoLockIsLeft:
+    def test_after_metrics_without_the_objective(self, algorithm):
+        oracle = _oracle(algorithm)
+        trial = oracle.create_trial("tuner0")
+        with pytest.raises(ValueError, match="Objective value missing"):
+            oracle.update_trial(trial.trial_id, {"loss": 1.0})
+        assert _in_another_thread(oracle.create_trial, "tuner1").status == "RUNNING"
+        assert _in_another_thread(_oracle(algorithm).create_trial, "tuner0").status == "RUNNING"
+
+    def test_after_a_trial_that_cannot_be_ended(self, algorithm):
+        oracle = _oracle(algorithm, allow_new_entries=False)
+        trial = oracle.create_trial("tuner0")
+        oracle.update_trial(trial.trial_id, {"score": 1.0})
+        trial.hyperparameters.Int("late", 1, 3)
+        with pytest.raises(RuntimeError, match="allow_new_entries"):
+            oracle.end_trial(trial)
+        assert _in_another_thread(oracle.create_trial, "tuner1").status == "RUNNING"
+
+    def test_after_a_proposal_that_fails(self, algorithm):
+        def broken(values):
+            raise ZeroDivisionError
+
+        oracle = _oracle(algorithm, is_allowed=broken)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                _in_another_thread(oracle.create_trial, "tuner0")
+        assert _in_another_thread(_oracle(algorithm).create_trial, "tuner0").status == "RUNNING"
+
+    def test_after_a_wrong_question_for_the_best(self, algorithm):
+        oracle = _oracle(algorithm)
+        oracle.create_trial("tuner0")
+        with pytest.raises(TypeError):
+            oracle.get_best_trials("three")
+        assert _in_another_thread(oracle.create_trial, "tuner1").status == "RUNNING"
+
+
+@pytest.mark.parametrize("algorithm", ["random", "asha"])
+def test_trial_that_was_interrupted_is_scored_by_what_its_second_attempt_tells(algorithm, tmp_path):
+    oracle = _oracle(algorithm, max_trials=1)
+    tuner = _Interrupted(oracle, directory=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search()
+    tuner.search()
+    assert [trial.score for trial in oracle.trials.values()] == [0.5]
+
+
+def test_search_that_was_interrupted_in_silence_may_go_on_aloud(tmp_path, capsys):
+    tuner = _Interrupted(_oracle(max_trials=1), directory=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search()
+    capsys.readouterr()
+    tuner.search(verbose=1)
+    assert "Trial 1 Complete" in capsys.readouterr().out
+
+
+def test_older_scripts_end_a_trial_by_its_name_as_a_keyword():
+    oracle = _oracle()
+    trial = oracle.create_trial("tuner0")
+    oracle.update_trial(trial.trial_id, {"score": np.float32(0.5)})
+    oracle.end_trial(trial_id=trial.trial_id, status="COMPLETED")
+    assert (trial.status, trial.score, oracle.ongoing_trials) == ("COMPLETED", 0.5, {})

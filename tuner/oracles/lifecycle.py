@@ -1,0 +1,150 @@
+"""How a trial of Keras Tuner is told of, ends, is scored and written, whatever has proposed it."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial
+
+from tuner.oracles.encoding import is_active
+from tuner.oracles.files import has_directory, mend, replacing
+
+__all__ = ["LifecycleOracle", "exclusive"]
+
+Self = TypeVar("Self")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def exclusive(
+    method: Callable[Concatenate[Self, Parameters], Result],
+) -> Callable[Concatenate[Self, Parameters], Result]:
+    """Makes a method of an oracle the only one that runs; what it raises is raised when others may run again.
+
+    `keras_tuner.synchronized` keeps its lock then, and every other thread waits for ever.
+    """
+
+    @functools.wraps(method)
+    def alone(self: Self, *arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
+        result, error = _outcome(self, functools.partial(method, self, *arguments, **options))
+        if error is not None:
+            raise error
+        return result
+
+    return alone
+
+
+@keras_tuner.synchronized
+def _outcome(oracle: Any, action: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Returns what an action returns, or raises; `oracle` is whose lock it is."""
+    try:
+        return action(), None
+    except BaseException as error:  # noqa: BLE001 - it is raised again
+        return None, error
+
+
+class LifecycleOracle(keras_tuner.Oracle):
+    """Mixin, to the left of an oracle of Keras Tuner: the part of `StudyOracle` that proposes nothing.
+
+    A trial that fails raises nothing, and without a tuner that has named a directory nothing is written.
+    """
+
+    _surrender: RuntimeError | None = None  # to too many failures
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """Returns the next trial of a tuner; one that it has not ended begins again, without what it told before."""
+        interrupted = self.ongoing_trials.get(tuner_id)
+        if interrupted is not None and not self.multi_worker:  # there several workers ask for the same trial
+            interrupted.metrics = type(interrupted.metrics)()
+            self._display.on_trial_begin(interrupted)  # shows nothing in a quiet search, and then not even the end
+        return super().create_trial(tuner_id)
+
+    @exclusive
+    def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Trial:
+        """Takes in metrics after an epoch; of several objectives also what Keras Tuner makes of them, their sum."""
+        known = dict(metrics)
+        if self.objective.name not in known and self.objective.has_value(known):
+            known[self.objective.name] = self.objective.get_value(known)
+        return super().update_trial(trial_id, known, step)
+
+    @exclusive
+    def end_trial(
+        self, trial: Trial | str | None = None, status: str | None = None, *, trial_id: str | None = None
+    ) -> None:
+        """Ends a trial; one to which a tuner gave no verdict, as where it stopped it, is complete.
+
+        Args:
+            trial: The trial; or, as in older scripts, its name, with its `status`.
+            status: What became of it; None means what the trial says.
+            trial_id: Its name, as older scripts say it by keyword, in place of `trial`.
+
+        Raises:
+            RuntimeError: If `max_consecutive_failed_trials` have failed one after the other.
+            KeyError: If there is no trial of that name.
+        """
+        name = trial_id if trial is None else trial
+        ended = name if isinstance(name, Trial) else self.trials[name]
+        said = status or ended.status
+        ended.status = said if said in ("COMPLETED", "FAILED", "INVALID") else "COMPLETED"
+        super().end_trial(ended)
+        if self._surrender is not None:
+            surrender, self._surrender = self._surrender, None
+            raise surrender
+
+    def _check_consecutive_failures(self) -> None:
+        try:
+            super()._check_consecutive_failures()
+        except RuntimeError as error:
+            self._surrender = error
+
+    def _retry(self, trial: Trial) -> bool:
+        """Whether the trial is to run again; then it begins without the metrics that it had."""
+        is_again: bool = super()._retry(trial)
+        if is_again:
+            trial.metrics = type(trial.metrics)()
+        return is_again
+
+    def save(self) -> None:
+        """Writes Keras Tuner's own file where a tuner has named a directory."""
+        if has_directory(self):
+            with replacing(self._get_oracle_fname()) as file:
+                super(keras_tuner.Oracle, self).save(file)
+
+    def _save_trial(self, trial: Trial) -> None:
+        if has_directory(self):
+            with replacing(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json")) as file:  # noqa: PTH118
+                trial.save(file)
+
+    def reload(self) -> None:
+        """Reads Keras Tuner's files; what ran when they were written is handed out again, unless it has ended since."""
+        super().reload()
+        mend(self)
+
+    def score_trial(self, trial: Trial) -> None:
+        """Scores a trial by its last epoch; one without a finite score is worse than any other, or may run again."""
+        points = trial.metrics.get_history(self.objective.name) if trial.metrics.exists(self.objective.name) else []
+        score = float(points[-1].value[-1]) if points else math.nan
+        trial.score = score if math.isfinite(score) else self._no_score()
+        trial.best_step = points[-1].step if points else 0
+
+    def _record_values(self, trial: Trial) -> None:
+        """Keeps the value of a name that another conditional scope declares, too, which Keras Tuner drops."""
+        proposed = dict(trial.hyperparameters.values)
+        super()._record_values(trial)
+        values = trial.hyperparameters.values
+        for entry in trial.hyperparameters.space:
+            if entry.name in proposed and is_active(entry, values):
+                values[entry.name] = proposed[entry.name]
+
+    def _no_score(self) -> float:
+        """Returns what stands for a score that is not finite; NaN is what Keras Tuner runs again."""
+        return math.nan if self.max_retries_per_trial else self._worst_score()
+
+    def _worst_score(self) -> float:
+        return -sys.float_info.max if self.objective.direction == "max" else sys.float_info.max
