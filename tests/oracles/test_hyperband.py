@@ -116,6 +116,68 @@ def test_round_without_a_score_promotes_nothing_and_the_next_bracket_begins():
     assert collections.Counter(_rungs(drive)) == {(0, 9): 3, (0, 1): 9, (0, 3): 5, (3, 9): 2}
 
 
+@pytest.mark.parametrize("in_flight", [1, 8])
+@pytest.mark.parametrize("outcome", [None, math.nan], ids=["failed", "diverged"])
+@pytest.mark.parametrize("good", [1, 2, 3, 5])
+def test_survivors_of_a_round_of_failures_go_on_to_the_end(good, outcome, in_flight):
+    """Keras Tuner counts with the sizes that the rounds were to have."""
+    situation = Situation(in_flight, lambda number, score: outcome if good < number < 10 else score)
+    drive = Drive(_oracle(), 200, situation)
+    assert collections.Counter(_rungs(drive)) == {
+        (0, 9): 3,
+        (0, 1): 9,
+        (1, 3): min(good, 3),
+        (3, 9): 1 + 2,
+        (0, 3): 5,
+    }
+    too_few = "too few trials of a round had a score to fill the next one"
+    assert drive.oracle.reason == (too_few if good < 3 else "")
+    first = [values for values in drive.proposals if values["tuner/bracket"] == 2]
+    scores = {drive.names.index(values["tuner/trial_id"]) for values in first if "tuner/trial_id" in values}
+    assert scores <= {*range(1, good + 1), *range(10, 200)}
+
+
+@pytest.mark.parametrize("in_flight", [1, 5])
+def test_run_that_goes_on_has_the_defaults_of_what_others_declared(in_flight):
+    """Keras Tuner drew them at random, and not from the seed."""
+    oracle = _oracle()
+    running = []
+    for call in range(60):
+        trial = oracle.create_trial(f"tuner{call}")
+        if trial.status == "RUNNING":
+            if int(trial.trial_id) == 9:
+                trial.hyperparameters.Float("late", 0.0, 1.0, default=0.25)
+            running.append(trial)
+        if running and (trial.status != "RUNNING" or len(running) == in_flight):
+            ended = running.pop(0)
+            oracle.update_trial(ended.trial_id, {"val_accuracy": -float(ended.hyperparameters.get("width"))})
+            ended.status = "COMPLETED"
+            oracle.end_trial(ended)
+    values_of = {name: trial.hyperparameters.values for name, trial in oracle.trials.items()}
+    gone_on = [values for values in values_of.values() if "tuner/trial_id" in values]
+    assert len(gone_on) == 6
+    late = {v["late"] for v in gone_on if "late" not in values_of[v["tuner/trial_id"]] and "late" in v}
+    assert late == {0.25}
+
+
+def test_more_iterations_of_a_project_go_on_where_it_stopped(tmp_path):
+    def searched(iterations):
+        oracle = Hyperband(objective="val_accuracy", hyperparameters=flat(), max_epochs=9, iterations=iterations)
+        oracle._set_project_dir(tmp_path / f"{iterations}", "p")
+        return oracle
+
+    whole = searched(2)
+    expected = Drive(whole, 200)
+    first = searched(1)
+    begun = Drive(first, 200)
+    again = searched(2)
+    again._set_project_dir(first._directory, "p")
+    again.reload()
+    rest = Drive(again, 200)
+    assert begun.proposals + rest.proposals == expected.proposals
+    assert again.reason == ""
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -111,16 +111,26 @@ class StudyOracle(LifecycleOracle):
             return super().create_trial(tuner_id)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Returns Keras Tuner's response: what the algorithm proposes, with the planned values in its first runs."""
-        response = super().populate_space(trial_id)
+        """Returns Keras Tuner's response: what the algorithm proposes, with the planned values in its first runs.
+
+        What came to nothing leaves Keras Tuner's random numbers where they were: a resumed search does not repeat it.
+        """
+        before = self._seed_state
+        response = self._response(trial_id)
+        if response["status"] != "RUNNING":
+            self._seed_state = before
+        return response
+
+    def _response(self, trial_id: str) -> dict[str, Any]:
+        response = self._proposed(trial_id)
         values = response.get("values")
         if response["status"] == "STOPPED" and self._shortage:
             self.reason = self._shortage
-        elif response["status"] == "STOPPED" and len(self.trials) < sum(rung.trials for rung in self.schedule()):
-            self.reason = f"no new configuration was found, {len(self._tried())} tried"
         if response["status"] != "RUNNING" or values is None:
             return response
-        if "tuner/trial_id" not in values:
+        if "tuner/trial_id" in values:  # of a run that began before others declared more
+            values = values | {n: v for n, v in default_values(self.hyperparameters, values).items() if n not in values}
+        else:
             new = self._planned() or self._untried(values)
             if new is None:
                 self.reason = self._shortage or f"the space is exhausted, {len(self._tried())} tried"
@@ -129,6 +139,11 @@ class StudyOracle(LifecycleOracle):
         epochs = values.get("tuner/epochs", self.max_epochs) - values.get("tuner/initial_epoch", 0)
         is_over = self._exceeds(self._epochs_begun() + epochs)
         return {"status": "STOPPED"} if is_over else {"status": "RUNNING", "values": values}
+
+    def _proposed(self, trial_id: str) -> dict[str, Any]:
+        """Returns the response of the oracle of Keras Tuner that is to the right of this one."""
+        response: dict[str, Any] = super().populate_space(trial_id)
+        return response
 
     @property
     def num_enqueued(self) -> int:
@@ -169,9 +184,14 @@ class StudyOracle(LifecycleOracle):
         return None
 
     def _random_values(self) -> dict[str, Any] | None:
-        """Returns random values as Keras Tuner draws them; drawn here where it finds none, or not all are allowed."""
+        """Returns random values as Keras Tuner draws them; drawn here where it finds none, or not all are allowed.
+
+        Where nothing is found, there may still be a planned configuration.
+        """
         drawn = super()._random_values() if self.is_allowed is None else None
-        return self._drawn(np.random.default_rng((self.seed, len(self.trials)))) if drawn is None else drawn
+        if drawn is None:
+            drawn = self._drawn(np.random.default_rng((self.seed, len(self.trials))))
+        return self._planned() if drawn is None else drawn
 
     def _drawn(self, rng: np.random.Generator) -> dict[str, Any] | None:
         """Returns allowed values that were not tried; None, with the `_shortage`, where none are found."""

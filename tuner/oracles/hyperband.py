@@ -81,7 +81,53 @@ class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
             for bracket in self._brackets:
                 for rung in bracket["rounds"]:
                     rung[:] = [place for place in rung if place["id"] != trial_id]
+        if (
+            response["status"] == "STOPPED"
+            and not self.reason
+            and len(self.trials) < sum(r.trials for r in self.schedule())
+        ):
+            self.reason = "too few trials of a round had a score to fill the next one"
         return response
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` has returned, for the iterations that this oracle was made for."""
+        iterations = max(self.hyperband_iterations, state["current_iteration"] + 1)  # what has begun is not undone
+        super().set_state(state | {"hyperband_iterations": iterations})
+
+    def _proposed(self, trial_id: str) -> dict[str, Any]:
+        return self._short_promotion(trial_id) or super()._proposed(trial_id)
+
+    def _short_promotion(self, trial_id: str) -> dict[str, Any] | None:
+        """Returns the response that promotes the best of a round that has less than its size and gets no more.
+
+        Keras Tuner promotes once there are more scores than the size of the round has losers, which such a round never
+        has: the survivors of many failures would go no further.
+        """
+        for bracket in self._brackets:
+            number, rounds = bracket["bracket_num"], bracket["rounds"]
+            is_closed = len(rounds[0]) == self._get_size(number, 0)
+            for place, (past, following) in enumerate(itertools.pairwise(rounds), 1):
+                gone_on = {each["past_id"] for each in following}
+                waiting = [self.trials[each["id"]] for each in past if each["id"] not in gone_on]
+                scored = [trial for trial in waiting if trial.status == "COMPLETED"]
+                open_places = self._get_size(number, place) - len(following)
+                is_short = is_closed and len(past) < self._get_size(number, place - 1)
+                if is_short and scored and open_places > len(waiting) - len(scored):
+                    best = (max if self.objective.direction == "max" else min)(scored, key=lambda trial: trial.score)
+                    following.append({"past_id": best.trial_id, "id": trial_id})
+                    return {"status": "RUNNING", "values": self._continued(best, number, place)}
+                is_closed = is_closed and (not open_places or all(trial.status == "FAILED" for trial in waiting))
+        return None
+
+    def _continued(self, trial: Trial, bracket: int, place: int) -> dict[str, Any]:
+        """Returns the values with which a trial goes on in a round of a bracket, in Keras Tuner's words."""
+        return trial.hyperparameters.values | {
+            "tuner/trial_id": trial.trial_id,
+            "tuner/epochs": self._get_epochs(bracket, place),
+            "tuner/initial_epoch": self._get_epochs(bracket, place - 1),
+            "tuner/bracket": bracket,
+            "tuner/round": place,
+        }
 
     @contextlib.contextmanager
     def _failures_last(self) -> Iterator[None]:
