@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from tuner.errors import UsageError, did_you_mean
 from tuner.quantities import is_number
 
-__all__ = ["as_declared", "completed", "read_queue"]
+__all__ = ["as_declared", "completed", "read_queue", "still_allowed"]
 
 # Values on a grid of floating-point steps differ from what a person writes by so much at most, relatively.
 TOLERANCE = 1e-9
@@ -80,13 +81,44 @@ def as_declared(queue: Sequence[Mapping[str, Any]], space: Any) -> list[dict[str
     Raises:
         UsageError: If the space does not allow a value.
     """
-    declared: dict[str, list[Any]] = {}
+    entries = _by_name(space)
+    return [_as_declared(values, entries, number) for number, values in enumerate(queue, 1)]
+
+
+def still_allowed(queue: Sequence[Mapping[str, Any]], space: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """Returns the configurations that a space allows which has grown, as `as_declared`, and what is wrong with others.
+
+    Args:
+        queue: Values by name.
+        space: The `keras_tuner.HyperParameters` that are declared so far.
+    """
+    entries = _by_name(space)
+    allowed, wrong = [], []
+    for number, values in enumerate(queue, 1):
+        try:
+            allowed.append(_as_declared(values, entries, number))
+        except UsageError as error:
+            wrong.append(str(error))
+    return allowed, wrong
+
+
+def _by_name(space: Any) -> dict[str, list[Any]]:
+    entries: dict[str, list[Any]] = {}
     for entry in space.space:
-        declared.setdefault(entry.name, []).append(entry)  # conditional scopes may share a name
-    return [
-        {name: _of_any(declared[name], value, number) if name in declared else value for name, value in values.items()}
-        for number, values in enumerate(queue, 1)
-    ]
+        entries.setdefault(entry.name, []).append(entry)  # conditional scopes may share a name
+    return entries
+
+
+def _as_declared(values: Mapping[str, Any], entries: Mapping[str, Sequence[Any]], number: int) -> dict[str, Any]:
+    return {
+        name: _of_any(entries[name], value, number) if name in entries else _native(value)
+        for name, value in values.items()
+    }
+
+
+def _native(value: Any) -> Any:
+    """Returns a number of NumPy as one of Python, and all else as it is."""
+    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
 
 
 def _of_any(entries: Sequence[Any], received: Any, number: int) -> Any:
@@ -134,6 +166,7 @@ def _without_effect(name: str, condition: Any, values: Mapping[str, Any], number
 
 def _value(entry: Any, received: Any, number: int) -> Any:
     """Returns the value of a hyperparameter that is meant by one in JSON, which tells 1 and 1.0 apart and we do not."""
+    received = _native(received)
     kind = type(entry).__name__
     if _is_range(entry):
         within = is_number(received) and entry.min_value <= received <= entry.max_value

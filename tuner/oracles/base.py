@@ -18,6 +18,7 @@ from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, default_values, values_key
 from tuner.oracles.lifecycle import LifecycleOracle, exclusive
 from tuner.oracles.moves import Rung
+from tuner.oracles.queue import checked, num_different, own_key, planned_values, tell_undeclared
 from tuner.quantities import counted
 from tuner.seeds import spread_seed
 
@@ -55,6 +56,7 @@ class StudyOracle(LifecycleOracle):
     reason = ""
     is_fixed = True
     takes_no: tuple[str, ...] = ()
+    _seed_state: int  # Keras Tuner's
 
     def __init__(
         self,
@@ -67,15 +69,17 @@ class StudyOracle(LifecycleOracle):
         is_allowed: Predicate | None = None,
         **options: Any,
     ) -> None:
-        check_count("max_epochs", max_epochs)
-        check_count("max_trials", max_trials, optional=True)
-        check_count("max_total_epochs", max_total_epochs, optional=True)
-        check_count("seed", seed, lowest=0, optional=True)
+        max_epochs = check_count("max_epochs", max_epochs)
+        max_trials = check_count("max_trials", max_trials, optional=True)
+        max_total_epochs = check_count("max_total_epochs", max_total_epochs, optional=True)
+        seed = check_count("seed", seed, lowest=0, optional=True)
         check_queue(enqueue)
         options.setdefault("max_consecutive_failed_trials", sys.maxsize)
         super().__init__(seed=None if seed is None else spread_seed(seed), **options)
         self.max_epochs, self.max_trials, self.max_total_epochs = max_epochs, max_trials, max_total_epochs
         self.enqueue = as_declared(enqueue, self.hyperparameters)
+        self._enqueued = self.enqueue  # before the hypermodel declares more, in a space of so many hyperparameters:
+        self._checked = len(self.hyperparameters.space)
         self.is_allowed = is_allowed
         self._drawing: Drawing | None = None
         self._shortage = ""  # why there was nothing new then
@@ -148,23 +152,30 @@ class StudyOracle(LifecycleOracle):
     @property
     def num_enqueued(self) -> int:
         """How many different configurations are enqueued, besides the default."""
-        return len({values_key(default_values(self.hyperparameters, values)) for values in (None, *self.enqueue)}) - 1
+        return num_different(self.hyperparameters, self.enqueue)
 
     @property
     def first_values(self) -> Sequence[Mapping[str, Any]]:
         """What is tried first, after the default."""
         return self.enqueue
 
-    def _queue(self) -> list[dict[str, Any]]:
-        """Returns the default configuration and those that are tried first."""
-        return [default_values(self.hyperparameters, given) for given in (None, *self.first_values)]
-
     def _planned(self) -> dict[str, Any] | None:
-        """Returns the next planned configuration that was not tried: the default one, then what was enqueued."""
-        tried = self._tried()
-        if len(tried) > len(self.first_values):
-            return None
-        return next((values for values in self._queue() if self._is_new(values, tried)), None)
+        """Returns the next planned configuration that was not tried: the default one, then what was enqueued.
+
+        Raises:
+            UsageError: If before the first trial the space does not allow one.
+        """
+        space, tried = self.hyperparameters, self._tried()
+        if self._checked != len(space.space):
+            self.enqueue = checked(self._enqueued, space, has_begun=bool(self.trials))
+            self._checked = len(space.space)
+        for given in (None, *self.first_values):
+            if own_key(space, given) in tried:
+                if given and self.end_order:  # else no hypermodel may have been built
+                    tell_undeclared(given, space, self.ongoing_trials.values())
+            elif self.drawing.allows(default_values(space, given)):
+                return planned_values(space, given)
+        return None
 
     def _is_new(self, values: Mapping[str, Any], tried: Set[str] | None = None) -> bool:
         """Whether values are allowed and not among those tried; `tried` saves counting them again."""
@@ -204,7 +215,7 @@ class StudyOracle(LifecycleOracle):
             self._keys, self._declared = {}, len(self.hyperparameters.space)
         for name, trial in self.trials.items():
             if name not in self._keys:
-                self._keys[name] = values_key(default_values(self.hyperparameters, trial.hyperparameters.values))
+                self._keys[name] = own_key(self.hyperparameters, trial.hyperparameters.values)
         return set(self._keys.values())
 
     def _epochs_begun(self) -> int:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 __all__ = ["check_count", "check_queue", "check_rungs"]
 
 
-def check_count(name: str, received: object, *, lowest: int = 1, optional: bool = False) -> None:
-    """Refuses what is no whole number from the lowest one on, nor, where that is optional, None.
+@overload
+def check_count(name: str, received: object, *, lowest: int = 1) -> int: ...
+
+
+@overload
+def check_count(name: str, received: object, *, lowest: int = 1, optional: bool) -> int | None: ...
+
+
+def check_count(name: str, received: Any, *, lowest: int = 1, optional: bool = False) -> int | None:
+    """Returns a whole number, which may be one of NumPy, as one of Python: Keras Tuner writes it as JSON.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If it is none from the lowest one on, nor, where that is optional, None.
     """
     if received is None and optional:
-        return
+        return None
     if not _is_whole(received, lowest=lowest):
         none = ", or None" if optional else ""
         raise ValueError(f"{name} is {received!r}; allowed is a whole number from {lowest}{none}.")
+    return int(received)
 
 
 def check_rungs(max_epochs: int, *, eta: int, min_epochs: int) -> None:

@@ -65,7 +65,11 @@ class HistoryOracle(StudyOracle, abc.ABC):
     @property
     def first_values(self) -> Sequence[Mapping[str, Any]]:
         """What is enqueued and, where nothing else can be learned of a warm start, the best of that."""
-        return [*self.enqueue, *self._best_seen] if self.tries_seen else self.enqueue
+        if not self.tries_seen:
+            return self.enqueue
+        declared = {entry.name for entry in self.hyperparameters.space}  # another study may have had more
+        seen = [{name: value for name, value in each.items() if name in declared} for each in self._best_seen]
+        return [*self.enqueue, *seen]
 
     @functools.cached_property
     def _best_seen(self) -> list[Mapping[str, Any]]:

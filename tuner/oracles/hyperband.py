@@ -51,6 +51,7 @@ class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
             if theirs in options:
                 raise ValueError(f"{theirs} is {options[theirs]!r}; here its name is {ours}: give {ours}=... instead.")
         check_rungs(max_epochs, eta=eta, min_epochs=min_epochs)
+        eta, min_epochs = int(eta), int(min_epochs)  # of NumPy, Keras Tuner could not write them
         super().__init__(max_epochs=max_epochs, factor=eta, hyperband_iterations=iterations or sys.maxsize, **options)
         self._iterations = iterations
         # Keras Tuner has a fixed minimum, and has begun a bracket with it.

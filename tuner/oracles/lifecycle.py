@@ -14,6 +14,7 @@ from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.encoding import is_active
 from tuner.oracles.files import has_directory, mend, replacing
+from tuner.oracles.queue import drop_undeclared
 
 __all__ = ["LifecycleOracle", "exclusive"]
 
@@ -92,6 +93,8 @@ class LifecycleOracle(keras_tuner.Oracle):
         ended = name if isinstance(name, Trial) else self.trials[name]
         said = status or ended.status
         ended.status = said if said in ("COMPLETED", "FAILED", "INVALID") else "COMPLETED"
+        if ended.status == "COMPLETED":  # what failed may not have come to its declaration
+            drop_undeclared(ended, self.hyperparameters)
         super().end_trial(ended)
         if self._surrender is not None:
             surrender, self._surrender = self._surrender, None
