@@ -3,7 +3,7 @@
 import keras_tuner
 import pytest
 
-from tuner.ranges import is_default
+from tuner.ranges import ends_reached, is_default
 
 
 def _space(**defaults):
@@ -25,3 +25,21 @@ def test_default_is_that_of_keras_tuner(named):
     assert is_default(space, hp.values)
     for name, other in {"blocks": 3, "rate": 0.5, "sizes": 5}.items():
         assert not is_default(space, {**hp.values, name: other})
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ({"width": 32, "rate": 0.01}, []),
+        ({"width": 16, "rate": 0.1}, []),
+        ({"width": 8, "rate": 1.0}, [("width", "smallest", 8), ("rate", "largest", 1.0)]),
+        ({"width": 512, "rate": 1e-4}, [("width", "largest", 512), ("rate", "smallest", 1e-4)]),
+    ],
+)
+def test_end_of_a_choice_is_its_least_or_largest_value(values, ends):
+    """Their sizes grow by factors, so that the one in the middle is near the least."""
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("width", [8, 16, 32, 64, 128, 256, 512])
+    hp.Choice("rate", [1e-4, 1e-3, 1e-2, 1e-1, 1.0])
+    hp.Choice("code", [1, 2, 3], ordered=False)
+    assert ends_reached(hp.get_config()["space"], values | {"code": 3}) == ends

@@ -52,16 +52,18 @@ def ends_reached(space: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) 
 
 
 def _bounds(entry: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Returns the ends of what is a range: of numbers, or a choice of three and more that are above 0."""
+    """Returns the ends of what is a range: of numbers, or an ordered choice of three and more that are above 0."""
     if entry["kind"] in ("Int", "Float"):
         return entry["min_value"], entry["max_value"]
-    values = entry.get("values", ())
+    values = entry.get("values", ()) if entry.get("ordered", True) else ()
     are_sizes = all(isinstance(value, int | float) and value > 0 for value in values)  # 0 leaves something out
     return (min(values), max(values)) if len(values) > 2 and are_sizes else (None, None)
 
 
 def _place(entry: Mapping[str, Any], value: float, low: float, high: float) -> float:
-    """Returns where in its range a value lies, from 0 to 1."""
+    """Returns where in its range a value lies, from 0 to 1; of a choice, by how many of its values are less."""
+    if "values" in entry:
+        return sum(other < value for other in entry["values"]) / (len(entry["values"]) - 1)
     sampling = entry.get("sampling")
     if sampling == "log":
         return math.log(value / low) / math.log(high / low)
