@@ -77,7 +77,7 @@ class TestProblem:
 def test_a_drawn_problem_is_the_same_each_time_and_has_its_default_where_the_family_says(number):
     from drawn import DRAWN
 
-    from tuner.oracles.encoding import has_chosen_default
+    from tuner.oracles.whole import has_chosen_default
 
     near, least = (DRAWN[f"{family}#{number}"]() for family in ("drawn-near", "drawn-least"))
     for problem, chosen in ((near, True), (least, False)):

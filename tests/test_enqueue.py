@@ -172,3 +172,23 @@ def test_name_that_stands_twice_in_a_configuration_is_refused(tmp_path):
 def test_empty_path_is_shown():
     with pytest.raises(UsageError, match="--enqueue cannot read '': "):
         read_queue("")
+
+
+@pytest.mark.parametrize("received", [0, 0.0, 5.551115123125783e-17, 1e-12])
+def test_step_that_rounding_puts_beside_0_is_0(received):
+    hp = keras_tuner.HyperParameters()
+    hp.Float("shift", -0.3, 0.3, step=0.1)
+    assert completed([{"shift": received}], hp) == [{"shift": 0.0}]
+    with pytest.raises(UsageError, match=r"one of -0.3, -0.2, -0.1, 0, 0.1, 0.2"):
+        completed([{"shift": 0.05}], hp)
+
+
+def test_steps_are_not_listed():
+    hp = keras_tuner.HyperParameters()
+    hp.Int("units", 0, 10**15, step=10)
+    hp.Float("rate", 0.0, 1.0, step=1e-12)
+    assert completed([{"units": 10**14, "rate": 0.25}], hp) == [{"units": 10**14, "rate": pytest.approx(0.25)}]
+    with pytest.raises(
+        UsageError, match=r"units is 15 .* allowed is a value from 0 to 1000000000000000 in steps of 10"
+    ):
+        completed([{"units": 15}], hp)

@@ -7,6 +7,7 @@ so nothing here imports Keras Tuner.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import numbers
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import UsageError, did_you_mean
-from tuner.quantities import is_number
+from tuner.quantities import is_number, on_grid
 
 __all__ = ["as_declared", "completed", "read_queue", "still_allowed"]
 
@@ -172,6 +173,10 @@ def _value(entry: Any, received: Any, number: int) -> Any:
         within = is_number(received) and entry.min_value <= received <= entry.max_value
         if within and (kind == "Float" or received == int(received)):
             return float(received) if kind == "Float" else int(received)
+    elif _is_grid(entry):
+        nearest = _nearest(entry, received) if is_number(received) else None
+        if nearest is not None and math.isclose(nearest, received, rel_tol=TOLERANCE, abs_tol=TOLERANCE * entry.step):
+            return nearest
     else:
         match = next((value for value in _listed(entry) if _is_same(value, received)), _ABSENT)
         if match is not _ABSENT:
@@ -188,6 +193,19 @@ def _is_range(entry: Any) -> bool:
 
 
 _EVERY_INTEGER = ("Int", "linear", 1)
+
+
+def _is_grid(entry: Any) -> bool:
+    """Whether a hyperparameter takes values at equal steps, of which there may be millions."""
+    return type(entry).__name__ in ("Int", "Float") and entry.step is not None and entry.sampling == "linear"
+
+
+def _nearest(entry: Any, received: float) -> Any:
+    """Returns the value of a grid that is the nearest to a number."""
+    last = int((entry.max_value - entry.min_value) // entry.step)  # as Keras Tuner counts
+    index = min(max(round((received - entry.min_value) / entry.step), 0), last)
+    value = entry.min_value + index * entry.step
+    return on_grid(value, entry.step) if isinstance(value, float) else value
 
 
 def _listed(entry: Any) -> list[Any]:
@@ -210,10 +228,11 @@ def _allowed(entry: Any) -> str:
         span = f"from {entry.min_value} to {entry.max_value}"
         if _is_range(entry):
             return f"a whole number {span}" if kind == "Int" else f"a number {span}"
-        values = _listed(entry)
+        values = list(itertools.islice(entry.values, MOST_NAMED + 1))
         if len(values) > MOST_NAMED:
             return f"a value {span} in steps of {entry.step}"
-        return f"one of {', '.join(f'{value:.10g}' for value in values)}"
+        shown = [_nearest(entry, value) for value in values] if _is_grid(entry) else values
+        return f"one of {', '.join(f'{value:.10g}' for value in shown)}"
     return f"one of {', '.join(json.dumps(value) for value in _listed(entry))}"
 
 

@@ -19,7 +19,11 @@ __all__ = [
     "is_number",
     "is_whole",
     "milliseconds",
+    "on_grid",
 ]
+
+# Values of a grid of floating-point steps are off by so much of a step at most.
+ROUNDING = 1e-9
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -34,6 +38,11 @@ def is_number(value: object) -> bool:
 def is_whole(value: object, lowest: int) -> bool:
     """Whether a value is a whole number of at least so much."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+
+
+def on_grid(value: float, step: float) -> float:
+    """Returns a value of a grid of steps, of which rounding may have left 5.6e-17 of 0."""
+    return 0.0 if abs(value) < ROUNDING * step else value
 
 
 def duration(text: str) -> float:

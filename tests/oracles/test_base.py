@@ -35,3 +35,14 @@ def test_search_whose_budget_grows_goes_on_as_one_that_never_stopped(algorithm):
     grown.oracle.max_total_epochs = 90
     grown.go_on(200)
     assert grown.proposals == whole.proposals
+
+
+@pytest.mark.parametrize("algorithm", EACH)
+def test_step_that_rounding_puts_beside_0_is_0(algorithm):
+    hp = keras_tuner.HyperParameters()
+    hp.Float("shift", -0.3, 0.3, step=0.1, default=0.0)
+    begun = [
+        own(values)["shift"] for values in Drive(_oracle(algorithm, hp), 60).proposals if "tuner/trial_id" not in values
+    ]
+    assert sorted(begun) == pytest.approx([-0.3, -0.2, -0.1, 0.0, 0.1, 0.2])
+    assert 0.0 in begun

@@ -128,3 +128,15 @@ def test_end_of_a_range_is_proposed_and_nothing_beyond_it():
 def test_even_choice_comes_from_all_that_is_not_among_the_best():
     assert best_and_spread(list(range(100)), 10) == [0, 1, 2, 3, 4, 5, 24, 43, 62, 81]
     assert best_and_spread([1, 2, 3], 3) == [1, 2, 3]
+
+
+def test_score_of_a_stepped_value_is_learned_where_that_value_is_proposed():
+    """Keras Tuner puts half of the steps of 0.1 to the one below."""
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 0.0, 1.0, step=0.1)
+    oracle = Bayesian(objective=keras_tuner.Objective("score", "max"), hyperparameters=hp, max_epochs=9)
+    Drive(oracle, 9)
+    trials = list(oracle.trials.values())
+    rates = [trial.hyperparameters.values["rate"] for trial in trials]
+    learned = [oracle._vector_to_values(point)["rate"] for point in oracle._points(trials)]
+    assert learned == pytest.approx(rates)

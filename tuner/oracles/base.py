@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 from tuner.enqueue import as_declared
 from tuner.oracles.checks import check_count, check_queue
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
-from tuner.oracles.encoding import Encoding, default_values, values_key
+from tuner.oracles.encoding import Encoding, cleaned, default_values, is_active, values_key
 from tuner.oracles.lifecycle import LifecycleOracle, exclusive
 from tuner.oracles.moves import Rung
 from tuner.oracles.queue import checked, num_different, own_key, planned_values, tell_undeclared
@@ -200,7 +200,11 @@ class StudyOracle(LifecycleOracle):
         Where nothing is found, there may still be a planned configuration.
         """
         drawn = super()._random_values() if self.is_allowed is None else None
-        if drawn is None:
+        if drawn is not None:
+            for entry in self.hyperparameters.space:
+                if hasattr(entry, "min_value") and entry.name in drawn and is_active(entry, drawn):
+                    drawn[entry.name] = cleaned(entry, drawn[entry.name])
+        else:
             drawn = self._drawn(np.random.default_rng((self.seed, len(self.trials))))
         return self._planned() if drawn is None else drawn
 

@@ -12,7 +12,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.base import StudyOracle
-from tuner.oracles.encoding import Encoding
+from tuner.oracles.encoding import Encoding, probability_of
 from tuner.oracles.history import LARGEST, best_and_spread
 from tuner.oracles.process import Process
 
@@ -82,7 +82,7 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
     def _points(self, trials: Sequence[Trial]) -> np.ndarray:
         """Returns the probabilities of the trials' values, `(n, dimensions)`; of what is not active, the default's."""
         free = self._nonfixed_space()
-        return np.array([[e.value_to_prob(_value(e, trial.hyperparameters)) for e in free] for trial in trials])
+        return np.array([[probability_of(e, _value(e, trial.hyperparameters)) for e in free] for trial in trials])
 
     def _losses(self, trials: Sequence[Trial]) -> np.ndarray:
         sign = -1.0 if self.objective.direction == "max" else 1.0

@@ -15,12 +15,14 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
+from tuner.quantities import on_grid
+
 __all__ = [
     "MOST_COUNTED",
     "Encoding",
+    "cleaned",
     "default_values",
     "grid_values",
-    "has_chosen_default",
     "is_active",
     "is_even",
     "is_ordered",
@@ -196,8 +198,14 @@ def value_at(entry: Any, probability: float) -> Any:
     """
     value = entry.prob_to_value(min(max(probability, 0.0), 1.0 - 1e-12))
     if hasattr(entry, "min_value"):
-        return type(value)(min(max(value, entry.min_value), entry.max_value))
+        return cleaned(entry, type(value)(min(max(value, entry.min_value), entry.max_value)))
     return value
+
+
+def cleaned(entry: Any, value: Any) -> Any:
+    """Returns a value with 0 where the steps of a hyperparameter meet it, which Keras Tuner misses by rounding."""
+    is_stepped = isinstance(value, float) and entry.step is not None and entry.sampling == "linear"
+    return on_grid(value, entry.step) if is_stepped else value
 
 
 def grid_values(entry: Any) -> Iterator[Any]:
@@ -241,11 +249,6 @@ def default_values(space: keras_tuner.HyperParameters, given: Values | None = No
     return values
 
 
-def has_chosen_default(space: keras_tuner.HyperParameters) -> bool:
-    """Whether a default is another one than Keras Tuner takes where none is given: the least, the first, or False."""
-    return any(entry.default != _unchosen(entry) for entry in space.space)
-
-
 def values_key(values: Values) -> str:
     """Returns a text that is the same for the same active values, whether 2 is a whole number or a float."""
     own = {name: _plain(value) for name, value in values.items() if not name.startswith("tuner/")}
@@ -270,15 +273,6 @@ def _plain(value: Any) -> Any:
         return value
     rounded = float(f"{value:.12g}")
     return int(rounded) if rounded.is_integer() else rounded
-
-
-def _unchosen(entry: Any) -> Any:
-    """Returns the default of a hyperparameter for which none was given."""
-    if isinstance(entry, keras_tuner.engine.hyperparameters.Boolean):
-        return False
-    if hasattr(entry, "value"):  # Fixed
-        return entry.value
-    return entry.values[0] if isinstance(entry, keras_tuner.engine.hyperparameters.Choice) else entry.min_value
 
 
 def _count(entry: Any) -> int | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tuner.oracles.base import StudyOracle
-from tuner.oracles.encoding import default_values, has_chosen_default
+import keras_tuner
 
-__all__ = ["WholeFirst"]
+from tuner.oracles.base import StudyOracle
+from tuner.oracles.encoding import default_values
+
+__all__ = ["WholeFirst", "has_chosen_default"]
 
 
 class WholeFirst(StudyOracle):
@@ -39,3 +41,17 @@ class WholeFirst(StudyOracle):
     def hurry(self) -> None:
         """Begins with few epochs of the default, too."""
         self._begins_whole = False
+
+
+def has_chosen_default(space: keras_tuner.HyperParameters) -> bool:
+    """Whether a default is another one than Keras Tuner takes where none is given: the least, the first, or False."""
+    return any(entry.default != _unchosen(entry) for entry in space.space)
+
+
+def _unchosen(entry: Any) -> Any:
+    """Returns the default of a hyperparameter for which none was given."""
+    if isinstance(entry, keras_tuner.engine.hyperparameters.Boolean):
+        return False
+    if hasattr(entry, "value"):  # Fixed
+        return entry.value
+    return entry.values[0] if isinstance(entry, keras_tuner.engine.hyperparameters.Choice) else entry.min_value
