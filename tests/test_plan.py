@@ -68,3 +68,9 @@ def test_plan_says_that_its_time_is_cut(limit, told):
     plan = Plan([Rung(6, 0, 1), Rung(2, 1, 3)], PLAN.measurement, time_limit=limit)
     (line,) = [line for line in plan.lines() if line.startswith("Time ")]
     assert line.endswith(f"s an epoch){told}")
+
+
+@pytest.mark.parametrize("rungs", [[], [Rung(0, 0, 9)]])
+def test_plan_of_nothing_says_so(rungs):
+    (line,) = Plan(rungs, PLAN.measurement).lines()
+    assert line.startswith("Trials    none: not one fits into the epochs that the search may spend")

@@ -74,6 +74,8 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Returns the plan for a person to read."""
+        if not self.trials:
+            return ["Trials    none: not one fits into the epochs that the search may spend; allow more of them"]
         shown = self.rungs if len(self.rungs) <= MOST_SHOWN else _merged(self.rungs)
         rungs = ", ".join(f"{rung.trials} x {rung.initial_epoch}->{rung.epochs}" for rung in shown)
         about = "" if self.is_fixed else "about "
