@@ -28,11 +28,12 @@ def test_planned_configurations_are_tried_where_a_draw_finds_nothing_allowed(alg
     assert oracle.reason
 
 
+@pytest.mark.parametrize(("before", "after"), [(45, 90), (108, 135)])
 @pytest.mark.parametrize("algorithm", EACH)
-def test_search_whose_budget_grows_goes_on_as_one_that_never_stopped(algorithm):
-    whole = Drive(_oracle(algorithm, max_total_epochs=90), 200)
-    grown = Drive(_oracle(algorithm, max_total_epochs=45), 200)
-    grown.oracle.max_total_epochs = 90
+def test_search_whose_budget_grows_goes_on_as_one_that_never_stopped(algorithm, before, after):
+    whole = Drive(_oracle(algorithm, max_total_epochs=after), 200)
+    grown = Drive(_oracle(algorithm, max_total_epochs=before), 200)
+    grown.oracle.max_total_epochs = after
     grown.go_on(200)
     assert grown.proposals == whole.proposals
 

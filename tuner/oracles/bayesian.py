@@ -101,6 +101,14 @@ class Bayesian(StudyOracle, ProcessOracle):
     Reference: `keras_tuner.oracles.BayesianOptimizationOracle`.
     """
 
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Returns Keras Tuner's response; what came to nothing leaves the random numbers where they were."""
+        before = self._random_state.get_state()
+        response = super().populate_space(trial_id)
+        if response["status"] != "RUNNING":
+            self._random_state.set_state(before)
+        return response
+
 
 def _value(entry: Any, given: keras_tuner.HyperParameters) -> Any:
     return given.values[entry.name] if given.is_active(entry) and entry.name in given.values else entry.default
