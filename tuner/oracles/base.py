@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 from threadpoolctl import ThreadpoolController
@@ -16,7 +17,7 @@ from tuner.enqueue import as_declared
 from tuner.oracles.checks import check_count, check_queue
 from tuner.oracles.drawing import MOST_COLLISIONS, Drawing, Predicate
 from tuner.oracles.encoding import Encoding, cleaned, default_values, is_active, values_key
-from tuner.oracles.lifecycle import LifecycleOracle, exclusive
+from tuner.oracles.lifecycle import exclusive
 from tuner.oracles.moves import Rung
 from tuner.oracles.queue import checked, num_different, own_key, planned_values, tell_undeclared
 from tuner.quantities import counted
@@ -27,8 +28,8 @@ __all__ = ["StudyOracle"]
 _PROPOSING = threading.Lock()  # the limit of linear algebra is the process's, and all oracles set it
 
 
-class StudyOracle(LifecycleOracle):
-    """Mixin, to the left of an oracle of Keras Tuner: what every oracle of this program promises.
+class StudyOracle(keras_tuner.Oracle):
+    """Mixin, to the left of `LifecycleOracle` and an oracle of Keras Tuner: what an oracle of this program promises.
 
     Keras Tuner takes seed 0 for none and draws one; here every seed from 0 is one. The default comes first, then what
     is enqueued. Without a tuner that has named a directory nothing is written: `create_trial`, `update_trial` and

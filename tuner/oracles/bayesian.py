@@ -14,6 +14,7 @@ from keras_tuner.engine.trial import Trial
 from tuner.oracles.base import StudyOracle
 from tuner.oracles.encoding import Encoding, probability_of
 from tuner.oracles.history import LARGEST, best_and_spread
+from tuner.oracles.lifecycle import LifecycleOracle
 from tuner.oracles.process import Process
 
 __all__ = ["Bayesian"]
@@ -93,7 +94,7 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         return losses
 
 
-class Bayesian(StudyOracle, ProcessOracle):
+class Bayesian(StudyOracle, LifecycleOracle, ProcessOracle):
     """A Gaussian process over the hyperparameters proposes trials, each of the full budget.
 
     Its first trials are random: three for each hyperparameter, and at least three. See `StudyOracle` for the arguments.

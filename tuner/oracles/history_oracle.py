@@ -18,7 +18,7 @@ from tuner.errors import UsageError
 from tuner.oracles.base import StudyOracle
 from tuner.oracles.encoding import Encoding
 from tuner.oracles.history import WORST, History, Run, Seen, observations
-from tuner.oracles.lifecycle import exclusive
+from tuner.oracles.lifecycle import LifecycleOracle, exclusive
 from tuner.oracles.moves import Move
 
 __all__ = ["HistoryOracle"]
@@ -27,7 +27,7 @@ __all__ = ["HistoryOracle"]
 MOST_SEEN = 3
 
 
-class HistoryOracle(StudyOracle, abc.ABC):
+class HistoryOracle(StudyOracle, LifecycleOracle, abc.ABC):
     """An oracle whose every move follows from its seed and from the runs so far.
 
     An algorithm says in `_move` what comes next. A trial's score is its value at the last epoch; one that failed,

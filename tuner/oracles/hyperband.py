@@ -13,6 +13,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.checks import check_rungs
+from tuner.oracles.lifecycle import LifecycleOracle
 from tuner.oracles.moves import Rung
 from tuner.oracles.whole import WholeFirst
 
@@ -25,7 +26,7 @@ _OURS = {"factor": "eta", "hyperband_iterations": "iterations"}
 MOST_PLANNED = 100
 
 
-class Hyperband(WholeFirst, keras_tuner.oracles.HyperbandOracle):
+class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle):
     """Successive halving in several brackets, from many short trials to few long ones.
 
     The bracket without halving, Keras Tuner's last, lends its first trial to the default configuration: that goes to

@@ -51,7 +51,7 @@ def _outcome(oracle: Any, action: Callable[[], Any]) -> tuple[Any, BaseException
 
 
 class LifecycleOracle(keras_tuner.Oracle):
-    """Mixin, to the left of an oracle of Keras Tuner: the part of `StudyOracle` that proposes nothing.
+    """Mixin, between `StudyOracle` and an oracle of Keras Tuner: all that does not depend on what is proposed.
 
     A trial that fails raises nothing, and without a tuner that has named a directory nothing is written.
     """
