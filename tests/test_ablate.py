@@ -71,6 +71,22 @@ def _tables(results):
         return {(row["table"], row["variant"]): row for row in csv.DictReader(file)}
 
 
+def _training(network, seed, values):
+    """Returns a whole training of nine epochs."""
+    return Training(
+        network=network,
+        seed=seed,
+        epochs=9,
+        status="completed",
+        val_accuracy=0.5,
+        val_loss=1.0,
+        seconds=1.0,
+        params=1,
+        macs=1,
+        hyperparameters=json.dumps(dict(values)),
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "covered"),
     [
@@ -88,18 +104,7 @@ def test_trainings_of_another_run_are_none_of_the_comparison(changes, covered):
     values = {"width": 8, "learning_rate": 0.1, "se_ratio": 4}
     found = Variant("se", "with", values, "net")
     plan = ablate._Plan(found=found, variants=[found], seeds=[1, 2], epochs=9)
-    training = Training(
-        network="net",
-        seed=2,
-        epochs=9,
-        status="completed",
-        val_accuracy=0.5,
-        val_loss=1.0,
-        seconds=1.0,
-        params=1,
-        macs=1,
-        hyperparameters=json.dumps(values),
-    )
+    training = _training("net", 2, values)
     assert plan.covers(dataclasses.replace(training, **changes)) == covered
 
 
@@ -116,18 +121,7 @@ def test_tables_of_an_earlier_ablation_stay_where_they_are_whole(left_out, kept)
     build = SEResNetHyperModel(lambda hp: None, (8, 8, 1), 3, 2, 4).model_config
     values = {"stages": 1, "blocks_1": 1, "width": 16, "se_ratio": 4, "learning_rate": 0.1}
     trainings = [
-        Training(
-            network=variant.network,
-            seed=seed,
-            epochs=9,
-            status="completed",
-            val_accuracy=0.5,
-            val_loss=1.0,
-            seconds=1.0,
-            params=1,
-            macs=1,
-            hyperparameters=json.dumps(variant.hyperparameters),
-        )
+        _training(variant.network, seed, variant.hyperparameters)
         for variant in variants_of(values, ["se", "ratio", "squeeze"], build=build)
         for seed in (1, 2)
     ]

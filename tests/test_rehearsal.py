@@ -47,7 +47,10 @@ def test_value_is_tried_where_its_conditions_hold():
 
 
 def test_end_of_a_range_is_the_last_value_on_its_steps():
-    _rehearse(lambda hp: hp.Float("dropout", 0.0, 1.0, step=0.3))  # 0.9 is the last
+    hypermodel = _rehearse(lambda hp: hp.Float("dropout", 0.0, 1.0, step=0.3))  # 0.9 is the last
+    assert hypermodel.model_config({"dropout": 0.9}).dropout == 0.9
+    with pytest.raises(SpaceError, match=r"1\.0 cannot be trained"):
+        _rehearse(lambda hp: hp.Float("dropout", 0.0, 1.0, step=0.25))
 
 
 def test_training_of_too_many_steps_is_refused():
