@@ -444,7 +444,7 @@ class TestWholeLine:
 
     def test_changed_setting_is_refused(self, through, results):
         status, out, err = _run("--study", "through", "--max-epochs", "9", "--results-dir", results)
-        assert (status, out) == (1, "")
+        assert (status, out) == (2, "")
         assert err.startswith(
             "Error: The study was started with other settings: --max-epochs is 3 in the study and 9 now"
         )
