@@ -12,6 +12,7 @@ from typing import Any
 
 import keras_tuner
 
+from tuner.enqueue import listed
 from tuner.errors import SpaceError, UsageError, did_you_mean
 from tuner.quantities import is_number
 from tuner.space import AUGMENTATION_NAMES, CLASS_WEIGHTS, Space, blamed
@@ -108,7 +109,7 @@ def _check_conditions(entry: Any, hp: keras_tuner.HyperParameters, space: Space)
 def can_be(entry: Any, value: Any) -> bool:
     """Whether a hyperparameter has a value in Keras Tuner's sense: 1 is True, and a float on a grid is met exactly."""
     if not hasattr(entry, "min_value"):
-        return value in _listed(entry)
+        return value in listed(entry)
     if not is_number(value) or not entry.min_value <= value <= entry.max_value:
         return False
     if entry.step is None:
@@ -118,18 +119,10 @@ def can_be(entry: Any, value: Any) -> bool:
     return value in list(entry.values)
 
 
-def _listed(entry: Any) -> list[Any]:
-    """Returns all values of a hyperparameter that is no range."""
-    kind = type(entry).__name__
-    if kind == "Fixed":
-        return [entry.value]
-    return [False, True] if kind == "Boolean" else list(entry.values)
-
-
 def ends(entry: Any) -> list[Any]:
     """Returns the smallest and the largest value of a range, on its steps, or all values of what is no range."""
     if not hasattr(entry, "min_value"):
-        return _listed(entry)
+        return listed(entry)
     if entry.step is None:
         return [entry.min_value, entry.max_value]
     return sorted(entry.prob_to_value(probability) for probability in (0.0, 1.0))
@@ -138,7 +131,7 @@ def ends(entry: Any) -> list[Any]:
 def spelled(entry: Any) -> str:
     """Returns in words which values a hyperparameter has."""
     if not hasattr(entry, "min_value"):
-        return " or ".join(map(repr, _listed(entry)))
+        return " or ".join(map(repr, listed(entry)))
     steps = f" in steps of {entry.step}" if entry.step is not None else ""
     return f"from {entry.min_value} to {entry.max_value}{steps}"
 

@@ -18,7 +18,7 @@ from typing import Any
 from tuner.errors import UsageError, did_you_mean
 from tuner.quantities import is_number, on_grid
 
-__all__ = ["as_declared", "completed", "read_queue", "still_allowed"]
+__all__ = ["as_declared", "completed", "listed", "read_queue", "still_allowed"]
 
 # Values on a grid of floating-point steps differ from what a person writes by so much at most, relatively.
 TOLERANCE = 1e-9
@@ -178,7 +178,7 @@ def _value(entry: Any, received: Any, number: int) -> Any:
         if nearest is not None and math.isclose(nearest, received, rel_tol=TOLERANCE, abs_tol=TOLERANCE * entry.step):
             return nearest
     else:
-        match = next((value for value in _listed(entry) if _is_same(value, received)), _ABSENT)
+        match = next((value for value in listed(entry) if _is_same(value, received)), _ABSENT)
         if match is not _ABSENT:
             return match
     raise UsageError(
@@ -208,7 +208,7 @@ def _nearest(entry: Any, received: float) -> Any:
     return on_grid(value, entry.step) if isinstance(value, float) else value
 
 
-def _listed(entry: Any) -> list[Any]:
+def listed(entry: Any) -> list[Any]:
     """Returns the values of a hyperparameter that has a list of them."""
     kind = type(entry).__name__
     if kind == "Fixed":
@@ -233,7 +233,7 @@ def _allowed(entry: Any) -> str:
             return f"a value {span} in steps of {entry.step}"
         shown = [_nearest(entry, value) for value in values] if _is_grid(entry) else values
         return f"one of {', '.join(f'{value:.10g}' for value in shown)}"
-    return f"one of {', '.join(json.dumps(value) for value in _listed(entry))}"
+    return f"one of {', '.join(json.dumps(value) for value in listed(entry))}"
 
 
 def _kind(value: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from tuner.config import BALANCED
 from tuner.quantities import counted
 
-__all__ = ["Figures", "effective_images", "standard_error", "test_figures"]
+__all__ = ["Figures", "effective_images", "judging_images", "standard_error", "test_figures"]
 
 _POOR = 0.5  # a recall below it: the class is missed more often than not
 _NUM_NAMED = 5  # classes
@@ -101,6 +101,11 @@ def effective_images(class_sizes: Iterable[int]) -> float:
     """
     sizes = [size for size in class_sizes if size]
     return len(sizes) * statistics.harmonic_mean(sizes)
+
+
+def judging_images(accuracy: str, images: int, class_sizes: Sequence[int]) -> float:
+    """Returns of how many images the standard error of an accuracy of that name is: of a balanced one, by class."""
+    return effective_images(class_sizes) if accuracy == BALANCED and class_sizes else images
 
 
 def test_figures(probabilities: Iterable[Iterable[float]], labels: Iterable[int], *, classes: int) -> Figures:

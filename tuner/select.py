@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner import command, leaderboard
-from tuner.config import BALANCED, COSTS
+from tuner.config import COSTS
 from tuner.errors import DivergedError
 from tuner.outcome import place_flags
 from tuner.quantities import counted, describe_cost
@@ -101,11 +101,11 @@ def _picked(study: Study, number: int | None, *, rule: str, cost: str) -> list[R
 
 def _retested(study: Study, runs: Sequence[Run], worker: Worker, *, cost: str) -> Run:
     """Trains runs again and returns the cheapest of those that are as good as the best."""
-    from tuner.figures import effective_images
+    from tuner.figures import judging_images
     from tuner.retest import retested
 
     accuracy, facts = study.config.accuracy, worker.facts
-    images = effective_images(facts.validation_sizes) if accuracy == BALANCED else facts.validation
+    images = judging_images(accuracy, facts.validation, facts.validation_sizes)
     retests = retested(
         runs,
         worker,

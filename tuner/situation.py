@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tuner.ablation import Comparison
-from tuner.config import BALANCED, SearchConfig
-from tuner.figures import Figures, effective_images, standard_error
+from tuner.config import SearchConfig
+from tuner.figures import Figures, judging_images, standard_error
 from tuner.records import COMPLETED, Record, Run, rank, runs_of
 
 __all__ = ["Export", "Situation"]
@@ -116,7 +116,5 @@ class Situation:
         """Returns the standard error of an accuracy on the validation images; None for another objective."""
         if self.config.direction != "max" or not self.validation_images:
             return None
-        is_balanced = self.config.objective == BALANCED and self.validation_sizes
-        return standard_error(
-            accuracy, effective_images(self.validation_sizes) if is_balanced else self.validation_images
-        )
+        images = judging_images(self.config.objective, self.validation_images, self.validation_sizes)
+        return standard_error(accuracy, images)

@@ -17,6 +17,7 @@ import optuna
 import sqlalchemy
 
 from tuner.errors import RequestError, StudyError, UsageError, without_password
+from tuner.files import obstacle
 
 __all__ = [
     "check_place",
@@ -73,10 +74,8 @@ def check_place(folder: Path, storage: str | None, *, is_new: bool = True) -> No
             f"{folder} has the leaderboard of a study that is not in {without_password(storage) if storage else 'it'}; "
             "give the --storage that its search had, put its study.db back, or choose another --study."
         )
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        wrong = "cannot be written to" if place.is_dir() else "is no folder"
-        raise UsageError(f"The study would be in {folder}, but {place} {wrong}; choose another --results-dir.")
+    if why := obstacle(folder):
+        raise UsageError(f"The study would be in {folder}, but {why}; choose another --results-dir.")
     file = sqlite_file(storage) if storage else None
     if file and not file.parent.is_dir():
         raise UsageError(f"--storage is {storage}, but there is no folder {file.parent}; make it first.")
