@@ -252,6 +252,18 @@ def test_table_of_the_contributors_is_this_one():
     }
 
 
+@pytest.mark.parametrize("package", ["data", "models/families"])
+def test_page_of_a_package_names_its_modules(package):
+    folder = ROOT / "tuner" / package
+    page = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+    assert sorted(re.findall(r"^    (\w+) ", page, re.MULTILINE)) == sorted(modules)
+
+
+def test_modules_are_short():
+    assert {module for module, path in _files().items() if len(path.read_text().splitlines()) > 300} == set()
+
+
 def test_nothing_imports_the_inside_of_keras_tuner():
     assert [
         name for path in _files().values() for name in _imports_of(path) if name.startswith("keras_tuner.src")

@@ -4,6 +4,7 @@
     split          images and labels as arrays                            (NumPy)
     dataset        what `load` returns                                    (NumPy)
     loading        source string -> TFDS builder, or files -> `Dataset`
+    source         where the images of a data set are, and what they are
     catalog        `tfds:NAME`: open and prepare a data set of TFDS
     digits         `digits`: scikit-learn's images as a TFDS builder
     folder         `folder:PATH`: class folders, checked
@@ -14,6 +15,7 @@
     images         decoding and resizing, shared with prediction
     layout         which image files a folder has                         (standard library)
     tfds           TensorFlow Datasets, for everybody else to import from
+    quiet          what TFDS and its downloads print is kept off the terminal
     headers        size, channels and orientation of a PNG or JPEG file without decoding it
     notes          what a person should know of a folder before it is read (standard library)
     fashion_mnist  Debian's copy of Fashion-MNIST -> prepared TFDS data (`python -m tuner.data prepare`)

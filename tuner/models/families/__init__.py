@@ -4,7 +4,6 @@
     bn_inception  SE-BN-Inception
     applications  networks of `keras.applications` with gates put into them by `add_se`
     layers        convolution, batch normalisation, ReLU
-    grouped       grouped convolutions that train fast, and the way back to stock layers
 
 `tuner.models.build` is the entrance.
 """
