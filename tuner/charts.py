@@ -16,7 +16,7 @@ from tuner.axes import ScoreAxis, log_axis
 from tuner.importance import comparable, importances
 from tuner.leaderboard import number
 from tuner.quantities import counted, describe_cost, describe_count
-from tuner.records import COMPLETED, Record, Run, varying
+from tuner.records import Record, Run, ended_in_order, varying
 from tuner.selector import front_runs
 from tuner.situation import Situation
 
@@ -62,11 +62,11 @@ def charts(situation: Situation) -> list[Chart]:
 def _progress(situation: Situation) -> Chart:
     """Shows what each trial scored, and the best run so far, over the epochs that were trained."""
     sign = 1 if situation.config.direction == "max" else -1
-    ended = sorted((r for r in situation.records if r.order is not None), key=lambda record: record.order or 0)
+    ended = ended_in_order(situation.records)
     points: list[tuple[float, Record]] = []
     best: list[tuple[float, Record]] = []
     for spent, record in zip(itertools.accumulate(len(r.curve.get("epoch", ())) for r in ended), ended, strict=True):
-        if record.status == COMPLETED and record.score is not None:
+        if record.has_score:
             points.append((spent, record))
             leader = best[-1][1] if best else record
             best.append((spent, max(leader, record, key=lambda r: (r.rung, sign * (r.score or 0.0)))))

@@ -203,10 +203,8 @@ class Display:
     def _rank(self) -> None:
         """Finds the best run, which changes where a trial has ended."""
         best = rank(runs_of(self._records.values()), self._direction)[0]
-        if best.score is None or best.last.status != records.COMPLETED:  # what failed has the worst score
-            self._best = ""
-        else:
-            self._best = f"best {best.score:.4f} (run {best.number}, {counted(best.epochs, 'epoch')})"
+        told = f"best {best.score:.4f} (run {best.number}, {counted(best.epochs, 'epoch')})" if best.has_score else ""
+        self._best = told
 
 
 def _natural(named: tuple[str, str]) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from tuner import command, markdown
 from tuner.errors import TunerError
 from tuner.files import write_whole
 from tuner.quantities import describe_cost, describe_count
-from tuner.records import COMPLETED, Record, Run, rank, runs_of, varying
+from tuner.records import Record, Run, rank, runs_of, varying
 
 __all__ = [
     "FORMATS",
@@ -122,7 +122,7 @@ def _places(
     from tuner import pareto  # NumPy, which --help must not wait for
 
     names = list(objectives)[1:]
-    ended = [run for run in runs if run.last.status == COMPLETED and run.score is not None]
+    ended = [run for run in runs if run.has_score]
     ended.sort(key=lambda run: run.last.order or 0)
     values = [[run.score or 0.0, *(run.last.cost(name) for name in names)] for run in ended]
     points = pareto.unit_points(values, objectives, reference)

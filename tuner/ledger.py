@@ -24,7 +24,7 @@ from tuner.errors import StudyError, TrialsFailError
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Progress
 from tuner.order import FixedOrder
-from tuner.records import Record
+from tuner.records import Record, ended_in_order
 from tuner.scoring import judged, worst_score
 from tuner.seeds import derived_seed
 from tuner.sizes import Sizes
@@ -84,7 +84,7 @@ class Ledger:
             StudyError: If it proposes other trials than the study holds.
         """
         held, proposals = self.study.records(), self.study.proposals()
-        ended = sorted((r for r in held if r.order is not None), key=lambda r: r.order or 0)
+        ended = ended_in_order(held)
         for record, values in zip(held, proposals, strict=True):
             while self._ended() < record.after:
                 self._replay_end(ended[self._ended()])
@@ -177,7 +177,7 @@ class Ledger:
         self._dialogue.end(record)
         if not has_failed:
             return
-        last = sorted((r for r in self.held if r.order is not None), key=lambda r: r.order or 0)[-MOST_FAILED:]
+        last = ended_in_order(self.held)[-MOST_FAILED:]
         if len(last) == MOST_FAILED and all((r.status, r.place) == (records.FAILED, record.place) for r in last):
             raise _failing(f"The last {MOST_FAILED} trials failed at the same place", record)
 

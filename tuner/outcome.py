@@ -12,7 +12,7 @@ from tuner import command, leaderboard
 from tuner.errors import without_password
 from tuner.flags import running_flags
 from tuner.quantities import counted
-from tuner.records import COMPLETED, Record, runs_of
+from tuner.records import Record, runs_of
 from tuner.request import study_name
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
     flags = [*place_flags(arguments), *_data_flags(arguments)]
     reporting = shlex.join(["python", "-m", "tuner.report", study.name, *place_flags(arguments)])
     selecting = shlex.join(["python", "-m", "tuner.select", study.name, *flags])
-    if not any(run.last.status == COMPLETED for run in runs_of(records)):
+    if not any(run.has_score for run in runs_of(records)):
         selecting = "another space: no run has completed, so there is none to select"
     return [
         *("", table, *more, "", *front, *fewer),

@@ -24,6 +24,7 @@ __all__ = [
     "Record",
     "Run",
     "best_of",
+    "ended_in_order",
     "rank",
     "runs_of",
     "varying",
@@ -95,6 +96,11 @@ class Record:
         """Epochs that it was asked for."""
         return self.epochs if self.target is None else self.target
 
+    @property
+    def has_score(self) -> bool:
+        """Whether it has a score to be ranked by: all that ended otherwise than complete have at most the worst."""
+        return self.status == COMPLETED and self.score is not None
+
     def cost(self, name: str) -> float:
         """Returns what the network costs: `params`, `macs` or `latency` (not a number where it was not measured)."""
         if name == "latency":
@@ -143,6 +149,11 @@ class Run:
         return self.last.score
 
     @property
+    def has_score(self) -> bool:
+        """Whether that is one to be ranked by."""
+        return self.last.has_score
+
+    @property
     def epochs(self) -> int:
         """Epochs trained, over all trials of the run."""
         return self.last.epochs if self.last.status == COMPLETED else self.last.initial_epoch + len(self._epochs_seen())
@@ -164,12 +175,10 @@ class Run:
 
     def best(self, direction: str) -> tuple[float | None, int | None]:
         """Returns the best score of any epoch and that epoch; (None, None) where there is no score."""
-        scored = [r for r in self.trials if r.best_score is not None and math.isfinite(r.best_score)]
-        if not scored:
-            return None, None
+        each = ((r.best_score, r.best_epoch) for r in self.trials)
+        scored = [(score, epoch) for score, epoch in each if score is not None and math.isfinite(score)]
         pick = max if direction == "max" else min
-        best = pick(scored, key=lambda record: record.best_score)  # type: ignore[arg-type, return-value]
-        return best.best_score, best.best_epoch
+        return pick(scored, key=lambda pair: pair[0]) if scored else (None, None)
 
     def _epochs_seen(self) -> list[float]:
         return self.last.curve.get("epoch", [])
@@ -195,6 +204,11 @@ def _points(curve: Mapping[str, list[float]], objective: str) -> list[tuple[int,
     return [(int(epoch), value) for epoch, value in pairs if math.isfinite(value)]
 
 
+def ended_in_order(records: Iterable[Record]) -> list[Record]:
+    """Returns the trials that have ended, in the order in which they did."""
+    return sorted((record for record in records if record.order is not None), key=lambda record: record.order or 0)
+
+
 def runs_of(records: Iterable[Record]) -> list[Run]:
     """Returns the runs that the records make up, in the order in which the runs began."""
     chains: dict[int, list[Record]] = {}
@@ -214,9 +228,9 @@ def rank(runs: Iterable[Run], direction: str) -> list[Run]:
     """
 
     def key(run: Run) -> tuple[bool, int, float, int]:
-        last = run.last
-        if last.score is None or last.status != COMPLETED:
+        score = run.score if run.has_score else None
+        if score is None:
             return True, 0, 0.0, run.number
-        return False, -last.rung, -last.score if direction == "max" else last.score, run.number
+        return False, -run.rung, -score if direction == "max" else score, run.number
 
     return sorted(runs, key=key)

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 
 from tuner.errors import RequestError, StudyError
 from tuner.figures import standard_error
-from tuner.records import COMPLETED, RUNNING, Record, Run, rank, runs_of
+from tuner.records import RUNNING, Record, Run, rank, runs_of
 
 __all__ = ["RULES", "Retest", "best_run", "front_runs", "knee_run", "run_of", "within_one_standard_error"]
 
@@ -63,7 +63,7 @@ def best_run(records: Iterable[Record], direction: str) -> Run:
         StudyError: If no run has a score.
     """
     ranked = rank(runs_of(records), direction)
-    if ranked and ranked[0].last.status == COMPLETED:
+    if ranked and ranked[0].has_score:
         return ranked[0]
     ended = collections.Counter(run.status for run in ranked if run.status != RUNNING)
     counts = f" ({', '.join(f'{count} {status}' for status, count in ended.items())})" if ended else ""
@@ -79,7 +79,7 @@ def run_of(records: Iterable[Record], number: int) -> Run:
     runs = {run.number: run for run in runs_of(records)}
     if number not in runs:
         raise RequestError(f"--run is {number}, but the study has no such run; the leaderboard has their numbers.")
-    if runs[number].last.status != COMPLETED:
+    if not runs[number].has_score:
         raise RequestError(
             f"--run is {number}, which is {runs[number].last.status}; only a completed run can be trained."
         )
@@ -101,7 +101,7 @@ def front_runs(records: Iterable[Record], direction: str, *, cost: str) -> list[
     most = best_run(held, direction).rung
     front: list[Run] = []
     for run in rank(runs_of(held), direction):
-        if run.last.status != COMPLETED or run.rung != most:
+        if not run.has_score or run.rung != most:
             continue
         if math.isnan(run.last.cost(cost)):
             raise RequestError("The study has no latencies; search with --objective -latency or --max-latency-ms.")

@@ -11,7 +11,7 @@ from typing import Any
 from tuner.ablation import Comparison
 from tuner.config import SearchConfig
 from tuner.figures import Figures, judging_images, standard_error
-from tuner.records import COMPLETED, Record, Run, rank, runs_of
+from tuner.records import Record, Run, rank, runs_of
 
 __all__ = ["Export", "Situation"]
 
@@ -73,8 +73,7 @@ class Situation:
     @functools.cached_property
     def ranked(self) -> list[Run]:
         """The runs that completed a trial, the best first."""
-        runs = rank(self.runs, self.config.direction)
-        return [run for run in runs if run.last.status == COMPLETED and run.score is not None]
+        return [run for run in rank(self.runs, self.config.direction) if run.has_score]
 
     @property
     def finalists(self) -> list[Run]:
