@@ -12,6 +12,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.encoding import default_values, values_key
+from tuner.oracles.lifecycle import last_told
 
 __all__ = ["LARGEST", "WORST", "History", "Run", "Seen", "best_and_spread", "observations"]
 
@@ -177,20 +178,12 @@ class History:
         A stock tuner reports one value a trial, under the number of its best epoch.
         """
         assert run.target is not None, "a trial that ended had begun"
-        score = self._last_score(trial) if trial.status == "COMPLETED" else math.nan
+        score = self._sign * last_told(trial, self._objective)[0] if trial.status == "COMPLETED" else math.nan
         self._spent += run.target - run.epochs
         run.scores[run.target] = min(max(score, -LARGEST), LARGEST) if math.isfinite(score) else WORST
         run.names[run.target] = name
         run.target = None
         self._ended.add(name)
-
-    def _last_score(self, trial: Trial) -> float:
-        """Returns the goodness after the trial's last epoch; NaN where none was told."""
-        if not trial.metrics.exists(self._objective):
-            return math.nan
-        points = trial.metrics.get_history(self._objective)
-        last = max(points, key=lambda point: int(point.step), default=None)
-        return math.nan if last is None else self._sign * float(last.value[-1])
 
 
 def observations(

@@ -16,7 +16,7 @@ from tuner.oracles.encoding import is_active
 from tuner.oracles.files import has_directory, mend, replacing
 from tuner.oracles.queue import drop_undeclared
 
-__all__ = ["LifecycleOracle", "exclusive"]
+__all__ = ["LifecycleOracle", "exclusive", "last_told"]
 
 Self = TypeVar("Self")
 Parameters = ParamSpec("Parameters")
@@ -48,6 +48,12 @@ def _outcome(oracle: Any, action: Callable[[], Any]) -> tuple[Any, BaseException
         return action(), None
     except BaseException as error:  # noqa: BLE001 - it is raised again
         return None, error
+
+
+def last_told(trial: Trial, metric: str) -> tuple[float, int]:
+    """Returns the value of a metric after the last epoch of which a trial told one, and that; NaN and 0 without any."""
+    points = trial.metrics.get_history(metric) if trial.metrics.exists(metric) else []  # by their epochs
+    return (float(points[-1].value[-1]), points[-1].step) if points else (math.nan, 0)
 
 
 class LifecycleOracle(keras_tuner.Oracle):
@@ -131,10 +137,8 @@ class LifecycleOracle(keras_tuner.Oracle):
 
     def score_trial(self, trial: Trial) -> None:
         """Scores a trial by its last epoch; one without a finite score is worse than any other, or may run again."""
-        points = trial.metrics.get_history(self.objective.name) if trial.metrics.exists(self.objective.name) else []
-        score = float(points[-1].value[-1]) if points else math.nan
+        score, trial.best_step = last_told(trial, self.objective.name)
         trial.score = score if math.isfinite(score) else self._no_score()
-        trial.best_step = points[-1].step if points else 0
 
     def _record_values(self, trial: Trial) -> None:
         """Keeps the value of a name that another conditional scope declares, too, which Keras Tuner drops."""

@@ -13,7 +13,7 @@ from keras_tuner.engine.trial import Trial
 from tuner.oracles.checks import check_count
 from tuner.oracles.encoding import is_active, is_ordered
 from tuner.oracles.history_oracle import HistoryOracle
-from tuner.oracles.lifecycle import exclusive
+from tuner.oracles.lifecycle import exclusive, last_told
 from tuner.oracles.moves import Move
 from tuner.pareto import contenders, fronts
 
@@ -57,7 +57,7 @@ class Nsga2(HistoryOracle):
             return
         goodness = self._goodness(trial)
         trial.score = -sum(goodness) if math.isfinite(sum(goodness)) else self._no_score()
-        trial.best_step = self._last_step(trial)
+        _, trial.best_step = last_told(trial, self._objectives[0].name)
 
     @exclusive
     def get_best_trials(self, num_trials: int | None = None) -> list[Trial]:
@@ -127,15 +127,9 @@ class Nsga2(HistoryOracle):
         """Returns each objective after the last epoch, larger is better; of a failed trial, all the worst."""
         goodness = []
         for objective in self._objectives:
-            points = trial.metrics.get_history(objective.name) if trial.metrics.exists(objective.name) else []
-            value = float(points[-1].value[-1]) if points and trial.status == "COMPLETED" else math.nan
+            value = last_told(trial, objective.name)[0] if trial.status == "COMPLETED" else math.nan
             goodness.append(value if objective.direction == "max" else -value)
         return goodness if all(map(math.isfinite, goodness)) else [-math.inf] * len(goodness)
-
-    def _last_step(self, trial: Trial) -> int:
-        name = self._objectives[0].name
-        points = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
-        return points[-1].step if points else 0
 
 
 def survivors(goodness: np.ndarray, most: int) -> list[int]:
