@@ -13,7 +13,7 @@ from tuner.errors import UsageError, did_you_mean
 from tuner.models.cost import Cost, cost
 from tuner.models.presets import FAMILIES, NETWORKS, preset
 
-__all__ = ["CIFAR_DEPTHS", "COUNTS", "NOTES", "Entry", "entries", "needs_building"]
+__all__ = ["COUNTS", "NOTES", "Entry", "entries", "needs_building"]
 
 NOTES = {
     "a": "Hu et al., 2018, arXiv 1709.01507: ImageNet validation, 224x224 centre crop",
@@ -21,7 +21,6 @@ NOTES = {
     "c": "no published definition to compare with: where the gates stand is this program's choice",
     "d": "the paper has no figure",
 }
-CIFAR_DEPTHS = (20, 32, 56, 110, 164)
 
 # 224x224x3, 1000 classes, gates with bias, r = 16.
 COUNTS = {
@@ -109,7 +108,7 @@ def needs_building(names: Sequence[str], input_shape: _ImageShape | None) -> boo
 
 
 def _entry(name: str, input_shape: _ImageShape | None, classes: int | None) -> Entry:
-    is_cifar = any(name.endswith(f"resnet{depth}") for depth in CIFAR_DEPTHS)
+    is_cifar = NETWORKS.get(name, {}).get("stem") == "small"
     default_shape, default_classes = _CIFAR if is_cifar else _IMAGENET
     shape, number = input_shape or default_shape, classes or default_classes
     top1, top5 = _IMAGENET_ERRORS.get(name, (_CIFAR10_ERRORS.get(name), None))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tuner.quantities import is_number, is_whole
+
 __all__ = ["ModelConfig"]
 
 _CHOICES = {
@@ -107,7 +109,7 @@ class ModelConfig:
             _require(value in choices, field, value, " or ".join(map(repr, choices)))
         for field, smallest in _SMALLEST.items():
             value = getattr(self, field)
-            _require(_is_whole(value, smallest), field, value, f"a whole number >= {smallest}")
+            _require(is_whole(value, smallest), field, value, f"a whole number >= {smallest}")
         for field in _SWITCHES:
             value = getattr(self, field)
             _require(isinstance(value, bool), field, value, "True or False")
@@ -116,16 +118,16 @@ class ModelConfig:
         _require(fits, "input_shape", self.input_shape, "(height, width, channels), each a whole number >= 1")
         for field in _RATES:
             value = getattr(self, field)
-            _require(_is_number(value) and 0 <= value < 1, field, value, "a number p with 0 <= p < 1")
+            _require(is_number(value) and 0 <= value < 1, field, value, "a number p with 0 <= p < 1")
         self._check_gates()
         self._check_groups()
         self._check_normalization()
 
     def _check_gates(self) -> None:
         ratio, stages, count = self.se_ratio, self.se_stages, len(self.blocks)
-        each = isinstance(ratio, tuple) and len(ratio) == count and all(_is_whole(value, 0) for value in ratio)
+        each = isinstance(ratio, tuple) and len(ratio) == count and all(is_whole(value, 0) for value in ratio)
         allowed = f"a whole number >= 0, or a tuple of {count} of them, one a stage"
-        _require(each or _is_whole(ratio, 0), "se_ratio", ratio, allowed)
+        _require(each or is_whole(ratio, 0), "se_ratio", ratio, allowed)
         fits = stages is None or (isinstance(stages, tuple) and set(stages) <= set(range(1, count + 1)))
         ascending = stages is None or (fits and list(stages) == sorted(set(stages)))
         _require(ascending, "se_stages", stages, f"None, or a tuple of ascending numbers from 1 to {count}")
@@ -134,13 +136,13 @@ class ModelConfig:
         if self.block == "basic":
             _require(self.cardinality == 1, "cardinality", self.cardinality, "1 with basic blocks")
             _require(self.group_width is None, "group_width", self.group_width, "None with basic blocks")
-        fits = self.group_width is None or _is_whole(self.group_width, 1)
+        fits = self.group_width is None or is_whole(self.group_width, 1)
         _require(fits, "group_width", self.group_width, "None or a whole number >= 1")
 
     def _check_normalization(self) -> None:
         momentum, epsilon = self.norm_momentum, self.norm_epsilon
-        _require(_is_number(momentum) and 0 <= momentum < 1, "norm_momentum", momentum, "a number m with 0 <= m < 1")
-        _require(_is_number(epsilon) and epsilon > 0, "norm_epsilon", epsilon, "a number > 0")
+        _require(is_number(momentum) and 0 <= momentum < 1, "norm_momentum", momentum, "a number m with 0 <= m < 1")
+        _require(is_number(epsilon) and epsilon > 0, "norm_epsilon", epsilon, "a number > 0")
         if self.mean is None and self.variance is None:
             return
         channels = self.input_shape[2]
@@ -183,17 +185,9 @@ def _require(holds: bool, field: str, received: object, allowed: str) -> None:
         raise ValueError(f"ModelConfig.{field}: received {received!r}, allowed is {allowed}.")
 
 
-def _is_whole(value: object, smallest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= smallest
-
-
 def _are_whole(values: object) -> bool:
-    return isinstance(values, tuple) and len(values) > 0 and all(_is_whole(value, 1) for value in values)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(values, tuple) and len(values) > 0 and all(is_whole(value, 1) for value in values)
 
 
 def _are_numbers(values: object, count: int) -> bool:
-    return isinstance(values, tuple) and len(values) == count and all(map(_is_number, values))
+    return isinstance(values, tuple) and len(values) == count and all(map(is_number, values))

@@ -13,12 +13,12 @@ Reference: Hu et al., 2018, https://arxiv.org/abs/1709.01507.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 
 from tuner.errors import UsageError
+from tuner.models.backbone import BACKBONES
 from tuner.models.insertion import After, add_se
 
 __all__ = ["APPLICATIONS", "build_application"]
@@ -29,21 +29,19 @@ class _Application:
     """A network of `keras.applications`.
 
     Attributes:
-        build: Its function there.
+        backbone: Name of its constructor there, one of `BACKBONES`.
         after: Where its gates go, as `add_se` takes it.
-        smallest: Edge of the smallest image that it takes, in pixels; the function's own limit.
     """
 
-    build: Callable[..., keras.Model]
+    backbone: str
     after: After
-    smallest: int
 
 
 APPLICATIONS = {
-    "se_inception_v3": _Application(keras.applications.InceptionV3, tuple(f"mixed{i}" for i in range(11)), 75),
-    "se_inception_resnet_v2": _Application(keras.applications.InceptionResNetV2, "residual", 75),
-    "se_vgg16": _Application(keras.applications.VGG16, "activation", 32),
-    "se_mobilenet": _Application(keras.applications.MobileNet, tuple(f"conv_pw_{i}_relu" for i in range(1, 14)), 32),
+    "se_inception_v3": _Application("InceptionV3", tuple(f"mixed{i}" for i in range(11))),
+    "se_inception_resnet_v2": _Application("InceptionResNetV2", "residual"),
+    "se_vgg16": _Application("VGG16", "activation"),
+    "se_mobilenet": _Application("MobileNet", tuple(f"conv_pw_{i}_relu" for i in range(1, 14))),
 }
 
 
@@ -72,11 +70,12 @@ def build_application(
     Raises:
         UsageError: If the image is smaller than the network takes.
     """
-    smallest = application.smallest
+    smallest = BACKBONES[application.backbone]
     if min(input_shape[:2]) < smallest:
         size = "x".join(map(str, input_shape[:2]))
         raise UsageError(f"{name} takes images of {smallest}x{smallest} pixels or more, received {size}; resize them.")
-    model = application.build(weights=None, input_shape=input_shape, classes=classes, name=name)
+    constructor = getattr(keras.applications, application.backbone)
+    model = constructor(weights=None, input_shape=input_shape, classes=classes, name=name)
     if not se_ratio:
         return model
     return add_se(model, ratio=se_ratio, after=application.after, use_bias=se_bias)
