@@ -11,7 +11,9 @@ from tuner.messages import Measurement
 from tuner.quantities import counted
 from tuner.records import COMPLETED, TIMED_OUT, Record
 
-__all__ = ["Budget", "Limits"]
+__all__ = ["DEFAULT_RETRIES", "Budget", "Limits"]
+
+DEFAULT_RETRIES = 2
 
 # A trial is begun when it should end in time even if it takes a tenth longer than those before it.
 SAFETY = 1.1
@@ -32,7 +34,7 @@ class Limits:
     seconds: float | None = None
     total_epochs: int | None = None
     trial_seconds: float | None = None
-    retries: int = 2
+    retries: int = DEFAULT_RETRIES
     disk_bytes: int | None = None
 
 

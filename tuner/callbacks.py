@@ -162,19 +162,15 @@ def _after_steps(begin: Callable[[int], None], end: Callable[..., None], *, step
     return tell
 
 
-def check_callbacks(make: Callable[[], Any] | None, space: Space) -> None:
+def check_callbacks(space: Space) -> None:
     """Makes the callbacks of a space once, so that a mistake in them shows before there is a study.
-
-    Args:
-        make: The space's `callbacks`, or None where it has none.
-        space: The space.
 
     Raises:
         SpaceError: If `callbacks()` fails or returns something else, or one would change the learning rate.
     """
-    if make is not None:
-        with blamed(make, "callbacks()", space):
-            _made(make)
+    if space.callbacks is not None:
+        with blamed(space.callbacks, "callbacks()", space):
+            _made(space.callbacks)
 
 
 def _made(make: Callable[[], Any]) -> list[keras.callbacks.Callback]:

@@ -31,6 +31,7 @@ from tuner.interrupts import terminations
 __all__ = [
     "FAILED",
     "INTERRUPTED",
+    "add_debug_flag",
     "add_moved_flag",
     "add_study_argument",
     "add_study_flags",
@@ -138,6 +139,11 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that say where studies are kept, and `--debug`."""
     parser.add_argument("--results-dir", default="results", metavar="DIR", help="where studies are (default: results)")
     parser.add_argument("--storage", metavar="URL", help="Optuna storage, such as postgresql+psycopg://user@host/db")
+    add_debug_flag(parser)
+
+
+def add_debug_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--debug`, which every command has."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 

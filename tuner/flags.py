@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 
+from tuner.budget import DEFAULT_RETRIES
 from tuner.command import nonnegative, positive
 from tuner.config import ALGORITHMS, COSTS, DEFAULT_ALGORITHM, OBJECTIVES, STEPS_BETWEEN_CHECKS
 from tuner.quantities import byte_size, count, counted, duration, gpus, milliseconds
@@ -14,7 +15,6 @@ from tuner.space import space_names
 
 __all__ = ["add_running_flags", "add_search_flags", "running_flags", "with_joined_objectives"]
 
-DEFAULT_RETRIES = 2
 SMALLEST_DISK_BUDGET = 10_000  # bytes; less than a state takes, and what a number says that lacks its unit
 LONGEST_NAME = 200  # bytes; a folder's name has 255 at most
 MOST_STEPS_PER_EXECUTION = STEPS_BETWEEN_CHECKS
@@ -117,7 +117,11 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--worker-memory", type=byte_size, metavar="SIZE", help="replace a worker that holds more")
     group.add_argument(
-        "--retries", type=nonnegative, default=DEFAULT_RETRIES, metavar="N", help="for a dead worker (default: 2)"
+        "--retries",
+        type=nonnegative,
+        default=DEFAULT_RETRIES,
+        metavar="N",
+        help="for a dead worker (default: %(default)s)",
     )
     group.add_argument(
         "--deterministic", action="store_true", help="the same decisions in the same order with several workers too"

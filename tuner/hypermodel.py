@@ -17,7 +17,7 @@ import keras
 import keras_tuner
 
 from tuner.augmentation import augmenting
-from tuner.declaration import GROUP_NAMES, RECIPE_NAMES, active_values, check_objective, declare
+from tuner.declaration import GROUP_NAMES, active_values, declare
 from tuner.errors import SpaceError
 from tuner.gates import DEFAULT_RATIO, gate_ratios
 from tuner.messages import Facts, Session
@@ -25,7 +25,7 @@ from tuner.models import AnyConfig, BackboneConfig, ModelConfig, build_model
 from tuner.recipe import Recipe, balancing_weights, compile_model, norm_momentum, progress_exponent
 from tuner.space import Space, load_space
 
-__all__ = ["RECIPE_NAMES", "SEResNetHyperModel", "active_values", "check_objective", "declare"]
+__all__ = ["SEResNetHyperModel", "active_values", "declare"]
 
 DEFAULT_BLOCKS = 2
 DEFAULT_WIDTH = 16

@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         "--top", metavar="N", type=command.positive, default=3, help="classes for each image (default: 3)"
     )
     parser.add_argument("--format", choices=sorted(_FORMATS), default="table", help="of the output (default: table)")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.add_debug_flag(parser)
     return parser
 
 

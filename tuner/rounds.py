@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Sequence
 
+from tuner.budget import DEFAULT_RETRIES
 from tuner.crew import Crew
 from tuner.errors import TunerError
 from tuner.messages import Progress, Task
@@ -15,7 +16,6 @@ from tuner.records import FAILED, RUNNING, WORKER_DIED
 
 __all__ = ["train_all"]
 
-RETRIES = 2  # as `--retries` of a search
 POLL_SECONDS = 1.0
 
 
@@ -46,7 +46,7 @@ def train_all(crew: Crew, tasks: Sequence[Task], ended: Callable[[int, Progress]
         if progress is None:
             del curves[place]
             losses[place] += 1
-            if losses[place] <= RETRIES:
+            if losses[place] <= DEFAULT_RETRIES:
                 waiting.appendleft(place)
             else:
                 ended(place, Progress(status=WORKER_DIED, curve={}, seconds=0.0))

@@ -148,7 +148,7 @@ def _prepare(
     hp = declare(space)
     declared = hp.get_config()["space"]
     check_objective(config.objective, hp)
-    check_callbacks(space.callbacks, space)
+    check_callbacks(space)
     with command.told_after("Waiting   until the data has been read"):
         facts = crew.facts
     if study:

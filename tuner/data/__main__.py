@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "--data-dir", metavar="DIR", help="where TFDS keeps prepared data (TFDS_DATA_DIR, or ~/tensorflow_datasets)"
     )
-    prepare.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.add_debug_flag(prepare)
     return parser
 
 

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         "--input-shape", type=_shape, metavar="HxWxC", help="images to count for (default: 224x224x3; CIFAR: 32x32x3)"
     )
     parser.add_argument("--classes", type=_classes, metavar="N", help="classes to count for (default: 1000; CIFAR: 10)")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.add_debug_flag(parser)
     return parser
 
 
