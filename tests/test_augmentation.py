@@ -178,6 +178,22 @@ def test_keras_model_changes_its_images_in_training_only(stripes):
     assert set(columns) == {0, 1, 2, 3, 4, 5, 6, 7}  # 1 or 6, moved by two
 
 
+def test_keras_model_that_is_told_nothing_does_not_train(stripes, tmp_path):
+    model = build_model(architecture().config)
+    changing = augmenting(model, Recipe("sgd", 0.1, horizontal_flip=True, translation=0.25))
+    pixels = stripes.train.images[:40].astype(np.float32)
+    expected, statistics = model.predict(pixels, verbose=0), [np.array(each) for each in model.non_trainable_weights]
+    np.testing.assert_allclose(changing(pixels), expected, rtol=1e-5, atol=1e-6)
+    changing.export(str(tmp_path / "saved"), verbose=False)
+    saved = tf.saved_model.load(str(tmp_path / "saved"))
+    np.testing.assert_allclose(saved.serve(tf.constant(pixels)), expected, rtol=1e-5, atol=1e-6)
+    for before, after in zip(statistics, model.non_trainable_weights, strict=True):
+        np.testing.assert_array_equal(after, before)
+    seen = keras.Model(changing.input, changing.layers[2].output)  # in front of the network
+    np.testing.assert_array_equal(seen(pixels), pixels)
+    assert not np.array_equal(seen(pixels, training=True), pixels)
+
+
 def test_hypermodel_augments_where_the_values_say_so(stripes):
     network, augmentation = {"stages": 1, "blocks_1": 1, "width": 4}, {"horizontal_flip": True, "translation": 0.125}
 

@@ -52,9 +52,13 @@ def augmenting(model: keras.Model, recipe: Recipe) -> keras.Model:
     """
     if not recipe.augments:
         return model
-    images = keras.Input(model.input_shape[1:], name="image")
-    changed = keras.layers.RandomFlip("horizontal")(images) if recipe.horizontal_flip else images
+    changed = images = keras.Input(model.input_shape[1:], name="image")
+    layers: list[Any] = [keras.layers.RandomFlip("horizontal")] if recipe.horizontal_flip else []
     if recipe.translation:
         most = recipe.translation
-        changed = keras.layers.RandomTranslation(most, most, fill_mode="nearest", interpolation="nearest")(changed)
+        layers += [keras.layers.RandomTranslation(most, most, fill_mode="nearest", interpolation="nearest")]
+    for layer in layers:
+        # What `model(images)` and a SavedModel do: told nothing, these layers would train, and all behind them too.
+        # `fit` says otherwise, and what it says counts.
+        changed = layer(changed, training=False)
     return keras.Model(images, model(changed))
