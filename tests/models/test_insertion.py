@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tuner.errors import UsageError
 from tuner.models import add_se, count
+from tuner.models.graph import calls_of, functional
 
 _LAYERS = keras.layers
 
@@ -92,6 +93,36 @@ def test_sum_of_a_gated_sum_is_as_deep_as_what_leads_to_it():
     outer = _LAYERS.Add(name="outer")([inner, convolutions(image, "short1", "short2")])
     model = add_se(keras.Model(image, outer), ratio=2, after="residual")
     assert _gated_names(model) == ["inner", "long3"]
+
+
+def test_branch_in_a_model_of_its_own_is_as_deep_as_its_layers():
+    """A nested model is one call for the model around it; the projections have as many calls, or more."""
+    image = keras.Input((6, 6, 3))
+
+    def branch(name):
+        convolutions = [_LAYERS.Conv2D(4, 3, padding="same") for _ in range(3)]
+        return keras.Sequential([convolutions[0], keras.Sequential(convolutions[1:])], name=name)
+
+    projection = keras.Sequential([_LAYERS.Conv2D(4, 1), _LAYERS.BatchNormalization()], name="projection")
+    x = _LAYERS.Add()([projection(image), branch("first")(image)])
+    shortcut = _LAYERS.BatchNormalization(name="norm")(_LAYERS.Conv2D(4, 1, name="project")(x))
+    x = _LAYERS.Add()([branch("second")(x), shortcut])
+    x = _LAYERS.Add()([x, branch("third")(x)])
+    calls = calls_of(functional(add_se(keras.Model(image, x), ratio=2)))
+    gated = [call.inputs[0].operation for call in calls if call.operation.name.endswith("_squeeze")]
+    assert gated == ["first", "second", "third"]
+
+
+def test_function_without_a_name_goes_into_the_copy():
+    scale = 3.0
+    image = keras.Input((6, 6, 4))
+    x = _LAYERS.Conv2D(4, 1, name="conv")(_LAYERS.Lambda(lambda x: scale * x)(image))
+    original = keras.Model(image, x)
+    model = add_se(original, ratio=2, after=["conv"])
+    inside = keras.Model(model.input, model.get_layer("conv").output)
+    images = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype("float32")
+    np.testing.assert_array_equal(inside(images), original(images))
+    assert count(original).macs == 6 * 6 * 4 * 4
 
 
 def test_open_gates_leave_the_outputs_as_they_were():

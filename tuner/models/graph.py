@@ -14,7 +14,7 @@ import keras
 
 from tuner.errors import UsageError
 
-__all__ = ["Call", "Tensor", "calls_of", "copy", "functional", "is_model"]
+__all__ = ["Call", "Tensor", "calls_of", "cloned", "copy", "functional", "is_model", "longest_way"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +97,34 @@ def calls_of(model: keras.Model) -> list[Call]:
         assert len(late) < len(waiting), "every graph has a next call"
         waiting = late
     return calls
+
+
+def longest_way(model: keras.Model) -> int:
+    """Returns the calls on the longest way through a functional model, those within nested models counted one by one.
+
+    Args:
+        model: What `functional` returns.
+    """
+    lengths: dict[tuple[str, int], int] = {}
+    for call in calls_of(model):
+        before = max((lengths.get((tensor.operation, tensor.call), 0) for tensor in call.inputs), default=0)
+        own = longest_way(functional(call.operation)) if is_model(call.operation) else 1
+        lengths[call.operation.name, call.number] = before + own
+    return max(lengths.values(), default=0)
+
+
+def cloned(operation: Any, kind: Any = None) -> Any:
+    """Returns a new layer or operation of the same configuration.
+
+    A `Lambda` has no weights and stays itself: Keras reads no function back that has no name.
+
+    Args:
+        operation: The layer or operation.
+        kind: Its class in the copy; by default its own.
+    """
+    if isinstance(operation, keras.layers.Lambda):
+        return operation
+    return (kind or type(operation)).from_config(operation.get_config())
 
 
 def copy(

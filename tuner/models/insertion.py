@@ -15,7 +15,7 @@ import keras
 from tuner.errors import UsageError, did_you_mean
 from tuner.models.backbone import RULES
 from tuner.models.blocks import squeeze_excite
-from tuner.models.graph import copy, functional, is_model
+from tuner.models.graph import cloned, copy, functional, is_model, longest_way
 
 __all__ = ["RULES", "add_se"]
 
@@ -83,7 +83,7 @@ class _Origin:
 
     Attributes:
         tensor: The tensor, kept so that its `id` stays its own.
-        depth: Calls on the longest way from an input to it.
+        depth: Calls on the longest way from an input to it, those within nested models counted one by one.
         is_convolved: Whether a convolution without an activation made it, batch normalisation counted as part of it.
     """
 
@@ -120,7 +120,7 @@ def _operations(model: keras.Model) -> Iterator[Any]:
 def _with_gates(model: keras.Model, gates: _Gates) -> keras.Model:
     return copy(
         model,
-        clone=lambda operation: type(operation).from_config(operation.get_config()),
+        clone=cloned,
         nested=lambda inner: _with_gates(functional(inner), gates),
         call=_Inserter(model, gates).call,
     )
@@ -135,6 +135,7 @@ class _Inserter:
         self._gates = gates
         self._origins: dict[int, _Origin] = {}
         self._called: set[str] = set()
+        self._lengths: dict[str, int] = {}
 
     def call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
         """Calls a cloned layer, as `keras.models.clone_model` asks."""
@@ -143,7 +144,7 @@ class _Inserter:
         outputs = operation(*args, **kwargs)
         inputs = [self._origin(tensor) for tensor in _tensors((args, kwargs))]
         chosen = self._is_chosen(operation, inputs)
-        depth = 1 + max((origin.depth for origin in inputs), default=0)
+        depth = self._layers_within(operation) + max((origin.depth for origin in inputs), default=0)
         is_convolved = _is_bare_convolution(operation) or (
             isinstance(operation, keras.layers.BatchNormalization) and inputs[0].is_convolved
         )
@@ -153,6 +154,14 @@ class _Inserter:
         for tensor in _tensors(outputs):
             self._origins[id(tensor)] = _Origin(tensor, depth, is_convolved)
         return outputs
+
+    def _layers_within(self, operation: Any) -> int:
+        """Returns the calls that a call stands for: of a nested model, those on its longest way before it had gates."""
+        if not is_model(operation):
+            return 1
+        if operation.name not in self._lengths:
+            self._lengths[operation.name] = longest_way(functional(self._originals[operation.name]))
+        return self._lengths[operation.name]
 
     def _gate_branch(self, operation: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Gates the deeper of two summands of equal shape, and nothing of other operations."""
