@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tuner.models import with_stock_layers
-from tuner.models.grouped import GroupedConv2D
+from tuner.models.grouped import GroupedConv2D, PointwiseConv2D
+from tuner.models.normalization import FusedBatchNormalization
 from tuner.models.stock import has_grouped
 
 _IMAGES = np.random.default_rng(0).normal(size=(3, 9, 7, 4)).astype("float32")
@@ -62,6 +63,17 @@ def test_own_layer_loads_where_the_package_is(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert has_grouped(loaded)
     np.testing.assert_array_equal(loaded(_IMAGES), model(_IMAGES))
+
+
+def test_layers_of_a_backbone_have_stock_ones_in_their_place():
+    image = keras.Input((9, 7, 4))
+    x = PointwiseConv2D(6, 1, strides=2, activation="relu", name="point")(image)
+    model = keras.Model(image, FusedBatchNormalization(epsilon=0.1, name="norm")(x))
+    model.get_layer("norm").moving_mean.assign(np.arange(6.0))
+    assert has_grouped(model)
+    stock = with_stock_layers(model)
+    assert [type(layer) for layer in stock.layers[1:]] == [keras.layers.Conv2D, keras.layers.BatchNormalization]
+    np.testing.assert_allclose(stock(_IMAGES), model(_IMAGES), rtol=1e-5, atol=1e-6)
 
 
 def test_model_without_groups_has_none():
