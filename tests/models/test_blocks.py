@@ -65,3 +65,10 @@ def test_gate_begins_open(excitation):
 def test_ratio_below_one_is_refused(ratio):
     with pytest.raises(ValueError, match="ratio"):
         squeeze_excite(keras.Input(shape=(4, 4, 8)), ratio=ratio, use_bias=False, name="se")
+
+
+@pytest.mark.parametrize("kind", [{"squeeze": "mean"}, {"excitation": "swish"}], ids=["squeeze", "excitation"])
+def test_gate_of_another_kind_is_refused(kind):
+    ((argument, value),) = kind.items()
+    with pytest.raises(ValueError, match=f"received {argument}='{value}', allowed is '"):
+        squeeze_excite(keras.Input(shape=(4, 4, 8)), ratio=2, use_bias=False, name="se", **kind)

@@ -14,6 +14,8 @@ from tuner.models.plan import OPEN_BIAS, Convolution, Gate, ResidualBlock
 
 __all__ = ["convolve", "normalize", "residual_block", "squeeze_excite"]
 
+_SQUEEZES = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+
 
 def squeeze_excite(
     x: keras.KerasTensor,
@@ -39,15 +41,18 @@ def squeeze_excite(
         The gated feature map, of the shape of `x`.
 
     Raises:
-        ValueError: If `ratio` is less than 1.
+        ValueError: If `ratio` is less than 1, or `squeeze` or `excitation` is another.
 
     Reference: Hu et al., 2018, https://arxiv.org/abs/1709.01507, eq. 2-4, tables 11 and 12.
     """
     if ratio < 1:
         raise ValueError(f"squeeze_excite: received ratio={ratio!r}, allowed is a whole number >= 1.")
+    for argument, received, known in (("squeeze", squeeze, _SQUEEZES), ("excitation", excitation, OPEN_BIAS)):
+        if received not in known:
+            allowed = " or ".join(map(repr, known))
+            raise ValueError(f"squeeze_excite: received {argument}={received!r}, allowed is {allowed}.")
     gate = Gate(x.shape[-1], ratio)
-    pool = keras.layers.GlobalAveragePooling2D if squeeze == "avg" else keras.layers.GlobalMaxPooling2D
-    scale = pool(name=f"{name}_squeeze")(x)
+    scale = _SQUEEZES[squeeze](name=f"{name}_squeeze")(x)
     scale = keras.layers.Dense(gate.units, activation="relu", use_bias=use_bias, name=f"{name}_reduce")(scale)
     scale = keras.layers.Dense(
         gate.channels,
