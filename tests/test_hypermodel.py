@@ -7,7 +7,7 @@ import pytest
 
 from tuner.data import DataSpec
 from tuner.declaration import active_values
-from tuner.errors import SpaceError
+from tuner.errors import SpaceError, UsageError
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.messages import Facts, Session
 from tuner.models import build_model
@@ -131,6 +131,56 @@ def test_averaged_weights_are_validated_saved_and_left_in_the_model(stripes):
     assert plain_history["loss"] == pytest.approx(history["loss"], rel=1e-3)  # the training is the same
     assert plain_history["val_loss"][-1] != pytest.approx(history["val_loss"][-1], rel=1e-3)
     assert np.abs(plain_kernels[0] - kernels[0]).max() > 1e-4
+
+
+def test_averaged_weights_are_validated_in_half_precision_too():
+    hp = keras_tuner.HyperParameters()
+    hypermodel = SEResNetHyperModel(_declare, **SHAPE | {"steps_per_epoch": 40})
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = hypermodel.build(hp)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert not model.optimizer.use_ema  # that is said of the optimizer within
+    model.fit = lambda **options: options["callbacks"]
+    (swap,) = hypermodel.fit(hp, model, callbacks=None)
+    assert isinstance(swap, keras.callbacks.SwapEMAWeights)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"classes": 1}, "classes is 1; allowed is a whole number from 2"),
+        ({"classes": 2.5}, "classes is 2.5; allowed"),
+        ({"max_epochs": 0}, "max_epochs is 0; allowed is a whole number from 1"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch is 0; allowed is a whole number from 1"),  # 50 images // 64
+        ({"batch_size": 0}, "batch_size is 0; allowed is a whole number from 1"),
+        ({"input_shape": (8, 8)}, r"input_shape is \(8, 8\); allowed is \(height, width, channels\)"),
+        ({"input_shape": (8, None, 1)}, "input_shape is None; allowed is a whole number from 1"),
+        ({"mean": 130.5}, "mean is 130.5; allowed is a tuple of 1 number, one for each channel"),
+        ({"variance": (1.0, 2.0)}, r"variance is \(1.0, 2.0\); allowed is a tuple of 1 number"),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value.split(";")[0],
+)
+def test_arguments_that_describe_no_data_are_refused(wrong, message):
+    with pytest.raises(UsageError, match=message):
+        SEResNetHyperModel(_declare, **SHAPE | wrong)
+
+
+def test_numbers_of_numpy_describe_data():
+    images = np.full((10, 8, 9, 1), 7, np.float32)
+    hypermodel = SEResNetHyperModel(
+        _declare,
+        np.array(images.shape[1:]),
+        classes=np.arange(3).max() + 1,
+        max_epochs=np.int32(2),
+        steps_per_epoch=np.int64(4),
+        mean=images.mean(axis=(0, 1, 2)),
+        variance=images.var(axis=(0, 1, 2)),
+    )
+    config = hypermodel.model_config({})
+    assert (config.input_shape, config.classes, config.mean, config.variance) == ((8, 9, 1), 3, (7.0,), (1.0,))
 
 
 class _FitOptions(keras.Model):

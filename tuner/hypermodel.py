@@ -10,7 +10,8 @@ It needs nothing else of this program, so it works in a stock Keras Tuner tuner 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import numbers
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -18,10 +19,11 @@ import keras_tuner
 
 from tuner.augmentation import augmenting
 from tuner.declaration import GROUP_NAMES, active_values, declare
-from tuner.errors import SpaceError
+from tuner.errors import SpaceError, UsageError
 from tuner.gates import DEFAULT_RATIO, gate_ratios
 from tuner.messages import Facts, Session
 from tuner.models import AnyConfig, BackboneConfig, ModelConfig, build_model
+from tuner.quantities import counted
 from tuner.recipe import Recipe, balancing_weights, compile_model, norm_momentum, progress_exponent
 from tuner.space import Space, load_space
 
@@ -38,13 +40,16 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         space: Name of a space, path of a Python file, a `Space`, or a function `declare(hp)`.
         input_shape: Shape of an image, `(height, width, channels)`.
         classes: Number of classes, >= 2.
-        max_epochs: Full budget of one configuration; the learning-rate schedule spans it whatever the rung.
+        max_epochs: Full budget of one configuration, >= 1; the learning-rate schedule spans it whatever the rung.
         steps_per_epoch: Training steps of an epoch, >= 1.
-        batch_size: Images a step; decides the default learning rate only.
+        batch_size: Images a step, >= 1; decides the default learning rate only.
         mean: Mean of each channel of the training images; with `variance`, the network's first layer normalises.
         variance: Variance of each channel of the training images; a channel that has none is only moved by its mean.
         balances: Whether models have the metric `balanced_accuracy` too.
         class_sizes: Training images of each class, which a space with `class_weights` needs.
+
+    Raises:
+        UsageError: If a number is none in its range; NumPy's are as good as Python's.
     """
 
     def __init__(
@@ -56,8 +61,8 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         steps_per_epoch: int,
         *,
         batch_size: int = 64,
-        mean: tuple[float, ...] | None = None,
-        variance: tuple[float, ...] | None = None,
+        mean: Iterable[float] | None = None,
+        variance: Iterable[float] | None = None,
         balances: bool = False,
         class_sizes: tuple[int, ...] = (),
     ) -> None:
@@ -65,15 +70,16 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         if isinstance(space, str):
             space = load_space(space)
         self.declare = space.declare if isinstance(space, Space) else space
-        self.input_shape = input_shape
-        self.classes = classes
-        self.max_epochs = max_epochs
-        self.steps_per_epoch = steps_per_epoch
-        self.batch_size = batch_size
+        self.input_shape = _image_shape(input_shape)
+        self.classes = _whole("classes", classes, 2)
+        self.max_epochs = _whole("max_epochs", max_epochs, 1)
+        self.steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch, 1)
+        self.batch_size = _whole("batch_size", batch_size, 1)
         self.balances = balances
         self.class_sizes = class_sizes
-        self.mean = mean
-        self.variance = None if variance is None else tuple(value or 1.0 for value in variance)
+        self.mean = _per_channel("mean", mean, self.input_shape[2])
+        variances = _per_channel("variance", variance, self.input_shape[2])
+        self.variance = variances and tuple(value or 1.0 for value in variances)
 
     @classmethod
     def of(cls, session: Session, facts: Facts, space: Space | None = None) -> SEResNetHyperModel:
@@ -122,10 +128,11 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         """
         if weights := self.class_weights(self.recipe(active_values(hp))):
             kwargs["class_weight"] = dict(enumerate(weights))
-        if model.optimizer.use_ema:
+        # With the policy mixed_float16, Keras puts the optimizer into one that scales the loss.
+        if getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema:
             # First, so that what saves the model at the end of an epoch finds the average in it.
             swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-            kwargs["callbacks"] = [swap, *kwargs.get("callbacks", [])]
+            kwargs["callbacks"] = [swap, *(kwargs.get("callbacks") or [])]
         return super().fit(hp, model, *args, **kwargs)
 
     def model_config(self, values: Mapping[str, Any]) -> AnyConfig:
@@ -208,3 +215,46 @@ def _groups(values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("block", "basic") == "basic":
         return {}
     return {name: values[name] for name in GROUP_NAMES if name in values}
+
+
+def _image_shape(received: Any) -> tuple[int, int, int]:
+    """Returns the shape of an image.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    try:
+        height, width, channels = received
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"input_shape is {received!r}; allowed is (height, width, channels).") from error
+    sides = [_whole("input_shape", side, 1) for side in (height, width, channels)]
+    return (sides[0], sides[1], sides[2])
+
+
+def _per_channel(name: str, received: Any, channels: int) -> tuple[float, ...] | None:
+    """Returns a number for each channel, or None for None.
+
+    Raises:
+        UsageError: If it is something else.
+    """
+    if received is None:
+        return None
+    try:
+        values = tuple(map(float, received))
+    except (TypeError, ValueError):
+        values = ()
+    if len(values) != channels:
+        allowed = f"a tuple of {counted(channels, 'number')}, one for each channel"
+        raise UsageError(f"{name} is {received!r}; allowed is {allowed}.")
+    return values
+
+
+def _whole(name: str, received: Any, lowest: int) -> int:
+    """Returns a whole number, which may be one of NumPy, as one of Python.
+
+    Raises:
+        UsageError: If it is none from the lowest one on.
+    """
+    if not isinstance(received, numbers.Integral) or isinstance(received, bool) or int(received) < lowest:
+        raise UsageError(f"{name} is {received!r}; allowed is a whole number from {lowest}.")
+    return int(received)
