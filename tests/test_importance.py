@@ -88,3 +88,10 @@ def test_what_is_active_in_some_runs_only_is_judged_too():
     runs += [_run(20 + n, n / 100, matters=0.75) for n in range(20)]
     found = _importances(runs, [SPACE[0], _float("idle", [condition]), SPACE[2]])
     assert set(found) == {"matters", "idle"}
+
+
+def test_what_is_active_in_one_run_alone_is_no_warning():
+    condition = {"class_name": "Parent", "config": {"name": "matters", "values": [0.25]}}
+    runs = [_run(0, 1.0, matters=0.25, idle=0.5), *(_run(n, n / 40, matters=0.75 + n / 100) for n in range(1, 20))]
+    found = _importances(runs, [SPACE[0], _float("idle", [condition]), SPACE[2]])
+    assert set(found) == {"matters", "idle"}

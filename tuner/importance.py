@@ -5,6 +5,7 @@ Scores are compared after the same number of epochs, whatever a run was trained 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,4 +66,7 @@ def importances(
         params = {name: value for name, value in run.last.hyperparameters.items() if name in names}
         shown = {name: known[name] for name in params}
         study.add_trial(optuna.create_trial(value=score, params=params, distributions=shown))
-    return get_param_importances(study, params=names)
+    with warnings.catch_warnings():
+        # What one run has alone, as a third stage may be, tells nothing; a report says of all that it is a hint.
+        warnings.filterwarnings("ignore", message="Some regimes for parameter", category=UserWarning)
+        return get_param_importances(study, params=names)
