@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tuner import leaderboard, search, staff
-from tuner.storage import locked
+from tuner.locks import locked
 from tuner.study import Study
 
 ROOT = Path(__file__).parents[1]

@@ -106,9 +106,9 @@ def ablate(arguments: argparse.Namespace) -> None:
     prepare(staffing)  # workers import TensorFlow while this process does
     command.import_tensorflow()
     from tuner.hypermodel import SEResNetHyperModel
+    from tuner.locks import locked
     from tuner.messages import Session
     from tuner.request import moved
-    from tuner.storage import locked
     from tuner.variants import best_gated_run
 
     run = best_gated_run(study.records(), study.config.direction)

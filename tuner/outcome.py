@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from tuner.request import study_name
 if TYPE_CHECKING:
     from tuner.study import Study
 
-__all__ = ["LeaderboardFiles", "command_to_go_on", "finished_line", "place_flags", "result_lines"]
+__all__ = ["LeaderboardFiles", "command_to_go_on", "drop_states", "finished_line", "place_flags", "result_lines"]
 
 ROWS_SHOWN = 10
 
@@ -58,6 +59,12 @@ class LeaderboardFiles:
             rows = leaderboard.rows_of(held, self._study.config.objectives, reference=self._study.reference)
             leaderboard.write_files(rows, self._folder)
             self._unwritten = 0
+
+
+def drop_states(study: Study, folder: Path) -> None:
+    """Removes the training states of a study that is done; not before the workers have written them."""
+    if study.is_concluded(study.config) and study.config.total_epochs is None:  # else more epochs may follow
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:

@@ -21,7 +21,7 @@ from tuner.config import SearchConfig, library_versions
 from tuner.data.notes import folder_notes
 from tuner.errors import TunerError
 from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
-from tuner.outcome import LeaderboardFiles, command_to_go_on, finished_line, result_lines
+from tuner.outcome import LeaderboardFiles, command_to_go_on, drop_states, finished_line, result_lines
 from tuner.quantities import counted
 from tuner.request import described, limits_of, resolve, staffing_of, study_name
 
@@ -78,7 +78,8 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     began = time.monotonic()
     prepare(staffing_of(arguments))  # workers import TensorFlow while this process looks for the study
 
-    from tuner.storage import check_place, locked, storage_url, told_in_words
+    from tuner.locks import check_place, locked
+    from tuner.storage import storage_url, told_in_words
     from tuner.study import Study
     from tuner.warm_start import find_source
 
@@ -92,7 +93,7 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     if study:
         study.check_totals(config)
     if study and study.is_concluded(config):
-        _drop_states(study, results / name)  # a search that was killed at its end has left them
+        drop_states(study, results / name)  # a search that was killed at its end has left them
         print(finished_line(study), *result_lines(study, arguments), sep="\n")
         return 0
 
@@ -107,20 +108,15 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         prepared = _prepare(arguments, config, session, space=space, study=study, source=source, crew=crew, began=began)
         if arguments.dry_run:
             return 0
-        with locked(results / name, arguments.storage), told_in_words(url):
+        with locked(results / name, arguments.storage) as hold, told_in_words(url):
             study = study or _new_study(url, results / name, config, prepared, crew.facts)
+            study.hold = hold
             study.extend(config.ordered(crew.size))
             on_study(name)
             reason = _run(arguments, prepared, study, crew=crew)
-    _drop_states(study, results / name)
+    drop_states(study, results / name)
     print(*result_lines(study, arguments), f"Stopped   {reason}", sep="\n")
     return 0
-
-
-def _drop_states(study: Study, folder: Path) -> None:
-    """Removes the training states of a study that is done; not before the workers have written them."""
-    if study.is_concluded(study.config) and study.config.total_epochs is None:  # else more epochs may follow
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def _prepare(

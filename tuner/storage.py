@@ -1,9 +1,8 @@
-"""Opens the Optuna storage of a study, and keeps a second search away from it."""
+"""Opens the Optuna storage of a study. That one search writes to it is `tuner/locks.py`'s."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import urllib.parse
@@ -12,19 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
 import optuna
 import sqlalchemy
 
 from tuner.errors import RequestError, StudyError, UsageError, without_password
-from tuner.files import obstacle
 
 __all__ = [
-    "check_place",
     "close_storage",
     "delete_unfinished",
     "find_whole",
-    "locked",
     "open_storage",
     "sqlite_file",
     "storage_url",
@@ -55,112 +50,6 @@ def sqlite_file(url: str) -> Path | None:
         return None
     is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
     return Path(parsed.database) if is_file and parsed.database else None
-
-
-def check_place(folder: Path, storage: str | None, *, is_new: bool = True) -> None:
-    """Makes sure, as far as can be seen, that a study can be written: before there are workers, and nothing is made.
-
-    Args:
-        folder: The study's folder.
-        storage: URL of its storage; None means a file in the folder.
-        is_new: Whether there is no such study yet.
-
-    Raises:
-        UsageError: If one of the two can be no place for files.
-        StudyError: If another search writes to one of them, or the folder is that of a study which is elsewhere.
-    """
-    if is_new and (folder / "leaderboard.csv").exists():
-        raise StudyError(
-            f"{folder} has the leaderboard of a study that is not in {without_password(storage) if storage else 'it'}; "
-            "give the --storage that its search had, put its study.db back, or choose another --study."
-        )
-    if why := obstacle(folder):
-        raise UsageError(f"The study would be in {folder}, but {why}; choose another --results-dir.")
-    file = sqlite_file(storage) if storage else None
-    if file and not file.parent.is_dir():
-        raise UsageError(f"--storage is {storage}, but there is no folder {file.parent}; make it first.")
-    if (folder / ".lock").exists():
-        with locked(folder):
-            pass
-    if storage and (not file or _lock_file(file, folder.name).exists()):
-        with _kept(storage, folder.name):
-            pass
-
-
-@contextlib.contextmanager
-def locked(folder: Path, storage: str | None = None) -> Iterator[None]:
-    """Keeps a study for one search; a killed process frees it.
-
-    Args:
-        folder: The study's folder, which has its name.
-        storage: URL of a storage that searches with other folders may use too, on a server those of other machines.
-
-    Raises:
-        StudyError: If another search has it.
-        UsageError: If nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror}; choose another --results-dir.") from error
-    with _file_lock(folder / ".lock", f"{folder}"), _kept(storage, folder.name):
-        yield
-
-
-def _kept(storage: str | None, name: str) -> contextlib.AbstractContextManager[None]:
-    """Keeps a study of a shared storage; of a server that is not PostgreSQL's nothing is kept."""
-    if storage is None:
-        return contextlib.nullcontext()
-    where = f"the study {name} in {without_password(storage)}"
-    if file := sqlite_file(storage):
-        return _file_lock(_lock_file(file, name), where)
-    if storage.startswith("postgresql"):
-        return _advisory_lock(storage, name, where)
-    return contextlib.nullcontext()
-
-
-def _lock_file(database: Path, name: str) -> Path:
-    """Returns the file beside a database that a search of a study locks; names of studies may be long."""
-    return database.with_name(f".{hashlib.sha256(f'{database.name}/{name}'.encode()).hexdigest()[:16]}.lock")
-
-
-@contextlib.contextmanager
-def _file_lock(file: Path, where: str) -> Iterator[None]:
-    lock = filelock.FileLock(file, timeout=0, mode=0o666)  # a database may be that of a group
-    try:
-        held = lock.acquire()
-    except filelock.Timeout as error:
-        raise _taken(where) from error
-    except OSError as error:
-        raise UsageError(f"{file.parent} cannot be written to: {error.strerror}; choose another place.") from error
-    with held:
-        yield
-
-
-@contextlib.contextmanager
-def _advisory_lock(url: str, name: str, where: str) -> Iterator[None]:
-    """Holds a lock of PostgreSQL, which ends with its connection.
-
-    Reference: PostgreSQL, "Explicit Locking", section "Advisory Locks".
-    """
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
-    with told_in_words(url):
-        connection = engine.connect()
-        is_ours = connection.execute(sqlalchemy.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
-    try:
-        if not is_ours:
-            raise _taken(where)
-        yield
-    finally:
-        with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):  # the server has gone, and the lock with it
-            connection.close()
-
-
-def _taken(where: str) -> StudyError:
-    return StudyError(
-        f"Another search is writing to {where}; wait for it, stop it, or start another study with --study NAME."
-    )
 
 
 @contextlib.contextmanager
@@ -197,8 +86,10 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     # SQLAlchemy logs a traceback where Ctrl-C comes while a connection is given back, and raises it besides.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     opened = _readable(url)
+    # Where a server was restarted, or has cut a connection that nobody used for long, another one is made.
+    options = {} if opened.startswith("sqlite") else {"pool_pre_ping": True}
     try:
-        storage = optuna.storages.RDBStorage(opened)
+        storage = optuna.storages.RDBStorage(opened, options)
     except ImportError as error:
         raise StudyError(
             f"The storage {without_password(url)} needs a driver that is not installed; for "

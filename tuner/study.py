@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -46,12 +46,16 @@ class Study:
         storage: The opened storage.
         identifier: Number of the study in it.
         name: Name of the study.
+
+    Attributes:
+        hold: Called before a trial is written; raises where the study is no longer kept for this search.
     """
 
     def __init__(self, storage: optuna.storages.RDBStorage, identifier: int, name: str) -> None:
         self._storage = storage
         self._id = identifier
         self.name = name
+        self.hold: Callable[[], None] = lambda: None
         facts = storage.get_study_user_attrs(identifier)
         if "config" not in facts:
             raise StudyError(f"The study {name} was not made by this program; choose another study.")
@@ -218,6 +222,7 @@ class Study:
         """
         known = distributions(self.space, record.hyperparameters)
         begun = trials.begun(record, proposal=proposal, distributions=known)
+        self.hold()
         number = self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._id, begun))
         if number != record.trial:
             raise StudyError(
