@@ -566,6 +566,7 @@ def test_folder_that_was_renamed_says_which_study_it_holds(tmp_path):
         ("postgres://user:secret@host/db", "Write postgresql+psycopg://."),
         ("nonsense+driver://user:secret@host/db", "cannot be opened: Can't load plugin"),
         ("mysql+mysqldb://user:secret@host/db", "needs a driver that is not installed"),
+        ("postgresql+psycopg2://user:secret@host/db", r"pip install 'se-tuner[postgresql]', and write postgresql+psy"),
         ("sqlite:////no/such/folder/study.db", "cannot be opened: unable to open database file"),
         ("nonsense", "cannot be opened: Could not parse"),
         ("", "cannot be opened: Could not parse"),
@@ -577,6 +578,25 @@ def test_wrong_storage_is_one_sentence_without_the_password(url, reason):
     assert reason in str(refused.value)
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "way_out"), [("v3.0.0.a", "optuna storage upgrade"), ("v99.0.0.a", "updating optuna to the latest")]
+)
+def test_tables_of_another_optuna_are_one_sentence(version, way_out, study, url):
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+    with pytest.raises(StudyError, match=rf"cannot be opened: The runtime optuna version .*{way_out}"):
+        open_storage(url)
+
+
+@pytest.mark.parametrize("folder", ["a{b}", "a{}", "a{{b}}"])
+def test_braces_in_a_url_are_braces(folder, tmp_path):
+    """Optuna takes them for a place to be filled: an error after all the preparation, or a study beside its folder."""
+    (tmp_path / folder).mkdir()
+    _make(tmp_path / folder, "mine").close()
+    assert (tmp_path / folder / "mine" / "study.db").exists()
+    assert find_study(tmp_path / folder, None).config == CONFIG
 
 
 def test_file_that_is_no_study_is_one_sentence(tmp_path):
@@ -669,7 +689,9 @@ def test_study_that_is_not_in_a_storage_lists_what_is(tmp_path):
         find_study(tmp_path, None, shared)
 
 
-def test_study_in_a_folder_that_cannot_be_written_to_is_read(tmp_path, monkeypatch):
+@pytest.mark.parametrize("what", ["", "study.db"])
+def test_study_that_cannot_be_written_to_is_read(what, tmp_path, monkeypatch):
+    """Of a file alone, files of the reader's were left beside it, with which its owner could not go on."""
     study = _make(tmp_path, "of a colleague")
     study.begin(BEGUN, proposal={})
     study.finish(ENDED)
@@ -677,7 +699,7 @@ def test_study_in_a_folder_that_cannot_be_written_to_is_read(tmp_path, monkeypat
     folder = tmp_path / study.name
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert set(before) == {"study.db"}
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder)  # root may write everywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder / what)  # root may write everywhere
     found = find_study(tmp_path, None)
     assert found.records() == [ENDED]
     found.close()

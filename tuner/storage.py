@@ -89,13 +89,14 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     # Where a server was restarted, or has cut a connection that nobody used for long, another one is made.
     options = {} if opened.startswith("sqlite") else {"pool_pre_ping": True}
     try:
-        storage = optuna.storages.RDBStorage(opened, options)
+        # Optuna puts the version of its tables in the place of {SCHEMA_VERSION}.
+        storage = optuna.storages.RDBStorage(opened.replace("{", "{{").replace("}", "}}"), options)
     except ImportError as error:
         raise StudyError(
-            f"The storage {without_password(url)} needs a driver that is not installed; for "
-            "PostgreSQL: pip install 'se-tuner[postgresql]'."
+            f"The storage {without_password(url)} needs a driver that is not installed; for PostgreSQL: "
+            "pip install 'se-tuner[postgresql]', and write postgresql+psycopg://."
         ) from error
-    except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
+    except (sqlalchemy.exc.SQLAlchemyError, ValueError, RuntimeError) as error:  # the last: tables of another Optuna
         hint = " Write postgresql+psycopg://." if url.startswith("postgres://") else ""  # as other programs take it
         is_wrong = isinstance(error, sqlalchemy.exc.ArgumentError | ValueError)  # as a URL; else it cannot be reached
         raise (RequestError if is_wrong else StudyError)(
@@ -113,11 +114,14 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
 def _readable(url: str) -> str:
     """Returns the URL with which a storage can be read.
 
-    SQLite makes files beside a database, also to read it. Where it cannot, it has to be told that nobody else can write
-    either; that is so unless a log is there, which it would leave out.
+    SQLite makes files beside a database, also to read it. Where it cannot, or could not remove them, so that they would
+    be in the way of who writes, it has to be told that nobody writes; that is so unless a log is there, which it would
+    leave out.
     """
     file = sqlite_file(url)
-    if not file or os.access(file.parent, os.W_OK) or file.with_name(f"{file.name}-wal").exists():
+    if not file or file.with_name(f"{file.name}-wal").exists():
+        return url
+    if os.access(file.parent, os.W_OK) and (not file.exists() or os.access(file, os.W_OK)):
         return url
     return f"{_SQLITE}file:{urllib.parse.quote(file.absolute().as_posix())}?immutable=1&uri=true"
 
