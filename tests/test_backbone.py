@@ -13,6 +13,7 @@ import pytest
 from backbones import tiny_backbone
 from trainings import BATCH, RECIPE, STEPS, STRICT, assert_goes_on_exactly, assert_trains_as_keras, bits, epochs
 
+from tuner.architecture import Architecture
 from tuner.batches import Images
 from tuner.checkpoint import load_state, save_state
 from tuner.errors import SpaceError, UsageError
@@ -27,7 +28,7 @@ from tuner.recipe import Recipe, compile_model
 from tuner.runtime import configure_runtime
 from tuner.sizes import largest_state
 from tuner.splitting import Splits
-from tuner.training import Architecture, Network
+from tuner.training import Network
 
 ROOT = Path(__file__).parents[1]
 REAL = [name for name in BACKBONES if name != "Tiny"]

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from tuner.architecture import Architecture
 from tuner.batches import Images, StreamedImages, images_of
 from tuner.data import DataSpec, load, reading
 from tuner.models import ModelConfig
 from tuner.recipe import Recipe
-from tuner.training import Architecture, Network
+from tuner.training import Network
 
 KINDS = ["in memory", "streamed"]
 

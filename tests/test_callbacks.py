@@ -4,12 +4,13 @@ import keras
 import numpy as np
 import pytest
 
+from tuner.architecture import Architecture
 from tuner.batches import Images
 from tuner.callbacks import Callbacks
 from tuner.errors import SpaceError
 from tuner.models import ModelConfig
 from tuner.recipe import Recipe, compile_model
-from tuner.training import Architecture, Network
+from tuner.training import Network
 
 CONFIG = ModelConfig(input_shape=(8, 8, 1), classes=3, blocks=(1,), width=4, se_ratio=2, stem="small")
 RECIPE = Recipe("sgd", 0.05)
@@ -160,6 +161,45 @@ def test_callback_sees_the_model_of_the_moment(train, network):
     assert any((first != second).any() for first, second in zip(*seen, strict=True))
     for ours, theirs in zip(seen[-1], network.to_keras().get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+class Watcher(keras.callbacks.Callback):
+    """Calls a function with the model after each epoch, and with what another made of it when the training began."""
+
+    def __init__(self, look, prepare=lambda model: None):
+        super().__init__()
+        self.look, self.prepare, self.seen = look, prepare, []
+
+    def on_train_begin(self, logs=None):
+        self.prepared = self.prepare(self.model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(self.look(self.model, self.prepared))
+
+
+def test_model_can_be_called(train, network, stripes):
+    images = stripes.validation.images.astype("float32")
+    watcher = Watcher(lambda model, _: np.array(model(images, training=False)))
+    train(lambda: [watcher])
+    np.testing.assert_allclose(watcher.seen[-1], network.predict(stripes.validation.images), atol=1e-5)
+
+
+def test_model_can_be_evaluated_as_it_is_validated(train, network, stripes):
+    validation = (stripes.validation.images.astype("float32"), stripes.validation.labels)
+    watcher = Watcher(lambda model, _: model.evaluate(*validation, batch_size=BATCH, return_dict=True, verbose=0))
+    train(lambda: [watcher])
+    assert watcher.seen[-1] == pytest.approx(network.evaluate(Images(*_arrays(stripes.validation))), abs=1e-4)
+
+
+def test_layers_of_the_model_make_a_model_whose_weights_are_those_of_the_moment(train, network, stripes):
+    images = stripes.validation.images.astype("float32")
+    watcher = Watcher(
+        lambda _, features: features.predict(images, verbose=0),
+        prepare=lambda model: keras.Model(model.inputs, model.layers[-1].output),
+    )
+    train(lambda: [watcher])
+    assert (watcher.seen[0] != watcher.seen[1]).any()
+    np.testing.assert_allclose(watcher.seen[-1], network.predict(stripes.validation.images), atol=1e-5)
 
 
 def test_model_can_be_saved_by_a_callback(train, tmp_path, network, stripes):

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from tuner.architecture import Architecture
 from tuner.models import ModelConfig
 from tuner.recipe import Recipe
-from tuner.training import Architecture
 
 BATCH, STEPS = 32, 4  # 120 images: three whole batches and one of 24
 RECIPE = Recipe("sgd", 0.1, 1e-3, 0.1, average_momentum=0.75)

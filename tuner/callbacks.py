@@ -2,9 +2,9 @@
 
 A search space may have a function `callbacks()` that returns new `keras.callbacks.Callback` objects for each trial.
 They are called as `model.fit` calls them, with the same names in `logs`. Their `model` is made when it is asked for:
-a Keras model with the averaged weights of that moment, to look at or to save; what a callback writes into it is not
-trained. Of `model.optimizer` there are `learning_rate` and `iterations`, to read. Setting `model.stop_training` ends
-the trial after the epoch.
+a Keras model with the averaged weights of the moment, to look at, to call, to evaluate or to save; what a callback
+writes into it is not trained. Of `model.optimizer` there are `learning_rate` and `iterations`, to read. Setting
+`model.stop_training` ends the trial after the epoch.
 
 What a callback counts (a patience, say) begins anew when a trial is continued.
 """
@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from tuner.errors import SpaceError
+from tuner.recipe import compile_model
 from tuner.space import Space, blamed
 
 if TYPE_CHECKING:
@@ -50,15 +51,46 @@ class _Optimizer:
 
 
 class _Model:
-    """Stands for the Keras model: `stop_training`, and everything else of a model of this moment."""
+    """Stands for the Keras model: `stop_training`, and everything else of one with the weights of this moment."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._made: keras.Model | None = None
+        self._step = -1  # that whose weights it has
         self.stop_training = False
         self.optimizer = _Optimizer(network)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._network.to_keras(), name)
+        return getattr(self._now(), name)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self._now()(*arguments, **options)
+
+    def evaluate(self, *arguments: Any, **options: Any) -> Any:
+        """Evaluates a compiled model, as `model.fit` has one; what may be saved is none, so that it loads anywhere."""
+        network, architecture = self._network, self._network.architecture
+        model = compile_model(
+            network.to_keras(),
+            network.recipe,
+            total_steps=architecture.total_steps,
+            schedule_exponent=architecture.schedule_exponent,
+            balances=architecture.balances,
+        )
+        return model.evaluate(*arguments, **options)
+
+    def follow(self) -> None:
+        """Brings a model that was asked for up to date: a callback may hold on to parts of it, such as a layer."""
+        if self._made is not None:
+            self._now()
+
+    def _now(self) -> keras.Model:
+        """Returns the model, the same whenever it is asked for: layers of two would not fit together."""
+        if self._made is None:
+            self._made = self._network.to_keras()
+        elif self._step != self._network.step:
+            self._network.write_to(self._made)
+        self._step = self._network.step
+        return self._made
 
 
 class Callbacks:
@@ -127,6 +159,7 @@ class Callbacks:
     def test_begin(self) -> None:
         """A validation is about to begin."""
         if self._list is not None:
+            self._model.follow()
             self._list.on_test_begin()
             if self.on_test_batch:
                 self._list.on_test_batch_begin(0)
@@ -140,6 +173,7 @@ class Callbacks:
         """An epoch has been trained and validated."""
         self._logs = dict(metrics)
         if self._list is not None:
+            self._model.follow()  # also where a loss that is not finite is not validated
             self._list.on_epoch_end(self._network.epoch - 1, dict(metrics))
 
     def train_end(self) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tuner.architecture import Architecture
 from tuner.batches import AnyImages
 from tuner.config import STEPS_BETWEEN_CHECKS
 from tuner.hardware import resident_memory
@@ -18,7 +19,7 @@ from tuner.mirror import Mirror
 from tuner.program import Program, Structure
 from tuner.recipe import Recipe
 from tuner.splitting import Splits
-from tuner.training import Architecture, Network
+from tuner.training import Network
 
 __all__ = ["Networks"]
 

@@ -7,7 +7,6 @@ first epoch of a small network on two cores, and again for the next. Here a step
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import time
@@ -17,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tuner.architecture import Architecture
 from tuner.batches import AnyImages, Batch, Images
 from tuner.checkpoint import TrainingState
 from tuner.config import STEPS_BETWEEN_CHECKS
@@ -24,66 +24,20 @@ from tuner.errors import TunerError
 from tuner.executions import executions
 from tuner.interrupts import held_interrupt
 from tuner.mirror import Mirror
-from tuner.models import AnyConfig, build_model
+from tuner.models import build_model
 from tuner.models.kinds import initial_weights, variables_by_name
 from tuner.moment import Moment
-from tuner.program import Layout, Program, State, Structure
-from tuner.recipe import OPTIMIZER_SLOTS, Recipe, WarmupCosine
+from tuner.program import Layout, Program, State
+from tuner.recipe import OPTIMIZER_SLOTS, Recipe
 from tuner.splitting import Splits, Steps
 
-__all__ = ["Architecture", "Network", "OnBatch", "TrialTimeout"]
+__all__ = ["Network", "OnBatch", "TrialTimeout"]
 
 OnBatch = Callable[[int, Mapping[str, float]], None]
 
 
 class TrialTimeout(Exception):  # noqa: N818  (it is no error of the program)
     """A training has passed its deadline."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """A network and what its training is laid out for.
-
-    Args:
-        config: The network.
-        optimizer: Name of the optimizer.
-        total_steps: Training steps of the full budget.
-        batch_size: Images a step.
-        mixed_precision: Whether feature maps are bfloat16 while training and evaluating.
-        jit: Whether XLA compiles the steps, for this network alone.
-        schedule_exponent: How soon the learning rate falls, see `WarmupCosine`.
-        augments: Whether training images are moved and mirrored, as the recipe then says.
-        balances: Whether `balanced_accuracy` is measured too.
-        class_weights: How much a training image of each class weighs in the loss; empty means 1.
-    """
-
-    config: AnyConfig
-    optimizer: str
-    total_steps: int
-    batch_size: int
-    mixed_precision: bool = False
-    jit: bool = False
-    schedule_exponent: float = 1.0
-    augments: bool = False
-    balances: bool = False
-    class_weights: tuple[float, ...] = ()
-
-    @property
-    def structure(self) -> Structure:
-        """What the compiled steps depend on."""
-        return Structure.of(
-            self.config,
-            self.optimizer,
-            mixed_precision=self.mixed_precision,
-            jit=self.jit,
-            augments=self.augments,
-            balances=self.balances,
-            weighs=bool(self.class_weights),
-        )
-
-    def schedule(self, peak: float) -> WarmupCosine:
-        """Returns the learning rates by step, the highest of which is given."""
-        return WarmupCosine(peak, self.total_steps, self.schedule_exponent)
 
 
 class Network:
@@ -96,6 +50,12 @@ class Network:
         steps_per_execution: Training steps that one call of the program makes where the images are in memory, from 1 to
             `STEPS_BETWEEN_CHECKS`; results do not depend on it.
         mirror: The devices that share each batch; None means one.
+
+    Attributes:
+        recipe: How it is trained.
+        step: Training steps so far.
+        epoch: Epochs so far.
+        seed: Seed of the weights and of the order of the images.
     """
 
     def __init__(
@@ -120,7 +80,7 @@ class Network:
             mirror=mirror,
         )
         self._rates = architecture.schedule(1.0)(tf.range(architecture.total_steps)).numpy()
-        self._recipe = Recipe(architecture.optimizer, 0.0)
+        self.recipe = Recipe(architecture.optimizer, 0.0)
         self._nothing = tf.zeros(architecture.structure.num_sums)
         self._state = State(None, None, None, None)
         self.step, self.epoch, self.seed = 0, 0, 0
@@ -132,7 +92,7 @@ class Network:
             recipe: How to train; its optimizer is the architecture's.
             seed: Seed of the weights and of the order of the images; both depend on nothing else.
         """
-        self._recipe, self.seed, self.step, self.epoch = recipe, seed, 0, 0
+        self.recipe, self.seed, self.step, self.epoch = recipe, seed, 0, 0
         weights = initial_weights(self.architecture.config, seed=seed)
         self._steps.begin()
         self._state = self._layout.pack(weights, slots=OPTIMIZER_SLOTS[self.architecture.optimizer])
@@ -148,7 +108,7 @@ class Network:
                 "A checkpoint of the study was written by an earlier version of this program, which kept no averaged "
                 "weights; begin a new study with another --study."
             )
-        self._recipe, self.seed, self.epoch = recipe, state.seed, state.epoch
+        self.recipe, self.seed, self.epoch = recipe, state.seed, state.epoch
         self._steps.begin(state.parts)
         (weights, statistics, average), (slots, step) = state.weights, state.optimizer
         self.step = int(step)
@@ -157,7 +117,7 @@ class Network:
     @property
     def learning_rate(self) -> float:
         """Learning rate of the next step."""
-        return float(self.architecture.schedule(self._recipe.learning_rate)(self.step))
+        return float(self.architecture.schedule(self.recipe.learning_rate)(self.step))
 
     @property
     def remark(self) -> str:
@@ -234,10 +194,14 @@ class Network:
     def to_keras(self) -> keras.Model:
         """Returns a Keras model of stock layers with the averaged weights as they are now; it is not compiled."""
         model = build_model(self.architecture.config, for_export=True)
+        self.write_to(model)
+        return model
+
+    def write_to(self, model: keras.Model) -> None:
+        """Gives a model that `to_keras` has made the averaged weights as they are now."""
         weights = self._layout.unpack(self._state)
         for name, variable in variables_by_name(model, self.architecture.config).items():
             variable.assign(weights[name])
-        return model
 
     def _means(
         self,
@@ -274,7 +238,7 @@ class Network:
 
     def _moment(self, step: int) -> tf.Tensor:
         """Returns what a step, counted from 0, is told of its moment."""
-        config, recipe = self.architecture.config, self._recipe
+        config, recipe = self.architecture.config, self.recipe
         moment = Moment.of(
             learning_rate=recipe.learning_rate * self._rates[min(step, len(self._rates) - 1)],
             weight_decay=recipe.weight_decay,
