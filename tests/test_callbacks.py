@@ -239,6 +239,11 @@ def test_callback_that_swaps_averaged_weights_is_refused(network):
         _callbacks(lambda: [keras.callbacks.SwapEMAWeights()], network)
 
 
+def test_callback_that_restores_another_training_is_refused(network, tmp_path):
+    with pytest.raises(SpaceError, match="has a BackupAndRestore, but a trial goes on from a checkpoint of its own"):
+        _callbacks(lambda: [keras.callbacks.BackupAndRestore(tmp_path)], network)
+
+
 @pytest.mark.parametrize("made", [None, [None], ["EarlyStopping"], 3])
 def test_what_is_no_list_of_callbacks_is_refused(made, network):
     with pytest.raises(SpaceError, match=r"callbacks\(\) returns .*; allowed is a list of objects of keras.callbacks"):

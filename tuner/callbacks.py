@@ -214,7 +214,7 @@ def _made(make: Callable[[], Any]) -> list[keras.callbacks.Callback]:
     if not all(isinstance(callback, keras.callbacks.Callback) for callback in callbacks):
         raise SpaceError(f"callbacks() returns {made!r}; allowed is a list of objects of keras.callbacks.Callback.")
     for callback in callbacks:
-        _refuse_optimizers(callback)
+        _refuse_needless(callback)
         _set_mode(callback)
     return callbacks
 
@@ -226,12 +226,16 @@ def _hears(callback: keras.callbacks.Callback, kinds: Iterable[str]) -> bool:
     return any(getattr(own, "__func__", own) is not inherited for own, inherited in methods)
 
 
-def _refuse_optimizers(callback: keras.callbacks.Callback) -> None:
+def _refuse_needless(callback: keras.callbacks.Callback) -> None:
     """Refuses what would look for an optimizer: rates follow from the configuration, averages are taken in any case."""
     if isinstance(callback, keras.callbacks.LearningRateScheduler | keras.callbacks.ReduceLROnPlateau):
         raise SpaceError(f"callbacks() has a {type(callback).__name__}, but {_RATES}")
     if isinstance(callback, keras.callbacks.SwapEMAWeights):
         raise SpaceError("callbacks() has a SwapEMAWeights, but averaged weights are validated anyway; leave it out.")
+    if isinstance(callback, keras.callbacks.BackupAndRestore):  # it would find the backup of another trial
+        raise SpaceError(
+            "callbacks() has a BackupAndRestore, but a trial goes on from a checkpoint of its own anyway; leave it out."
+        )
 
 
 def _set_mode(callback: keras.callbacks.Callback) -> None:
