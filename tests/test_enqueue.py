@@ -192,3 +192,19 @@ def test_steps_are_not_listed():
         UsageError, match=r"units is 15 .* allowed is a value from 0 to 1000000000000000 in steps of 10"
     ):
         completed([{"units": 15}], hp)
+
+
+@pytest.mark.parametrize("sampling", ["log", "reverse_log"])
+def test_whole_number_on_a_scale_of_steps_stays_one(sampling):
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 4, 64, step=2, sampling=sampling)
+    for width in (4, 64):
+        (values,) = completed([{"width": width}], hp)
+        assert (values["width"], type(values["width"])) == (width, int)
+
+
+@pytest.mark.parametrize(("least", "most", "sampling", "step"), [(0.3, 0.9, "linear", 0.1), (1e-5, 2.43e-3, "log", 3)])
+def test_step_that_rounding_puts_beyond_the_range_is_its_end(least, most, sampling, step):
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", least, most, step=step, sampling=sampling)
+    assert completed([{"rate": most}], hp) == [{"rate": most}]

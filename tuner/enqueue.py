@@ -204,7 +204,7 @@ def _nearest(entry: Any, received: float) -> Any:
     """Returns the value of a grid that is the nearest to a number."""
     last = int((entry.max_value - entry.min_value) // entry.step)  # as Keras Tuner counts
     index = min(max(round((received - entry.min_value) / entry.step), 0), last)
-    value = entry.min_value + index * entry.step
+    value = min(entry.min_value + index * entry.step, entry.max_value)  # six steps of 0.1 from 0.3 are beyond 0.9
     return on_grid(value, entry.step) if isinstance(value, float) else value
 
 
@@ -213,7 +213,12 @@ def listed(entry: Any) -> list[Any]:
     kind = type(entry).__name__
     if kind == "Fixed":
         return [entry.value]
-    return [False, True] if kind == "Boolean" else list(entry.values)
+    if kind == "Boolean":
+        return [False, True]
+    if kind == "Choice":
+        return list(entry.values)
+    whole = int if kind == "Int" else float  # Keras Tuner's powers of integers are floats, and may leave the range
+    return [whole(min(max(value, entry.min_value), entry.max_value)) for value in entry.values]
 
 
 def _is_same(value: Any, received: Any) -> bool:

@@ -47,3 +47,14 @@ def test_step_that_rounding_puts_beside_0_is_0(algorithm):
     ]
     assert sorted(begun) == pytest.approx([-0.3, -0.2, -0.1, 0.0, 0.1, 0.2])
     assert 0.0 in begun
+
+
+@pytest.mark.parametrize(("least", "most", "sampling", "step"), [(0.3, 0.9, "linear", 0.1), (1e-5, 2.43e-3, "log", 3)])
+@pytest.mark.parametrize("algorithm", EACH)
+def test_step_that_rounding_puts_beyond_the_range_is_its_end(algorithm, least, most, sampling, step):
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", least, most, step=step, sampling=sampling)
+    assert max(hp.space[0].values) > most
+    begun = [own(values)["rate"] for values in Drive(_oracle(algorithm, hp), 60).proposals]
+    assert max(begun) == most
+    assert min(begun) == least

@@ -197,15 +197,17 @@ def value_at(entry: Any, probability: float) -> Any:
     Keras Tuner's may lie beyond the range, as 0.09999999999999998 of 0.1 to 0.9, or 1,000,002 of 1 to 1,000,001.
     """
     value = entry.prob_to_value(min(max(probability, 0.0), 1.0 - 1e-12))
-    if hasattr(entry, "min_value"):
-        return cleaned(entry, type(value)(min(max(value, entry.min_value), entry.max_value)))
-    return value
+    return cleaned(entry, value) if hasattr(entry, "min_value") else value
 
 
 def cleaned(entry: Any, value: Any) -> Any:
-    """Returns a value with 0 where the steps of a hyperparameter meet it, which Keras Tuner misses by rounding."""
+    """Returns a number as its range and its steps have it, which Keras Tuner misses by rounding.
+
+    Six steps of 0.1 from 0.3 are 0.9000000000000001, beyond a range that ends at 0.9, and three from -0.3 are 5.6e-17.
+    """
+    within = type(value)(min(max(value, entry.min_value), entry.max_value))
     is_stepped = isinstance(value, float) and entry.step is not None and entry.sampling == "linear"
-    return on_grid(value, entry.step) if is_stepped else value
+    return on_grid(within, entry.step) if is_stepped else within
 
 
 def grid_values(entry: Any) -> Iterator[Any]:
