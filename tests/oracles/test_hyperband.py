@@ -5,7 +5,7 @@ import re
 import keras_tuner
 import pytest
 
-from oracles.driving import WARNINGS, Drive, Situation, flat, own
+from oracles.driving import WARNINGS, Drive, Situation, flat, own, six_values
 from tuner.config import SearchConfig
 from tuner.oracles import Asha, Hyperband, make_oracle
 from tuner.oracles.moves import Rung
@@ -135,6 +135,46 @@ def test_survivors_of_a_round_of_failures_go_on_to_the_end(good, outcome, in_fli
     first = [values for values in drive.proposals if values["tuner/bracket"] == 2]
     scores = {drive.names.index(values["tuner/trial_id"]) for values in first if "tuner/trial_id" in values}
     assert scores <= {*range(1, good + 1), *range(10, 200)}
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+@pytest.mark.parametrize("hurried", [False, True])
+def test_small_space_goes_on_to_the_end(hurried, in_flight):
+    """Keras Tuner waits for first trials that there are not, and ends with all of them after one epoch."""
+    oracle = Hyperband(objective="val_accuracy", hyperparameters=six_values(), max_epochs=9, begins_whole=not hurried)
+    planned = _planned(oracle)
+    drive = Drive(oracle, 100, Situation(in_flight))
+    assert sorted(_rungs(drive)) == sorted(planned)
+    begun = 6 if hurried else 5
+    whole = {} if hurried else {(0, 9): 1}
+    assert collections.Counter(planned) == {**whole, (0, 1): begun, (1, 3): 3, (3, 9): 1}
+    assert (drive.status, oracle.reason) == ("STOPPED", "the space is exhausted, 6 of 6 tried")
+
+
+def test_space_that_ends_in_the_second_bracket_is_planned_as_it_is_made():
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 1, 11)
+    made, planned = (Hyperband(objective="val_accuracy", hyperparameters=hp, max_epochs=9) for _ in range(2))
+    assert _budgets(made) == _planned(planned)
+    assert collections.Counter(_planned(planned)) == {(0, 1): 9, (1, 3): 3, (3, 9): 1 + 2, (0, 3): 2}
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+def test_no_hyperparameter_is_one_configuration(in_flight):
+    """To Keras Tuner no values are none that it has drawn."""
+    oracle = Hyperband(objective="val_accuracy", hyperparameters=keras_tuner.HyperParameters(), max_epochs=9)
+    drive = Drive(oracle, 100, Situation(in_flight))
+    assert _rungs(drive) == [(0, 1), (1, 3), (3, 9)]
+    assert (drive.status, oracle.reason) == ("STOPPED", "the space is exhausted, 1 of 1 tried")
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+def test_bracket_and_round_of_a_trial_say_between_which_epochs_it_is_trained(in_flight):
+    """Keras Tuner writes the number of the newest bracket into what goes on in an older one."""
+    for values in Drive(_oracle(), 200, Situation(in_flight)).proposals:
+        bracket, place = values["tuner/bracket"], values["tuner/round"]
+        epochs = [9 / 3 ** (bracket - each) for each in (place - 1, place)]
+        assert [values["tuner/initial_epoch"], values["tuner/epochs"]] == [epochs[0] if place else 0, epochs[1]]
 
 
 @pytest.mark.parametrize("in_flight", [1, 5])

@@ -127,20 +127,25 @@ class StudyOracle(keras_tuner.Oracle):
         return response
 
     def _response(self, trial_id: str) -> dict[str, Any]:
+        self._shortage = ""
         response = self._proposed(trial_id)
         values = response.get("values")
         if response["status"] == "STOPPED" and self._shortage:
             self.reason = self._shortage
         if response["status"] != "RUNNING" or values is None:
             return response
-        if "tuner/trial_id" in values:  # of a run that began before others declared more
-            values = values | {n: v for n, v in default_values(self.hyperparameters, values).items() if n not in values}
-        else:
+        if "tuner/trial_id" not in values:
             new = self._planned() or self._untried(values)
             if new is None:
                 self.reason = self._shortage or f"the space is exhausted, {len(self._tried())} tried"
                 return {"status": "STOPPED"}
             values = new | {name: value for name, value in values.items() if name.startswith("tuner/")}
+        return self._granted(values)
+
+    def _granted(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Returns the response that runs a trial with values; where its epochs are not left, the one that ends."""
+        if "tuner/trial_id" in values:  # of a run that began before others declared more
+            values = values | {n: v for n, v in default_values(self.hyperparameters, values).items() if n not in values}
         epochs = values.get("tuner/epochs", self.max_epochs) - values.get("tuner/initial_epoch", 0)
         is_over = self._exceeds(self._epochs_begun() + epochs)
         return {"status": "STOPPED"} if is_over else {"status": "RUNNING", "values": values}

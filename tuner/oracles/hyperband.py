@@ -66,7 +66,7 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
         trials_left = self.max_trials or float("inf")
         epochs_left = min(limit or float("inf") for limit in (self.max_total_epochs, most_epochs))
         planned: list[Rung] = []
-        for rung in self._rungs(self._iterations or MOST_PLANNED):
+        for rung in self._within_space(self._rungs(self._iterations or MOST_PLANNED)):
             epochs = rung.epochs - rung.initial_epoch
             trials = int(min(rung.trials, trials_left, epochs_left // epochs))
             planned.append(Rung(trials, rung.initial_epoch, rung.epochs))
@@ -80,9 +80,7 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
         with self._failures_last():
             response: dict[str, Any] = super().populate_space(trial_id)
         if response["status"] != "RUNNING":
-            for bracket in self._brackets:
-                for rung in bracket["rounds"]:
-                    rung[:] = [place for place in rung if place["id"] != trial_id]
+            self._leave(trial_id)
         if (
             response["status"] == "STOPPED"
             and not self.reason
@@ -96,25 +94,48 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
         iterations = max(self.hyperband_iterations, state["current_iteration"] + 1)  # what has begun is not undone
         super().set_state(state | {"hyperband_iterations": iterations})
 
+    def _response(self, trial_id: str) -> dict[str, Any]:
+        response = super()._response(trial_id)
+        if response["status"] == "RUNNING" or not self._shortage:
+            return response
+        self._leave(trial_id)
+        promotion = self._promotion(trial_id, is_exhausted=True)
+        if promotion is None and not self.ongoing_trials:
+            return response
+        self.reason = ""
+        return {"status": "IDLE"} if promotion is None else self._granted(promotion["values"])
+
     def _proposed(self, trial_id: str) -> dict[str, Any]:
-        return self._short_promotion(trial_id) or super()._proposed(trial_id)
+        return self._promotion(trial_id) or super()._proposed(trial_id)
 
-    def _short_promotion(self, trial_id: str) -> dict[str, Any] | None:
-        """Returns the response that promotes the best of a round that has less than its size and gets no more.
+    def _leave(self, trial_id: str) -> None:
+        """Gives up a trial's place in its bracket."""
+        for bracket in self._brackets:
+            for rung in bracket["rounds"]:
+                rung[:] = [place for place in rung if place["id"] != trial_id]
 
-        Keras Tuner promotes once there are more scores than the size of the round has losers, which such a round never
-        has: the survivors of many failures would go no further.
+    def _promotion(self, trial_id: str, *, is_exhausted: bool = False) -> dict[str, Any] | None:
+        """Returns the response that promotes the best of a round, where what is not scored cannot leave it behind.
+
+        Keras Tuner counts on a full round. One of less, as after many failures or where the space has no more
+        configurations, would promote nothing.
+
+        Args:
+            trial_id: Name of the trial that goes on with it.
+            is_exhausted: Whether nothing new can begin, so that a first round gets no more.
         """
         for bracket in self._brackets:
             number, rounds = bracket["bracket_num"], bracket["rounds"]
-            is_closed = len(rounds[0]) == self._get_size(number, 0)
+            is_closed = is_exhausted or len(rounds[0]) == self._get_size(number, 0)
+            if not is_closed:  # it is filled first
+                continue
             for place, (past, following) in enumerate(itertools.pairwise(rounds), 1):
                 gone_on = {each["past_id"] for each in following}
                 waiting = [self.trials[each["id"]] for each in past if each["id"] not in gone_on]
                 scored = [trial for trial in waiting if trial.status == "COMPLETED"]
+                to_come = 0 if is_closed else self._get_size(number, place - 1) - len(past)
                 open_places = self._get_size(number, place) - len(following)
-                is_short = is_closed and len(past) < self._get_size(number, place - 1)
-                if is_short and scored and open_places > len(waiting) - len(scored):
+                if scored and open_places > to_come + len(waiting) - len(scored):
                     best = (max if self.objective.direction == "max" else min)(scored, key=lambda trial: trial.score)
                     following.append({"past_id": best.trial_id, "id": trial_id})
                     return {"status": "RUNNING", "values": self._continued(best, number, place)}
@@ -155,10 +176,19 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
                 trial.status, trial.score = status, score
 
     def _random_trial(self, trial_id: str, bracket: dict[str, Any]) -> dict[str, Any]:
-        if self.begins_whole and not self.trials and bracket["bracket_num"]:
-            bracket = {"bracket_num": 0, "rounds": [[]]}  # that of later, see below
-        response: dict[str, Any] = super()._random_trial(trial_id, bracket)
-        return response
+        """Returns the response that begins a run; Keras Tuner's own takes the one configuration of no values for none.
+
+        The default that goes to the full budget at once takes its place in the bracket without halving later.
+        """
+        values = self._random_values()
+        if values is None:
+            return {"status": "IDLE" if self.ongoing_trials else "STOPPED"}
+        number = 0 if self.begins_whole and not self.trials else bracket["bracket_num"]
+        if number == bracket["bracket_num"]:
+            bracket["rounds"][0].append({"past_id": None, "id": trial_id})
+        epochs = self._get_epochs(number, 0)
+        place = {"tuner/epochs": epochs, "tuner/initial_epoch": 0, "tuner/bracket": number, "tuner/round": 0}
+        return {"status": "RUNNING", "values": values | place}
 
     def _start_new_bracket(self) -> None:
         super()._start_new_bracket()
@@ -175,6 +205,16 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
         whole = rungs[-1]
         rest = dataclasses.replace(whole, trials=whole.trials - 1)
         return [dataclasses.replace(whole, trials=1), *rungs[:-1], rest, *rungs * (iterations - 1)]
+
+    def _within_space(self, rungs: list[Rung]) -> Iterator[Rung]:
+        """Yields rungs that begin no more configurations than there are, of which no more go on."""
+        left, before = self._size(), 0
+        for rung in rungs:
+            most = before if rung.initial_epoch else left
+            before = rung.trials if most is None else min(rung.trials, most)
+            if left is not None and not rung.initial_epoch:
+                left -= before
+            yield dataclasses.replace(rung, trials=before)
 
     def _iteration(self) -> list[Rung]:
         """Returns the rungs of one iteration in their order."""
