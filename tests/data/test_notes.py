@@ -33,3 +33,28 @@ def test_images_beside_the_splits_are_told(tmp_path):
     assert folder_notes(DataSpec(f"folder:{tmp_path}")) == [
         f"Left out  2 images beside the splits, such as {tmp_path}/archive; only train, val and test are read"
     ]
+
+
+def test_images_that_lie_in_two_splits_or_two_classes_are_told(tmp_path):
+    contents = {
+        "train/cat/0.png": b"one",
+        "train/cat/1.png": b"one",  # again where it belongs
+        "train/dog/0.png": b"two",
+        "train/dog/1.png": b"six",
+        "train/dog/2.png": b"three",
+        "test/cat/0.png": b"two",
+        "test/cat/1.png": b"one",
+        "test/dog/0.png": b"six",
+        "test/dog/1.png": b"",
+        "test/cat/2.png": b"",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "train/dog/gone.png").symlink_to(tmp_path / "nowhere")
+    assert folder_notes(DataSpec(f"folder:{tmp_path}")) == [
+        f"Copies    3 images lie in another split, too, such as {tmp_path}/train/cat/0.png, the same as "
+        f"{tmp_path}/test/cat/1.png; a score on what was trained with says too much",
+        f"Copies    1 image lies in another class, too, such as {tmp_path}/train/dog/0.png, the same as "
+        f"{tmp_path}/test/cat/0.png; no network can tell what they are",
+    ]

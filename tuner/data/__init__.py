@@ -17,6 +17,7 @@
     tfds           TensorFlow Datasets, for everybody else to import from
     quiet          what TFDS and its downloads print is kept off the terminal
     headers        size, channels and orientation of a PNG or JPEG file without decoding it
+    copies         which files are the same            (standard library)
     notes          what a person should know of a folder before it is read (standard library)
     fashion_mnist  Debian's copy of Fashion-MNIST -> prepared TFDS data (`python -m tuner.data prepare`)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from tuner.data.copies import equal_files
 from tuner.data.headers import is_rotated
 from tuner.data.layout import Layout, count_images, find_images, find_left_out, find_unchecked, find_validation
 from tuner.data.spec import DataSpec
@@ -15,6 +16,9 @@ __all__ = ["folder_notes"]
 # JPEG files that are opened for their orientation before a search; so many take a third of a second where they are in
 # memory. The first of more stand for all.
 MOST_OPENED = 10_000
+# Images that are compared before a search; of more, none is. So many files take a second if all have one size (2 busy
+# cores), a tenth if none has.
+MOST_COMPARED = 20_000
 
 
 def folder_notes(data: DataSpec) -> list[str]:
@@ -24,7 +28,7 @@ def folder_notes(data: DataSpec) -> list[str]:
         DataError: If it has not the form of a data set.
     """
     layout = find_images(data.location)
-    return [*_unchecked(layout), *_unused(data, layout), *_left_out(data, layout), *_rotated(layout)]
+    return [*_unchecked(layout), *_unused(data, layout), *_left_out(data, layout), *_rotated(layout), *_copied(layout)]
 
 
 def _unchecked(layout: Layout) -> Iterator[str]:
@@ -65,3 +69,20 @@ def _rotated(layout: Layout) -> Iterator[str]:
     if rotated := [file for file in itertools.islice(jpegs, MOST_OPENED) if is_rotated(file)]:
         what = f"{counted(len(rotated), 'image')}, such as {rotated[0]}"
         yield f"Rotated   {what}: an EXIF orientation is not applied; images are read as they are stored"
+
+
+def _copied(layout: Layout) -> Iterator[str]:
+    """Names images that lie in two classes or two splits."""
+    places = {file: (split, name) for split, classes in layout.items() for name in classes for file in classes[name]}
+    groups = list(equal_files(places)) if len(places) <= MOST_COMPARED else []
+    reasons = {
+        "split": "a score on what was trained with says too much",
+        "class": "no network can tell what they are",
+    }
+    for part, (kind, why) in enumerate(reasons.items()):
+        pairs = [
+            (one, other) for one, *others in groups for other in others if places[one][part] != places[other][part]
+        ]
+        if pairs:
+            what = f"{counted(len(pairs), 'image lies', 'images lie')} in another {kind}, too"
+            yield f"Copies    {what}, such as {pairs[0][0]}, the same as {pairs[0][1]}; {why}"
