@@ -76,6 +76,12 @@ def test_trial_that_would_not_end_in_time_is_refused(seconds, now):
     assert refusal == ("" if seconds > 0 else expected)
 
 
+@pytest.mark.parametrize(("seconds", "is_refused"), [(19, True), (20, False)])
+def test_trial_is_begun_where_it_may_take_a_tenth_longer(seconds, is_refused, now):
+    budget = _budget(seconds=seconds, measured=MEASURED)
+    assert bool(budget.refusal(epochs=3, macs=MACS, held=[RECORD])) == is_refused  # 3 times 5 s, and 3 s to start
+
+
 @pytest.mark.parametrize(("seconds", "is_short"), [(SAFETY * 11 + 1, False), (SAFETY * 11 - 1, True)])
 def test_time_is_short_where_the_measured_epochs_do_not_fit(seconds, is_short, now):
     assert _budget(seconds=seconds, measured=MEASURED).is_short(epochs=4) == is_short

@@ -113,11 +113,11 @@ def test_what_a_mean_hides_is_told(confusion, told):
     assert found.weaknesses(["a", "b\n"]) == told
 
 
-def test_many_classes_without_test_images_are_counted():
-    found = figures.test_figures([[1.0] + [0.0] * 8], [0], classes=9)
-    assert found.weaknesses("abcdefghi") == [
-        "no test images of 'b', 'c', 'd', 'e', 'f' and 3 more, so nothing is known of these"
-    ]
+@pytest.mark.parametrize(("names", "more"), [("abcdef", ""), ("abcdefg", " and 1 more"), ("abcdefghi", " and 3 more")])
+def test_many_classes_without_test_images_are_counted(names, more):
+    found = figures.test_figures([[1.0] + [0.0] * (len(names) - 1)], [0], classes=len(names))
+    told = f"no test images of 'b', 'c', 'd', 'e', 'f'{more}, so nothing is known of these"
+    assert found.weaknesses(names) == [told]
 
 
 def test_balanced_interval_of_one_class_is_wilson_s():

@@ -97,6 +97,11 @@ def test_front_holds_what_no_other_run_of_the_highest_rung_beats():
     assert [run.number for run in front_runs(SIZED, "max", cost="macs")] == [5]
 
 
+def test_front_has_the_best_of_equal_costs_and_the_first_of_equal_runs():
+    records = [_sized(0, 0.9, 500), _sized(1, 0.8, 500), _sized(2, 0.9, 500), _sized(3, 0.7, 100)]
+    assert [run.number for run in front_runs(records, "max", cost="params")] == [0, 3]
+
+
 def test_front_holds_runs_that_were_ended_early():
     early = dataclasses.replace(_sized(9, 0.96, 990), epochs=5, target=9)
     assert [run.number for run in front_runs([*SIZED, early], "max", cost="params")] == [9, 1, 0, 3]

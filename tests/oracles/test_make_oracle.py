@@ -151,4 +151,5 @@ def test_what_was_seen_changes_what_is_proposed(algorithm):
     assert first != second
     if algorithm in ("asha", "one-epoch", "priorband", "grid"):
         begun = [values for place, values in enumerate(first) if values not in first[:place]]
-        assert begun[1:4] == tried[:3]
+        assert begun[1:4] == tried[:3]  # the three best
+        assert begun[4] != tried[3]

@@ -32,6 +32,18 @@ def test_space_of_three_is_trained_to_the_end(algorithm, in_flight):
     assert [run.epochs for run in oracle.history] == [9, 9, 9]
 
 
+def test_where_nothing_new_is_left_the_run_that_got_farthest_goes_on():
+    """However much better the scores of a lower rung are."""
+    first = {"sgd": 0.9, "adam": 0.5, "lion": 0.4}
+
+    def score(values, epochs):
+        return 0.1 if epochs > 1 else first[values["optimizer"]]
+
+    drive = Drive(_oracle(Asha, _three_values()), 5, score=score)
+    gone_on = [(v["optimizer"], v["tuner/initial_epoch"], v["tuner/epochs"]) for v in drive.proposals[3:]]
+    assert gone_on == [("sgd", 1, 3), ("sgd", 3, 9)]
+
+
 def test_best_trial_has_a_score_whatever_became_of_the_run_later():
     oracle = _oracle(Asha, _three_values())
     drive = Drive(oracle, 4)  # the fourth goes on with the best of three
