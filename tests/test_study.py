@@ -702,6 +702,7 @@ def test_study_that_cannot_be_written_to_is_read(what, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder / what)  # root may write everywhere
     found = find_study(tmp_path, None)
     assert found.records() == [ENDED]
+    assert {path.name for path in folder.iterdir()} == {"study.db"}
     found.close()
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
