@@ -540,6 +540,26 @@ def test_trial_that_another_program_has_ended_is_told(study, url):
         study.finish(ENDED)
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda study: study.begin(dataclasses.replace(BEGUN, trial=1), proposal={}),
+        lambda study: study.report(0, epoch=1, value=0.5),
+        lambda study: study.finish(ENDED),
+        lambda study: study.extend(CONFIG),
+        Study.conclude,
+        Study.records,
+        lambda study: study.is_concluded(CONFIG),
+    ],
+)
+def test_study_that_is_deleted_meanwhile_is_told(use, study, url):
+    """As by the button of optuna-dashboard: "unexpected KeyError"."""
+    study.begin(BEGUN, proposal={})
+    optuna.delete_study(study_name="mine", storage=url)
+    with pytest.raises(StudyError, match="The study mine was deleted from its storage while it was in use"):
+        use(study)
+
+
 def test_file_that_is_removed_meanwhile_is_told(study, url):
     file = Path(url.removeprefix("sqlite:///"))
     file.rename(file.with_name("elsewhere"))

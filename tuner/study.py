@@ -6,9 +6,10 @@ was killed is still running in the study and is trained again. Optuna's own tool
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -195,16 +196,19 @@ class Study:
     def extend(self, config: SearchConfig) -> None:
         """Takes over a configuration with other totals of trials and epochs: a study may grow."""
         self.config = config
-        self._storage.set_study_user_attr(self._id, "config", config.to_dict())
+        with self._there():
+            self._storage.set_study_user_attr(self._id, "config", config.to_dict())
 
     def conclude(self) -> None:
         """Writes that the oracle has no more trials for the study's configuration."""
         totals = {"trials": self.config.trials, "total_epochs": self.config.total_epochs}
-        self._storage.set_study_user_attr(self._id, "concluded", totals)
+        with self._there():
+            self._storage.set_study_user_attr(self._id, "concluded", totals)
 
     def is_concluded(self, config: SearchConfig) -> bool:
         """Whether a search for the totals of a configuration (None: as much as is default) has nothing left to do."""
-        concluded = self._storage.get_study_user_attrs(self._id).get("concluded")
+        with self._there():
+            concluded = self._storage.get_study_user_attrs(self._id).get("concluded")
         if concluded is None:
             return False
         same = (concluded["trials"], concluded.get("total_epochs")) == (config.trials, config.total_epochs)
@@ -223,7 +227,8 @@ class Study:
         known = distributions(self.space, record.hyperparameters)
         begun = trials.begun(record, proposal=proposal, distributions=known)
         self.hold()
-        number = self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._id, begun))
+        with self._there():
+            number = self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._id, begun))
         if number != record.trial:
             raise StudyError(
                 f"The study {self.name} has got trial {number} from another program; only one search may write to it."
@@ -258,11 +263,26 @@ class Study:
         close_storage(self._storage)
 
     def _trials(self) -> list[FrozenTrial]:
-        with told_in_words(getattr(self._storage, "url", "in memory")):
+        with told_in_words(getattr(self._storage, "url", "in memory")), self._there():
             return sorted(self._storage.get_all_trials(self._id), key=lambda trial: trial.number)
 
     def _trial_id(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        with self._there():
+            return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+    @contextlib.contextmanager
+    def _there(self) -> Iterator[None]:
+        """Says of a study that Optuna no longer finds that it was deleted.
+
+        Raises:
+            StudyError: Then.
+        """
+        try:
+            yield
+        except KeyError as error:
+            raise StudyError(
+                f"The study {self.name} was deleted from its storage while it was in use; put it back, or search anew."
+            ) from error
 
 
 def changed_names(then: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[str]:
