@@ -709,6 +709,21 @@ def test_study_that_is_not_in_a_storage_lists_what_is(tmp_path):
         find_study(tmp_path, None, shared)
 
 
+def test_newest_study_of_a_storage_is_one_that_it_holds(tmp_path):
+    """The newest of the folder was taken, and told not to be in the storage, though nobody had named it."""
+    shared = f"sqlite:///{tmp_path}/shared.db"
+    for age, name in enumerate(["own", "newer", "older"]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "leaderboard.csv").write_text("rank\n")
+        os.utime(tmp_path / name / "leaderboard.csv", (10**9 - age, 10**9 - age))
+    Study.create(shared, "another", config=CONFIG, space=_space(_plain), versions={}).close()
+    with pytest.raises(StudyError, match=r"None of the studies in .* is there; give the name of one .*are another"):
+        find_study(tmp_path, None, shared)
+    for name in ("older", "newer"):
+        Study.create(shared, name, config=CONFIG, space=_space(_plain), versions={}).close()
+    assert find_study(tmp_path, None, shared).name == "newer"
+
+
 @pytest.mark.parametrize("what", ["", "study.db"])
 def test_study_that_cannot_be_written_to_is_read(what, tmp_path, monkeypatch):
     """Of a file alone, files of the reader's were left beside it, with which its owner could not go on."""

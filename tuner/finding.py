@@ -16,13 +16,17 @@ __all__ = ["find_study"]
 def find_study(results: Path, name: str | None, storage: str | None = None) -> Study:
     """Returns the study of a name, or the newest one in a folder of results when no name is given.
 
+    With a storage that is the newest of those that it holds: others in the folder may be kept elsewhere.
+
     Raises:
         StudyError: If there is none.
     """
     written = {path: _written(path) for path in results.glob("*")}
     folders = sorted((path for path, when in written.items() if when), key=lambda path: written[path])
     names = [path.name for path in folders]
-    name = names[-1] if name is None and names else name
+    if name is None and names:
+        held = _names_in(storage) if storage else names
+        name = next((each for each in reversed(names) if each in held), None)
     study = None if name is None else Study.open(storage_url(results, name, storage), name)
     if study is None:
         raise _missing(name, results, names, storage)
@@ -41,7 +45,8 @@ def _missing(name: str | None, results: Path, names: Sequence[str], storage: str
     if name is not None:
         return RequestError(f"There is no study {name!r} in {place}; {there}.{did_you_mean(name, held)}")
     if held:
-        return RequestError(f"{results} has no folder of a study; give the name of one that is in {place}: {there}.")
+        here = f"None of the studies in {results} is there" if names else f"{results} has no folder of a study"
+        return RequestError(f"{here}; give the name of one that is in {place}: {there}.")
     return StudyError(f"There is no study in {place}; `python -m tuner.search` makes one.")
 
 
