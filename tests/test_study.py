@@ -476,6 +476,8 @@ def test_changed_space_is_refused_by_name(declare, name, study):
         ({"input_shape": (8, 9, 3)}, "the size of the images was 8x9x1 and is 8x9x3"),
         ({"mean": (101.0,)}, "the mean of the pixels was 100.5 and is 101"),
         ({"labels": ("cat", "fox")}, "the name of class 1 was 'dog' and is 'fox'"),
+        ({"class_sizes": (13, 11)}, "the number of training images of class 0 was 12 and is 13"),
+        ({"validation_sizes": (3, 2)}, "the number of validation images of class 1 was 3 and is 2"),
         (
             {"class_means": (90.0, 111.25)},
             "the mean of the pixels of the training images of class 1 was 111 and is 111.25",
@@ -497,6 +499,8 @@ def test_changed_data_is_refused(change, told, url):
         labels=("cat", "dog"),
         class_means=(90.0, 111.0),
         validation_means=(90.0, 120.0),
+        class_sizes=(12, 12),
+        validation_sizes=(3, 3),
     )
     options = {"config": CONFIG, "space": _space(_plain), "versions": {}}
     Study.create(url, "mine", **options, data=facts).check_data(facts)
@@ -508,6 +512,7 @@ def test_changed_data_is_refused(change, told, url):
     ):
         study.check_data(dataclasses.replace(facts, **change))
     study.check_data(dataclasses.replace(facts, labels=(), class_means=(), validation_means=()))  # nobody says
+    study.check_data(dataclasses.replace(facts, class_sizes=(), validation_sizes=()))
     with pytest.raises(StudyError, match=r"data folder:new has changed since"):
         study.check_data(dataclasses.replace(facts, **change), "folder:new")
 

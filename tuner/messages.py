@@ -26,6 +26,7 @@ _TITLES = {
     "mean": "the mean of the pixels",
     "variance": "the variance of the pixels",
 }
+_SIZES = {"class_sizes": "training images", "validation_sizes": "validation images"}
 _MEANS = {"class_means": "training images", "validation_means": "validation images"}
 
 
@@ -180,6 +181,9 @@ class Facts:
                 told.append(f"{title} was {' and is '.join(shown)}")
         names = zip(then.get("labels", ()), self.labels, strict=False)  # another number of them is told already
         told += [f"the name of class {i} was {a!r} and is {b!r}" for i, (a, b) in enumerate(names) if a != b][:1]
+        for name, title in _SIZES.items():
+            pairs = enumerate(zip(then.get(name, ()), getattr(self, name), strict=False))
+            told += [f"the number of {title} of class {i} was {a} and is {b}" for i, (a, b) in pairs if a != b][:1]
         for name, title in _MEANS.items():
             pairs = enumerate(zip(then.get(name, ()), getattr(self, name), strict=False))
             told += [
