@@ -226,6 +226,22 @@ def test_workers_give_the_same_scores(call, results):
     assert scores[0] == scores[1]
 
 
+def test_space_whose_file_has_moved_is_read_where_it_is_now(call, results):
+    file = results / "gated.py"
+    moved = file.rename(results / "moved.py")
+    try:
+        assert (
+            call("gated", "--quick")[2]
+            == f"Error: The search space {file} is no file; give the path of a Python file with declare(hp).\n"
+        )
+        status, out, _ = call("gated", "--quick", "--seeds", "1", "--space", str(moved))
+        assert (status, out.count("Compares  2 networks with 1 seeds each")) == (0, 1)
+        err = call("gated", "--quick", "--space", str(results / "bare.py"))[2]
+        assert f"space {results}/bare.py has changed since the study gated was made: se_ratio is declared other" in err
+    finally:
+        moved.rename(file)
+
+
 def test_study_without_gates_is_refused(call):
     status, _, err = call("bare")
     assert status == 1

@@ -10,10 +10,10 @@ import pytest
 
 from tuner.budget import Limits
 from tuner.config import ALGORITHMS, DEFAULT_ALGORITHM, WITH_MIN_EPOCHS, WITH_RUNGS, WITH_WARM_START, SearchConfig
-from tuner.errors import SpaceError, StudyError, UsageError
+from tuner.errors import RequestError, SpaceError, StudyError, UsageError
 from tuner.flags import add_running_flags, add_search_flags, running_flags, with_joined_objectives
 from tuner.messages import Facts
-from tuner.request import described, limits_of, resolve, staffing_of, study_name
+from tuner.request import described, limits_of, moved, resolve, staffing_of, study_name
 from tuner.space import load_space
 from tuner.staff import Staffing
 
@@ -309,6 +309,17 @@ def test_changed_flag_is_spelled_out_with_the_way_out(line, phrase):
         resolve(_flags(line), STORED)
     assert phrase in str(refused.value)
     assert "--study NAME" in str(refused.value)
+
+
+def test_file_of_a_space_may_have_moved_or_have_another_name():
+    """Until then one error said to leave --space out, and without it another to give the file that had gone."""
+    stored = dataclasses.replace(STORED, space="old/mine.py")
+    assert resolve(_flags("--space new.py"), stored) == dataclasses.replace(stored, space="new.py")
+    assert moved(stored, space="new.py", dataset=None).space == "new.py"
+    assert moved(stored) == stored
+    for kept, line in ((stored, "--space tiny"), (STORED, "--space new.py")):
+        with pytest.raises(RequestError, match=r"--space is .* in the study and .* now"):
+            resolve(_flags(line), kept)
 
 
 def test_all_changed_flags_are_named_at_once():

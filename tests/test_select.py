@@ -133,7 +133,7 @@ def test_exports_of_an_older_front_are_named(tmp_path, capsys):
     [
         "",
         "--rule knee --cost macs",
-        "--run 3 --dataset folder:p --data-dir /d --results-dir out --storage sqlite:///s.db",
+        "--run 3 --dataset folder:p --space s.py --data-dir /d --results-dir out --storage sqlite:///s.db",
     ],
 )
 def test_command_of_the_card_has_all_that_it_needs(flags):

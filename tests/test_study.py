@@ -466,6 +466,8 @@ def test_changed_space_is_refused_by_name(declare, name, study):
         StudyError, match=f"tiny has changed since the study mine was made: {name} is declared otherwise"
     ):
         study.check_space(_space(declare))
+    with pytest.raises(StudyError, match=r"space new\.py has changed since the study mine was made: "):
+        study.check_space(_space(declare), "new.py")
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ def ablate(arguments: argparse.Namespace) -> None:
         raise StudyError(f"The tables of an ablation in {folder} could not be written: {why}; mend that.")
     prepare(staffing)  # workers import TensorFlow while this process does
     command.import_tensorflow()
+    from tuner.declaration import declare
     from tuner.hypermodel import SEResNetHyperModel
     from tuner.locks import locked
     from tuner.messages import Session
@@ -113,8 +114,10 @@ def ablate(arguments: argparse.Namespace) -> None:
 
     run = best_gated_run(study.records(), study.config.direction)
     read_trainings(folder / "ablation-trainings.csv")  # what is wrong with it shows before anything starts
-    config = moved(study.config, arguments.dataset)
+    config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
     session = Session.of(config, arguments.data_dir)
+    if arguments.space:
+        study.check_space(declare(session.load_space()).get_config()["space"], config.space)
     with locked(folder), open_crew(staffing, session) as crew:
         study.check_data(crew.facts, config.dataset)
         hypermodel = SEResNetHyperModel.of(session, crew.facts)
@@ -256,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=command.positive, metavar="N", help=f"trainings of each network (default: {DEFAULT_SEEDS})"
     )
     parser.add_argument("--workers", type=command.nonnegative, metavar="N", help="processes; 0: train in this one")
-    command.add_moved_flag(parser)
+    command.add_moved_flags(parser)
     command.add_training_flags(parser)
     command.add_study_flags(parser)
     return parser

@@ -32,7 +32,7 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "add_debug_flag",
-    "add_moved_flag",
+    "add_moved_flags",
     "add_study_argument",
     "add_study_flags",
     "add_training_flags",
@@ -152,9 +152,10 @@ def add_study_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="name of the study (default: the newest)")
 
 
-def add_moved_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag of the commands that read the images of a study again, on this machine or another."""
+def add_moved_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of the commands that read the images and the space of a study again, here or elsewhere."""
     parser.add_argument("--dataset", metavar="folder:PATH", help="where the images are now, if their folder has moved")
+    parser.add_argument("--space", metavar="FILE.py", help="where the search space is now, if its file has moved")
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:

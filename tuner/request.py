@@ -128,14 +128,20 @@ def resolve(arguments: argparse.Namespace, stored: SearchConfig | None) -> Searc
     return config
 
 
-def moved(stored: SearchConfig, dataset: str | None) -> SearchConfig:
-    """Returns the configuration of a study whose folder of images is elsewhere now, or is not where None is given.
+def moved(stored: SearchConfig, *, dataset: str | None = None, space: str | None = None) -> SearchConfig:
+    """Returns the configuration of a study whose images or whose search space are elsewhere now.
+
+    Args:
+        stored: Configuration of the study.
+        dataset: `folder:PATH` of the images; None where they are where they were.
+        space: Path of the space's file; None likewise.
 
     Raises:
         UsageError: If that is no data set.
-        RequestError: If that, or the study's, is no folder.
+        RequestError: If one of them, or what the study has, is no folder, or no file.
     """
-    return _continued(stored, {"dataset": dataset} if dataset else {})
+    given = {"dataset": dataset, "space": space}
+    return _continued(stored, {name: value for name, value in given.items() if value})
 
 
 def study_name(arguments: argparse.Namespace) -> str:
@@ -218,6 +224,8 @@ def _new_config(given: dict[str, Any]) -> SearchConfig:
 
 def _continued(stored: SearchConfig, given: Mapping[str, Any]) -> SearchConfig:
     asked = SearchConfig.from_dict({**stored.to_dict(), **given})
+    if stored.space.endswith(".py") and asked.space.endswith(".py"):  # what it declares is compared when it is read
+        stored = dataclasses.replace(stored, space=asked.space)
     found = differences(stored, asked)
     if found:
         raise RequestError(

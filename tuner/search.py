@@ -148,7 +148,7 @@ def _prepare(
     with command.told_after("Waiting   until the data has been read"):
         facts = crew.facts
     if study:
-        study.check_space(declared)
+        study.check_space(declared, config.space)
         study.check_data(facts, config.dataset)
     seen = study.seen if study else seen_in(source, declared) if source else []
     hypermodel = rehearsed(session, facts, space=space, hp=hp)

@@ -59,6 +59,7 @@ def select(arguments: argparse.Namespace) -> None:
     # Here and not above, because --help must not wait for TensorFlow and Optuna.
     command.import_tensorflow()
     from tuner.data import load_test
+    from tuner.declaration import declare
     from tuner.exporter import check_directory
     from tuner.finding import find_study
     from tuner.messages import Session
@@ -73,9 +74,11 @@ def select(arguments: argparse.Namespace) -> None:
     folders = {run.number: results / (f"front/run-{run.number}" if is_front else "model") for run in winners}
     for folder in folders.values():
         check_directory(folder)  # before anything is trained
-    config = moved(study.config, arguments.dataset)
+    config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
     worker = Worker(Session.of(config, arguments.data_dir))
     study.check_data(worker.facts, config.dataset)
+    if arguments.space:
+        study.check_space(declare(worker.space).get_config()["space"], config.space)
     if arguments.rule == "one-standard-error":
         winners = [_retested(study, winners, worker, cost=cost)]
     test = load_test(worker.session.data)  # not before the winners are fixed
@@ -190,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _flags(arguments: argparse.Namespace) -> list[str]:
     """Returns the flags that decide who wins, and those that say where study and data are."""
     given = {"--run": arguments.run, "--cost": arguments.cost}
-    given |= {"--dataset": arguments.dataset, "--data-dir": arguments.data_dir}
+    given |= {"--dataset": arguments.dataset, "--space": arguments.space, "--data-dir": arguments.data_dir}
     flags = [] if arguments.rule == "best" else ["--rule", arguments.rule]
     for flag, value in given.items():
         flags += [] if value is None else [flag, str(value)]
@@ -257,7 +260,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=COSTS,
         help="what a cheap network has little of, for the other rules (default: the study's first, else params)",
     )
-    command.add_moved_flag(parser)
+    command.add_moved_flags(parser)
     command.add_training_flags(parser)
     command.add_study_flags(parser)
     return parser

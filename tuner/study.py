@@ -142,8 +142,12 @@ class Study:
             )
         return None
 
-    def check_space(self, space: Sequence[dict[str, Any]]) -> None:
+    def check_space(self, space: Sequence[dict[str, Any]], name: str | None = None) -> None:
         """Refuses to go on with hyperparameters that were declared otherwise when the study was made.
+
+        Args:
+            space: The declared hyperparameters, as of `create`.
+            name: The space's name now, if its file has moved.
 
         Raises:
             StudyError: Naming the first one that differs.
@@ -151,7 +155,7 @@ class Study:
         changed = changed_names(self.space, space)
         if changed:
             raise StudyError(
-                f"The search space {self.config.space} has changed since the study {self.name} was made: "
+                f"The search space {name or self.config.space} has changed since the study {self.name} was made: "
                 f"{changed[0]} is declared otherwise. Undo the change, or start another study with --study NAME."
             )
 
