@@ -167,6 +167,15 @@ def test_file_without_a_title_has_its_name(text, write):
     assert load_space(name).title == name
 
 
+def test_file_may_have_data_classes(write):
+    """They look for the names of their types in the module that `sys.modules` has."""
+    text = (
+        "from __future__ import annotations\nimport dataclasses\n@dataclasses.dataclass\nclass Range:\n    low: int\n"
+    )
+    space = load_space(write(f"{text}def declare(hp):\n    hp.Int('width', Range(4).low, 8)\n"))
+    assert declare(space).get("width") == 4
+
+
 def test_absent_file_is_named(tmp_path):
     with pytest.raises(SpaceError, match=r"absent\.py is no file"):
         load_space(str(tmp_path / "absent.py"))

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -188,9 +189,11 @@ def _load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise SpaceError(f"The search space {path} cannot be imported as Python.")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where data classes look for the names of their types
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
+        del sys.modules[spec.name]
         raise SpaceError(f"The search space {path} does not run: {type(error).__name__}: {error}.") from error
     return module
 
