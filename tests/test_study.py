@@ -763,3 +763,19 @@ def test_malformed_storage_shows_no_password(url):
     with pytest.raises(StudyError) as refused:
         open_storage(url)
     assert "secret" not in str(refused.value)
+
+
+def test_folder_that_is_closed_to_us_hides_no_other_study(tmp_path, monkeypatch):
+    """Results may be shared: a colleague's study need not be readable."""
+    _make(tmp_path, "mine").close()
+    (tmp_path / "theirs").mkdir()
+    stat = Path.stat
+
+    def closed(path, **options):
+        if path.parent == tmp_path / "theirs":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    assert find_study(tmp_path, "mine").name == "mine"
+    assert find_study(tmp_path, None).name == "mine"

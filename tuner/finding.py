@@ -63,9 +63,12 @@ def _names_in(url: str) -> list[str]:
 
 
 def _written(folder: Path) -> float:
-    """Returns when a search has last written into its folder; 0 where none has. To read it leaves files, too."""
+    """Returns when a search has last written into its folder; 0 where none has, or the folder is closed to us.
+
+    To read it leaves files, too.
+    """
     there = []
     for name in ("leaderboard.csv", "study.db", "study.db-wal"):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # SQLite may remove its own meanwhile
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # SQLite removes its own
             there.append((folder / name).stat())
     return max((file.st_mtime for file in there if file.st_size), default=0.0)
