@@ -245,6 +245,20 @@ def test_file_that_may_not_be_read_is_not_called_damaged(model, refused, export,
     assert (status, err) == (1, f"Error: {export}/{named} cannot be read: Permission denied; mend that.\n")
 
 
+def test_image_in_a_closed_folder_is_reported_and_the_others_are_predicted(export, photos, capsys, monkeypatch):
+    stat = Path.stat
+
+    def closed(path, **options):  # root may look into every folder
+        if path.name == "c.png":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    status, out, err = _predict(capsys, export, photos / "c.png", photos / "a.png", "--top", 1)
+    assert (status, err) == (1, f"Error: {photos}/c.png cannot be read: Permission denied.\n")
+    assert out.splitlines()[1].split()[:2] == [f"{photos}/a.png", "dark"]
+
+
 def test_directory_without_images_fails_before_the_model_is_opened(export, tmp_path, capsys):
     status, out, err = _predict(capsys, export, tmp_path)
     assert (status, out) == (1, "")

@@ -11,6 +11,7 @@ import dataclasses
 import io
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -91,17 +92,23 @@ def find_images(paths: Sequence[Path], *, on_broken: Callable[[DataError], None]
 
     Args:
         paths: Image files and directories.
-        on_broken: Called with an error for each path that is missing and each directory without images.
+        on_broken: Called with an error for each path that is missing or closed and each directory without images.
     """
     images: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        try:
+            is_directory = stat.S_ISDIR(path.stat().st_mode)
+        except FileNotFoundError:
+            on_broken(DataError(f"{path} does not exist."))
+            continue
+        except OSError as error:  # in a folder that is closed to us
+            on_broken(DataError(f"{path} cannot be read: {error.strerror}."))
+            continue
+        if is_directory:
             found = sorted(_images_below(path, on_broken=on_broken))
             if not found:
                 on_broken(DataError(f"{path} contains no png, jpg or jpeg files."))
             images += found
-        elif path.exists():
-            images.append(path)
         else:
             on_broken(DataError(f"{path} does not exist."))
     return images
