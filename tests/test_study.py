@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from tuner.config import SearchConfig
 from tuner.distributions import active_entries, distributions
-from tuner.errors import StudyError, UsageError
+from tuner.errors import RequestError, StudyError, UsageError
 from tuner.finding import find_study
 from tuner.messages import Facts
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
-from tuner.storage import open_storage, storage_url, told_in_words
+from tuner.storage import open_storage, sqlite_file, storage_url, told_in_words
 from tuner.study import Study
 
 CONFIG = SearchConfig(space="tiny", max_epochs=9, batch_size=64, image_size=(8, 9))
@@ -586,6 +586,23 @@ def test_folder_that_was_renamed_says_which_study_it_holds(tmp_path):
     assert find_study(tmp_path, "mine").name == "mine"
 
 
+@pytest.mark.parametrize("uri", ["true", "1"])
+@pytest.mark.parametrize("form", ["file:{}", "file://{}"])
+def test_url_of_sqlite_within_a_storage_is_its_file(form, uri, tmp_path):
+    """Reference: SQLAlchemy, "SQLite", section "URI Connections"."""
+    url = f"sqlite:///{form.format(tmp_path / 'a%20b.db')}?uri={uri}"
+    assert sqlite_file(url) == tmp_path / "a b.db"
+    _create(url).extend(CONFIG)
+    assert Study.open(f"sqlite:///{tmp_path / 'a b.db'}", "mine").config == CONFIG
+    assert Study.open(url, "mine").config == CONFIG
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_storage_in_memory_is_refused(url):
+    with pytest.raises(RequestError, match=r"is in memory, where no other command finds it; write sqlite:///FILE\.db"):
+        Study.open(url, "mine")
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -596,6 +613,7 @@ def test_folder_that_was_renamed_says_which_study_it_holds(tmp_path):
         ("postgresql+psycopg2://user:secret@host/db", r"pip install 'se-tuner[postgresql]', and write postgresql+psy"),
         ("sqlite:////no/such/folder/study.db", "cannot be opened: unable to open database file"),
         ("nonsense", "cannot be opened: Could not parse"),
+        ("study.db", "Write sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DB."),
         ("", "cannot be opened: Could not parse"),
     ],
 )

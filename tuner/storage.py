@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 _SQLITE = "sqlite:///"
+_FORMS = "sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DB"
+_YES = ("true", "t", "yes", "y", "on", "1")  # as SQLAlchemy takes it
 _BUSY_SECONDS = 60  # how long a write waits for another program that holds the file
 
 
@@ -48,8 +50,12 @@ def sqlite_file(url: str) -> Path | None:
         parsed = sqlalchemy.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):  # told where it is opened
         return None
-    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
-    return Path(parsed.database) if is_file and parsed.database else None
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    path = parsed.database
+    if str(parsed.query.get("uri")).lower() in _YES:  # SQLite's own URL stands within, such as file:PATH
+        path = "" if parsed.query.get("mode") == "memory" else urllib.parse.unquote(urllib.parse.urlsplit(path).path)
+    return None if path in ("", ":memory:") else Path(path)
 
 
 @contextlib.contextmanager
@@ -98,6 +104,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, ValueError, RuntimeError) as error:  # the last: tables of another Optuna
         hint = " Write postgresql+psycopg://." if url.startswith("postgres://") else ""  # as other programs take it
+        hint = hint or (f" Write {_FORMS}." if "://" not in url else "")
         is_wrong = isinstance(error, sqlalchemy.exc.ArgumentError | ValueError)  # as a URL; else it cannot be reached
         raise (RequestError if is_wrong else StudyError)(
             f"The storage {without_password(url)} cannot be opened: {_reason(error).rstrip('.')}.{hint}"
@@ -106,8 +113,9 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     if storage.engine.dialect.name == "sqlite" and opened == url:
         sqlalchemy.event.listen(storage.engine, "connect", _without_waiting)
         storage.engine.dispose()
-        if storage.engine.url.database:
-            _watch(storage.engine, Path(storage.engine.url.database))
+        if (file := sqlite_file(url)) is None:
+            raise RequestError(f"The storage {url} is in memory, where no other command finds it; write {_FORMS}.")
+        _watch(storage.engine, file)
     return storage
 
 
