@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from pathlib import Path
 
 from tuner.errors import UsageError, did_you_mean
 from tuner.quantities import is_number, is_whole
@@ -93,6 +94,13 @@ def _check_source(source: object) -> None:
         raise UsageError(f"The data set is {source!r}; digits stands alone, without a colon.")
     if kind != "digits" and not location:
         raise UsageError(f"The data set is {source!r}, but nothing follows the colon; {forms}.")
+    if kind == "folder":
+        try:
+            Path(location).expanduser()
+        except RuntimeError as error:  # ~NAME
+            raise UsageError(
+                f"The data set is {source!r}, and there is no such home folder; write ./~ for it."
+            ) from error
     if kind == "tfds" and not _TFDS_NAME.fullmatch(location):
         raise UsageError(f"The data set is {source!r}; allowed is tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION.")
 
