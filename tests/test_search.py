@@ -291,7 +291,7 @@ def test_images_that_nobody_is_going_to_see_are_named(tmp_path, monkeypatch, cap
         path.touch()
     search.main(["--dataset", f"folder:{tmp_path / 'photos'}", *ALONE, "--results-dir", str(tmp_path)])
     out = capsys.readouterr().out
-    assert f"Left out  1 beside the images, such as {path}; only PNG and JPEG files are read\n" in out
+    assert f"Left out  1 beside the images, such as {path}; only .png, .jpg and .jpeg files are read\n" in out
     more = path.parents[1] / "cat" / "more"
     assert f"Left out  1 image in folders within those of classes, such as {more}; only images directly in" in out
 

@@ -105,11 +105,11 @@ def test_images_of_other_formats_are_named(folder):
     root = folder(splits=("train", "test"))
     assert not any(find_left_out(find_images(root), root).values())
     (root / "train" / "cat" / "more").mkdir()
-    for place in ("train/dog/1.webp", "train/dog/0.BMP", "test/cat/2.tiff", "train/dog/notes.txt"):
+    for place in ("train/dog/1.webp", "train/dog/0.BMP", "train/dog/2.jfif", "test/cat/2.tiff", "train/dog/notes.txt"):
         (root / place).write_bytes(b"x")
     assert _left_out(root) == {
         "folders": ["train/cat/more"],
-        "formats": ["train/dog/0.BMP", "train/dog/1.webp", "test/cat/2.tiff"],
+        "formats": ["train/dog/0.BMP", "train/dog/1.webp", "train/dog/2.jfif", "test/cat/2.tiff"],
     }
 
 

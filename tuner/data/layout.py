@@ -14,7 +14,10 @@ __all__ = ["Layout", "count_images", "find_images", "find_left_out", "find_unche
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _SPLITS = ("train", *VALIDATION_NAMES, "test")
-_OTHER_ENDINGS = (".avif", ".bmp", ".gif", ".heic", ".jp2", ".tif", ".tiff", ".webp")
+_OTHER_ENDINGS = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".pbm", ".pgm", ".pnm", ".ppm"),
+    *(".svg", ".tga", ".tif", ".tiff", ".webp"),
+)
 
 # What zip files of a Mac have beside the images. Names that begin with a dot are left out as well.
 _JUNK = "__MACOSX"

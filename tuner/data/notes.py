@@ -53,7 +53,7 @@ def _left_out(data: DataSpec, layout: Layout) -> Iterator[str]:
             f"{nested} in folders within those of classes",
             "only images directly in the folder of a class are read",
         ),
-        "formats": (f"{len(left_out['formats'])} beside the images", "only PNG and JPEG files are read"),
+        "formats": (f"{len(left_out['formats'])} beside the images", "only .png, .jpg and .jpeg files are read"),
         "beside": (f"{beside} beside the splits", "only train, val and test are read"),
         "loose": (f"{counted(len(left_out['loose']), 'image')} in no folder of a class", "move them into one"),
         "hidden": (f"{len(left_out['hidden'])} hidden", "what begins with a dot and __MACOSX are not read"),
