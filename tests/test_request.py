@@ -407,6 +407,8 @@ def test_images_of_few_levels_are_told_of(variance, told, tmp_path):
         ("--dataset tfds:emnist/balanced:3.1.0", "small-balanced-3.1.0-{default}-{today}"),
         ("--augment", "small-augment-digits-{default}-{today}"),
         ("--augment --class-weights", "small-augment-class-weights-digits-{default}-{today}"),
+        ("--space .own.py", "own-digits-{default}-{today}"),
+        ("--space (2).py --dataset folder:" + 200 * "猫", "2--" + 20 * "猫" + "-{default}-{today}"),
         ("--study mine", "mine"),
     ],
 )

@@ -42,6 +42,8 @@ LOW_CONTRAST = 8.0
 # Images of the largest class over those of the smallest, from which on a person is told of it: a guess.
 UNEVEN = 4
 
+MOST_OF_A_NAME = 60  # bytes of a file's name in that of a study
+
 _SETTINGS = (
     "space",
     "backbone",
@@ -154,8 +156,14 @@ def study_name(arguments: argparse.Namespace) -> str:
     space = arguments.space or ("backbone" if arguments.backbone else "small")
     backbone = [spelled_backbone(arguments.backbone)] if arguments.backbone else []
     more = [name for name in ("augment", "class-weights") if getattr(arguments, name.replace("-", "_"))]
-    parts = [Path(space).stem, *backbone, *more, source, algorithm]
-    return re.sub(r"[^\w.+-]+", "-", "-".join([*parts, datetime.date.today().isoformat()]))
+    parts = [_fit(Path(space).stem), *backbone, *more, _fit(source), algorithm]
+    name = "-".join([*parts, datetime.date.today().isoformat()])
+    return re.sub(r"[^\w.+-]+", "-", name).lstrip(".+-")  # as --study takes it
+
+
+def _fit(name: str) -> str:
+    """Returns so much of a file's name that two of them leave room for the rest of a study's."""
+    return name.encode(errors="replace")[:MOST_OF_A_NAME].decode(errors="ignore")
 
 
 def described(
