@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -80,6 +82,12 @@ def test_what_stands_in_the_way_shows_before_anything_is_trained(flags, file, me
     assert err.startswith("Error: ")
     assert err.endswith(f"{message}\n")
     assert path.exists()
+
+
+def test_wrong_name_does_not_wait_for_tensorflow(tmp_path):
+    code = f"import sys\nfrom tuner import select\nstatus = select.main(['mine', '--results-dir', {str(tmp_path)!r}])\n"
+    code += "print(status, 'tensorflow' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, stderr=subprocess.DEVNULL) == "2 False\n"
 
 
 def test_run_and_rule_exclude_each_other(capsys):

@@ -56,15 +56,13 @@ with --rule pareto results/<study>/front/run-N/ for each
 
 def select(arguments: argparse.Namespace) -> None:
     """Study -> winners -> training on train + validation -> one look at the test split -> verified exports."""
-    # Here and not above, because --help must not wait for TensorFlow and Optuna.
-    command.import_tensorflow()
+    # Here and not above, because --help must not wait for Optuna, nor a wrong name for TensorFlow.
     from tuner.data import load_test
     from tuner.declaration import declare
     from tuner.exporter import check_directory
     from tuner.finding import find_study
     from tuner.messages import Session
     from tuner.request import moved
-    from tuner.worker import Worker
 
     study = find_study(Path(arguments.results_dir), arguments.study, arguments.storage)
     cost = arguments.cost or next(iter(study.config.costs), "params")
