@@ -197,6 +197,18 @@ def test_page_goes_where_a_person_wants_it(tmp_path):
     assert not (tmp_path / "mine" / "report.html").exists()
 
 
+def test_folder_that_cannot_be_written_to_asks_for_another_place(tmp_path, capsys, monkeypatch):
+    _study(tmp_path)
+    monkeypatch.setattr(
+        report, "obstacle", lambda folder: f"{folder} cannot be written to"
+    )  # root may write everywhere
+    assert report.main(["--results-dir", str(tmp_path)]) == 2
+    told = (
+        f"{tmp_path}/mine/report.html cannot be written: {tmp_path}/mine cannot be written to; say with --output where"
+    )
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("records", "said"),
     [

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tuner import command, leaderboard
 from tuner.errors import StudyError, UsageError
-from tuner.files import write_whole
+from tuner.files import obstacle, write_whole
 
 if TYPE_CHECKING:
     from tuner.situation import Export, Situation
@@ -50,6 +50,8 @@ def report(arguments: argparse.Namespace) -> None:
     if not arguments.output:
         _make(folder)
     write_whole(path, render(situation, advices, rows=rows, versions=study.versions, written=written))
+        if why := obstacle(folder):
+            raise UsageError(f"{path} cannot be written: {why}; say with --output where the page goes.")
     print(f"Report    {path}")
     for place, advice in enumerate(advices, start=1):
         print(f"{'Next' if place == 1 else '':<10}{place}. {advice.what}{advice.command and ': ' + advice.command}")
