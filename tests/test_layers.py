@@ -297,6 +297,17 @@ except SystemExit as end:
 def test_package_lists_all_commands():
     out = subprocess.check_output([sys.executable, "-m", "tuner"], text=True, cwd=ROOT)
     listed = [line.split()[2] for line in out.splitlines() if line.startswith("  python -m ")]
+@pytest.mark.parametrize(
+    ("written", "hint"), [("search", "Did you mean 'tuner.search'?"), ("--space", "tuner.search.")]
+)
+def test_command_that_is_written_as_an_argument_is_wrong_usage(written, hint):
+    line = [sys.executable, "-m", "tuner", written, "small"]
+    ended = subprocess.run(line, text=True, cwd=ROOT, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"was given {written!r}" in ended.stderr
+    assert ended.stderr.endswith(f"{hint}\n")
+
+
     assert listed == COMMANDS
     runnable = {name for name, path in _files().items() if 'if __name__ == "__main__":' in path.read_text()}
     packages = {"data", "models"}

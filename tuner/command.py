@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 FAILED = 1
+USAGE = 2
 SIGNALLED = 128  # and the number of the signal, as shells report it
 INTERRUPTED = SIGNALLED + signal.SIGINT
 
