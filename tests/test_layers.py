@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import os
 import re
 import subprocess
 import sys
@@ -289,14 +290,13 @@ try:
 except SystemExit as end:
     print(end.code, sorted({{"tensorflow", "keras", "keras_tuner", "optuna", "numpy"}} & set(sys.modules)))
 """
-    out = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT)
+    terminal = os.environ | {"COLUMNS": "80"}
+    out = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT, env=terminal)
+    assert [line for line in out.splitlines() if len(line) > 80] == []
     assert "examples:\n  python -m tuner." in out
     assert out.splitlines()[-1] == "0 []"
 
 
-def test_package_lists_all_commands():
-    out = subprocess.check_output([sys.executable, "-m", "tuner"], text=True, cwd=ROOT)
-    listed = [line.split()[2] for line in out.splitlines() if line.startswith("  python -m ")]
 @pytest.mark.parametrize(
     ("written", "hint"), [("search", "Did you mean 'tuner.search'?"), ("--space", "tuner.search.")]
 )
@@ -308,7 +308,11 @@ def test_command_that_is_written_as_an_argument_is_wrong_usage(written, hint):
     assert ended.stderr.endswith(f"{hint}\n")
 
 
+def test_package_lists_all_commands():
+    out = subprocess.check_output([sys.executable, "-m", "tuner"], text=True, cwd=ROOT)
+    listed = [line.split()[2] for line in out.splitlines() if line.startswith("  python -m ")]
     assert listed == COMMANDS
+    assert [line for line in out.splitlines() if len(line) > 80] == []
     runnable = {name for name, path in _files().items() if 'if __name__ == "__main__":' in path.read_text()}
     packages = {"data", "models"}
     assert runnable - {"__main__", "reopen"} == {name.removeprefix("tuner.") for name in COMMANDS} - packages | {

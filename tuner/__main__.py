@@ -7,14 +7,14 @@ from tuner.command import USAGE, print_error
 from tuner.errors import did_you_mean
 
 COMMANDS = {
-    "tuner.search": "search a space for the best network; continue a study",
+    "tuner.search": "search for the best network; continue a study",
     "tuner.leaderboard": "print the ranked runs of a study",
     "tuner.report": "show a study on one page, and what to do next",
     "tuner.select": "retrain the best run, test it once, export it",
-    "tuner.ablate": "compare the best run with itself without SE, and with other SE",
+    "tuner.ablate": "compare the best run with itself without SE",
     "tuner.predict": "name what is on images, from an export alone",
     "tuner.data": "prepare data sets",
-    "tuner.models": "list the networks that have a name, with their size and published errors",
+    "tuner.models": "list the networks that have a name",
 }
 
 

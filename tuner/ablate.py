@@ -48,12 +48,12 @@ __all__ = ["ablate", "main"]
 DEFAULT_SEEDS, QUICK_SEEDS = 5, 3
 
 _EXAMPLES = """examples:
-  python -m tuner.ablate                           the newest study in results/, all tables, 5 seeds
-  python -m tuner.ablate my-study --quick          only with and without SE, 3 seeds
+  python -m tuner.ablate                   the newest study, all tables, 5 seeds
+  python -m tuner.ablate my-study --quick  only with and without SE, 3 seeds
   python -m tuner.ablate my-study --tables ratio position --seeds 10
 
-writes results/<study>/: ablation.md, ablation.csv (the tables), ablation-trainings.csv (every training; the same
-command goes on from there)
+writes results/<study>/: ablation.md, ablation.csv (the tables),
+ablation-trainings.csv (every training; the same command goes on from there)
 """
 
 
@@ -247,13 +247,15 @@ def _print_verdict(rows: Sequence[Comparison]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuner.ablate",
-        description="Trains the best run with SE again, without it and with other SE, and compares their accuracies.",
+        description="Trains the best run with SE again, without it and with other SE, and compares\ntheir accuracies.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_study_argument(parser)
     parser.add_argument("--study", dest="named", metavar="NAME", help="the same as STUDY")
-    parser.add_argument("--tables", nargs="+", choices=list(TITLES), metavar="TABLE", help=f"of {', '.join(TITLES)}")
+    parser.add_argument(
+        "--tables", nargs="+", choices=list(TITLES), metavar="TABLE", help=f"of {', '.join(TITLES)} (default: all)"
+    )
     parser.add_argument("--quick", action="store_true", help=f"only table se, with {QUICK_SEEDS} seeds")
     parser.add_argument(
         "--seeds", type=command.positive, metavar="N", help=f"trainings of each network (default: {DEFAULT_SEEDS})"

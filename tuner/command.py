@@ -61,6 +61,8 @@ LARGEST_NUMBER = 1_000_000_000
 
 X86 = ("x86_64", "AMD64")
 
+_STORAGE_HELP = "Optuna storage, such as postgresql+psycopg://user@host/db (default: SQLite in the study's folder)"
+
 
 def run(
     function: Callable[[], int | None], *, debug: bool, interrupted: str | Callable[[], str] = "Interrupted."
@@ -139,7 +141,7 @@ def print_error(message: object) -> None:
 def add_study_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that say where studies are kept, and `--debug`."""
     parser.add_argument("--results-dir", default="results", metavar="DIR", help="where studies are (default: results)")
-    parser.add_argument("--storage", metavar="URL", help="Optuna storage, such as postgresql+psycopg://user@host/db")
+    parser.add_argument("--storage", metavar="URL", help=_STORAGE_HELP)
     add_debug_flag(parser)
 
 

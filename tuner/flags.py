@@ -38,9 +38,22 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dataset", metavar="SOURCE", help="digits, tfds:NAME or folder:PATH (default: digits)")
     parser.add_argument("--algorithm", metavar="NAME", help=f"{', '.join(ALGORITHMS)} (default: {DEFAULT_ALGORITHM})")
-    parser.add_argument("--trials", type=positive, metavar="N", help="total number of trials in the study")
-    parser.add_argument("--total-epochs", type=positive, metavar="N", help="epochs of all trials in the study")
-    parser.add_argument("--max-epochs", type=positive, metavar="N", help="full budget of one configuration")
+    parser.add_argument(
+        "--trials", type=positive, metavar="N", help="total number of trials in the study (default: no limit)"
+    )
+    parser.add_argument(
+        "--total-epochs",
+        type=positive,
+        metavar="N",
+        help="epochs of all trials in the study (default: without --trials 8 times --max-epochs, hyperband once "
+        "through its brackets)",
+    )
+    parser.add_argument(
+        "--max-epochs",
+        type=positive,
+        metavar="N",
+        help="epochs of a configuration that is trained to the end (default: the space's)",
+    )
     parser.add_argument("--min-epochs", type=positive, metavar="N", help="epochs of the lowest rung (default: 1)")
     parser.add_argument(
         "--eta", type=positive, metavar="N", help="ratio of the epochs of neighbouring rungs (default: 3)"
@@ -51,7 +64,9 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     )
     _add_goal_flags(parser)
     parser.add_argument("--seed", type=nonnegative, metavar="N", help="seed of the search; 0 is one (default: 0)")
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="images a training step")
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", help="images a training step (default: the space's)"
+    )
     parser.add_argument(
         "--validation-fraction", type=_share, metavar="F", help="share of train kept for validation (default: 0.2)"
     )
@@ -67,9 +82,18 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jit", action="store_const", const=True, help="compile each network with XLA: slower on a CPU, see README.md"
     )
-    parser.add_argument("--study", type=_study_name, metavar="NAME", help="name of the study; an old one goes on")
-    parser.add_argument("--image-size", type=_image_size, metavar="N|HxW", help="resize images to so many pixels")
-    parser.add_argument("--images", type=positive, metavar="N", help="use so many images of the training split only")
+    parser.add_argument(
+        "--study",
+        type=_study_name,
+        metavar="NAME",
+        help="name of the study; an old one goes on (default: what is searched, and the date)",
+    )
+    parser.add_argument(
+        "--image-size", type=_image_size, metavar="N|HxW", help="resize images to so many pixels (default: not)"
+    )
+    parser.add_argument(
+        "--images", type=positive, metavar="N", help="use so many images of the training split (default: all)"
+    )
 
 
 def _add_goal_flags(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +105,9 @@ def _add_goal_flags(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(OBJECTIVES)} (default: val_accuracy); again for what is to be small besides: "
         f"{', '.join(f'-{name}' for name in COSTS)}",
     )
-    parser.add_argument("--max-params", type=count, metavar="N", help="try no network of more weights, such as 1M")
+    parser.add_argument(
+        "--max-params", type=count, metavar="N", help="try no network of more weights, such as 1M (default: no limit)"
+    )
     parser.add_argument("--max-macs", type=count, metavar="N", help="of more multiply-accumulates for one image")
     parser.add_argument(
         "--max-latency-ms", type=milliseconds, metavar="MS", help="or slower for one image, measured on this machine"
@@ -115,19 +141,24 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N|auto",
         help="training steps in one call of a program; no result depends on it (default: 1)",
     )
-    group.add_argument("--worker-memory", type=byte_size, metavar="SIZE", help="replace a worker that holds more")
+    group.add_argument(
+        "--worker-memory",
+        type=byte_size,
+        metavar="SIZE",
+        help="replace a worker that holds more, such as 4G (default: its share of the memory)",
+    )
     group.add_argument(
         "--retries",
         type=nonnegative,
         default=DEFAULT_RETRIES,
         metavar="N",
-        help="for a dead worker (default: %(default)s)",
+        help="how often a trial begins again whose worker died (default: %(default)s)",
     )
     group.add_argument(
         "--deterministic", action="store_true", help="the same decisions in the same order with several workers too"
     )
     group = parser.add_argument_group(
-        "budget", "whichever is reached first, --trials and --total-epochs too; the last line says which"
+        "budget", "whichever comes first, --trials and --total-epochs too (default: no limit)"
     )
     group.add_argument("--time-limit", type=duration, metavar="TIME", help="of this search, such as 30m or 1h30m")
     group.add_argument("--trial-time-limit", type=duration, metavar="TIME", help="of one trial")

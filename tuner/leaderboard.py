@@ -228,14 +228,14 @@ def _print(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuner.leaderboard",
-        description="Prints the ranked runs of a study: the longest trained first, then the best score; "
-        "with several objectives by front first.",
+        description="Prints the ranked runs of a study: the longest trained first, then the best\n"
+        "score; with several objectives by front first.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_study_argument(parser)
     parser.add_argument("--format", choices=FORMATS, default="table", help="how to print (default: %(default)s)")
-    parser.add_argument("--top", type=command.positive, metavar="N", help="only the first N runs")
+    parser.add_argument("--top", type=command.positive, metavar="N", help="only the first N runs (default: all)")
     command.add_study_flags(parser)
     return parser
 

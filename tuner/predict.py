@@ -32,10 +32,11 @@ _BATCH_SIZE = 32
 _EPILOG = """\
 examples:
   python -m tuner.predict results/digits/model seven.png
-  python -m tuner.predict results/digits/model photos/ --top 1 --format csv > photos.csv
+  python -m tuner.predict results/digits/model photos/ --format csv > photos.csv
   python -m tuner.predict model.keras a.png b.jpg --format json
 
-exit status: 0 done, 1 an image or the model could not be read, 2 wrong usage or no model there, 130 interrupted
+exit status: 0 done, 1 an image or the model could not be read, 2 wrong usage or
+no model there, 130 interrupted (143 by SIGTERM)
 """
 
 
@@ -110,7 +111,7 @@ def find_images(paths: Sequence[Path], *, on_broken: Callable[[DataError], None]
                 on_broken(DataError(f"{path} contains no png, jpg or jpeg files."))
             images += found
         else:
-            on_broken(DataError(f"{path} does not exist."))
+            images.append(path)
     return images
 
 

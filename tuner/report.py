@@ -29,7 +29,8 @@ _EXAMPLES = """examples:
   python -m tuner.report my-study
   python -m tuner.report my-study --output page.html
 
-writes results/<study>/report.html: one file that opens in any browser, also without a network
+writes results/<study>/report.html: one file that opens in any browser, also
+without a network
 """
 
 
@@ -49,9 +50,9 @@ def report(arguments: argparse.Namespace) -> None:
     path = Path(arguments.output or folder / "report.html")
     if not arguments.output:
         _make(folder)
-    write_whole(path, render(situation, advices, rows=rows, versions=study.versions, written=written))
         if why := obstacle(folder):
             raise UsageError(f"{path} cannot be written: {why}; say with --output where the page goes.")
+    write_whole(path, render(situation, advices, rows=rows, versions=study.versions, written=written))
     print(f"Report    {path}")
     for place, advice in enumerate(advices, start=1):
         print(f"{'Next' if place == 1 else '':<10}{place}. {advice.what}{advice.command and ': ' + advice.command}")

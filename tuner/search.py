@@ -42,14 +42,15 @@ __all__ = ["main", "search"]
 
 _EXAMPLES = """examples:
   python -m tuner.search --space small
-  python -m tuner.search --space small --dataset folder:photos --image-size 32 --trials 20
+  python -m tuner.search --dataset folder:photos --image-size 32 --trials 20
   python -m tuner.search --backbone MobileNetV2 --image-size 32
-  python -m tuner.search --workers 2 --time-limit 30m     two processes, half an hour
+  python -m tuner.search --workers 2 --time-limit 30m  two processes, 30 min
   python -m tuner.search --algorithm asha --total-epochs 200
-  python -m tuner.search --study my-study                 continue it, or see that it is finished
-  python -m tuner.search --space tiny --dry-run           the plan only
+  python -m tuner.search --study my-study              continue that study
+  python -m tuner.search --space tiny --dry-run        the plan only
 
-exit status: 0 done, 1 the search failed, 2 wrong usage, 130 interrupted (the study can be continued)
+exit status: 0 done, 1 the search failed, 2 wrong usage, 130 interrupted (the
+study can be continued; 143 by SIGTERM)
 """
 
 
@@ -280,7 +281,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuner.search",
-        description="Searches a space for the best network; the same study name continues the study.",
+        description="Searches a space for the best network; the same study name continues it.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -43,14 +43,16 @@ MOST_RETESTED, RETESTS = 5, 3
 TRAININGS = 3  # of a winner, at most: one that diverges is begun again with another seed
 
 _EXAMPLES = """examples:
-  python -m tuner.select                 the newest study in results/
+  python -m tuner.select             the newest study in results/
   python -m tuner.select my-study
-  python -m tuner.select --rule one-standard-error   the cheapest that is as good as the best
-  python -m tuner.select --rule pareto               all that no other beats in score and size
-  python -m tuner.select --run 17                    that one of the leaderboard
+  python -m tuner.select --rule one-standard-error
+                                     the cheapest that is as good as the best
+  python -m tuner.select --rule pareto
+                                     all that no other beats in score and size
+  python -m tuner.select --run 17    that one of the leaderboard
 
-writes results/<study>/model/: model.keras, saved_model/, labels.json, card.json, card.md;
-with --rule pareto results/<study>/front/run-N/ for each
+writes results/<study>/model/: model.keras, saved_model/, labels.json,
+card.json, card.md; with --rule pareto results/<study>/front/run-N/ for each
 """
 
 
@@ -245,13 +247,19 @@ def _show_epoch(epoch: int, epochs: int, metrics: Mapping[str, float]) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuner.select",
-        description="Trains the best run of a study on train + validation, tests it once and exports it.",
+        description="Trains the best run of a study on train + validation, tests it once, exports it.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_study_argument(parser)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--rule", choices=RULES, default="best", help="which run wins (default: %(default)s)")
+    which.add_argument(
+        "--rule",
+        choices=RULES,
+        default="best",
+        metavar="RULE",
+        help=f"which run wins: {', '.join(RULES)} (default: %(default)s)",
+    )
     which.add_argument("--run", type=command.nonnegative, metavar="N", help="this one wins, by its number")
     parser.add_argument(
         "--cost",

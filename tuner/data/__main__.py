@@ -13,12 +13,14 @@ __all__ = ["main"]
 
 _EXAMPLES = """\
 examples:
-  python -m tuner.data prepare fashion_mnist --from /usr/share/datasets/fashion-mnist
-      restores the files of Debian's package dataset-fashion-mnist and prepares them for --dataset tfds:fashion_mnist
-      (70,000 images, 30 MB, half a minute)
+  python -m tuner.data prepare fashion_mnist \\
+      --from /usr/share/datasets/fashion-mnist
+          restores the files of Debian's package dataset-fashion-mnist and
+          prepares them for --dataset tfds:fashion_mnist (70,000 images, 30 MB,
+          half a minute)
 
-Other data sets need no preparation: digits comes with scikit-learn, tfds:NAME is downloaded on first use, and
-folder:PATH is read where it lies.
+Other data sets need no preparation: digits comes with scikit-learn, tfds:NAME
+is downloaded on first use, and folder:PATH is read where it lies.
 """
 
 
@@ -47,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "--from", dest="folder", type=Path, required=True, metavar="DIR", help="the folder that has its files"
     )
     prepare.add_argument(
-        "--data-dir", metavar="DIR", help="where TFDS keeps prepared data (TFDS_DATA_DIR, or ~/tensorflow_datasets)"
+        "--data-dir",
+        metavar="DIR",
+        help="where TFDS keeps prepared data (default: TFDS_DATA_DIR, or ~/tensorflow_datasets)",
     )
     command.add_debug_flag(prepare)
     return parser

@@ -15,9 +15,10 @@ __all__ = ["main"]
 _EXAMPLES = """examples:
   python -m tuner.models
   python -m tuner.models --name senet154 --classes 10
-  python -m tuner.models --name se_resnet50 --name se_vgg16 --input-shape 64x64x3
+  python -m tuner.models --name se_resnet50 --input-shape 64x64x3
 
-Families, which are no plain ResNets, are built to be counted for other images than 224x224x3: seconds each.
+Families, which are no plain ResNets, are built to be counted for other images
+than 224x224x3: seconds each.
 """
 _COUNTED = """\
 params: all weights. macs: multiply-accumulates of convolutions and dense layers for one image. Errors in percent.
@@ -38,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--name", action="append", default=[], metavar="NAME", help="only this network; repeatable")
+    parser.add_argument(
+        "--name", action="append", default=[], metavar="NAME", help="only this network; repeatable (default: all)"
+    )
     parser.add_argument(
         "--input-shape", type=_shape, metavar="HxWxC", help="images to count for (default: 224x224x3; CIFAR: 32x32x3)"
     )
