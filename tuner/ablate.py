@@ -260,7 +260,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds", type=command.positive, metavar="N", help=f"trainings of each network (default: {DEFAULT_SEEDS})"
     )
-    parser.add_argument("--workers", type=command.nonnegative, metavar="N", help="processes; 0: train in this one")
+    parser.add_argument(
+        "--workers",
+        type=command.nonnegative,
+        metavar="N",
+        help="processes; 0: train in this one (default: as many as a measurement finds useful)",
+    )
     command.add_moved_flags(parser)
     command.add_training_flags(parser)
     command.add_study_flags(parser)

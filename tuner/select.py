@@ -60,7 +60,6 @@ def select(arguments: argparse.Namespace) -> None:
     """Study -> winners -> training on train + validation -> one look at the test split -> verified exports."""
     # Here and not above, because --help must not wait for Optuna, nor a wrong name for TensorFlow.
     from tuner.data import load_test
-    from tuner.declaration import declare
     from tuner.exporter import check_directory
     from tuner.finding import find_study
     from tuner.messages import Session
@@ -75,6 +74,10 @@ def select(arguments: argparse.Namespace) -> None:
     for folder in folders.values():
         check_directory(folder)  # before anything is trained
     config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
+    command.import_tensorflow()
+    from tuner.declaration import declare
+    from tuner.worker import Worker
+
     worker = Worker(Session.of(config, arguments.data_dir))
     study.check_data(worker.facts, config.dataset)
     if arguments.space:
