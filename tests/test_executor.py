@@ -128,6 +128,7 @@ def test_worker_gets_the_state_of_the_parent(complete):
         assert (task.initial_epoch, task.epochs, task.seed) == (record.initial_epoch, record.epochs, record.seed)
         assert task.parent == (None if record.parent is None else tasks[record.parent].checkpoint)
     assert len({task.checkpoint for task in tasks}) == len(tasks)
+    assert {(task.epochs < CONFIG.max_epochs, task.keep) for task in tasks} == {(True, True), (False, False)}
 
 
 def test_score_is_that_of_the_last_epoch_and_the_best_stands_beside_it(complete):

@@ -72,6 +72,7 @@ def test_points_are_1_at_the_best_and_0_at_the_reference():
         ([[0.0, 4.0], [4.0, 0.0]], 1),
         ([[2.0, 2.0]], 0),
         ([[2.0, 2.0], [2.0, 2.0]], 0),
+        ([[0.9, -300.0], [0.8, -200.0], [0.7, -100.0]], 0),  # straight, but for rounding by 2e-16
     ],
 )
 def test_knee_is_farthest_from_the_line_between_the_ends(points, row):
