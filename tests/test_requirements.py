@@ -57,6 +57,11 @@ def test_what_is_imported_is_required(folders, lists):
     assert {name for name, distributions in of.items() if not distributions & _required(*lists)} == set()
 
 
+def test_readme_names_every_extra():
+    named = re.findall(r"'\.\[([\w,]+)\]'", (ROOT / "README.md").read_text())
+    assert {extra for extras in named for extra in extras.split(",")} == set(PROJECT["optional-dependencies"])
+
+
 def test_version_stands_in_one_place():
     assert "version" in PROJECT["dynamic"]
     assert re.fullmatch(r"\d+\.\d+\.\d+", tuner.__version__)
