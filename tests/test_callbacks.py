@@ -219,7 +219,7 @@ def test_log_of_keras_has_an_epoch_a_line(train, tmp_path):
 
 
 @pytest.mark.parametrize(("monitor", "better"), [("val_accuracy", "up"), ("val_loss", "down")])
-def test_callback_that_monitors_a_metric_knows_which_way_is_better(monitor, better, train, network):
+def test_callback_that_monitors_a_metric_knows_which_way_is_better(monitor, better, train):
     stopping = keras.callbacks.EarlyStopping(monitor, patience=9, min_delta=0.5)
     train(lambda: [stopping])
     assert (stopping.min_delta > 0) == (better == "up")  # Keras turns the sign where less is better

@@ -452,7 +452,7 @@ class TestConnectedCrew:
     """A Dask cluster of other processes, as on several machines: `dask scheduler` and `dask worker`."""
 
     @pytest.fixture
-    def start(self, tmp_path):
+    def start(self):
         """Starts a process of Dask; all end with the test."""
         processes = []
 

@@ -120,7 +120,7 @@ def test_json_has_the_classes_by_probability(export, photos, capsys):
     assert probabilities == sorted(probabilities, reverse=True)
 
 
-def test_table_has_a_line_for_each_class_whatever_its_name(monkeypatch):
+def test_table_has_a_line_for_each_class_whatever_its_name():
     classes = [("new\nline", 0.5), ("\u732b", 0.25), ("cat", 0.25)]
     text = predict._table([predict.ImagePrediction(Path("a\tb.png"), classes)])
     lines = text.splitlines()

@@ -218,7 +218,7 @@ class TestInThisProcess:
         assert message in err
         assert not (tmp_path / "mine").exists()
 
-    def test_limit_is_told_and_kept(self, call, tmp_path, capsys):
+    def test_limit_is_told_and_kept(self, call, capsys):
         # The space has one network.
         assert call("--trials", "1", "--max-params", "1k", "--quiet") == 0
         assert "Feasible  1 of 1 networks (100.0%) keep --max-params 1k\n" in capsys.readouterr().out

@@ -77,7 +77,7 @@ def test_backbone_that_is_asked_for_takes_the_place_of_the_declared_one(write):
     assert active_values(declare(load_space(write(with_condition))))["backbone"] == "VGG16"
 
 
-def test_backbone_is_refused_where_the_space_declares_none(write):
+def test_backbone_is_refused_where_the_space_declares_none():
     with pytest.raises(SpaceError, match=r"--backbone is 'VGG16', but the search space small declares no backbone"):
         declare(load_space("small", backbone="VGG16"))
 

@@ -251,7 +251,7 @@ def test_measurement_takes_few_steps_however_many_images_there_are(stripes, monk
     )
 
 
-def test_session_says_what_a_search_shares(worker):
+def test_session_says_what_a_search_shares():
     config = SearchConfig(space="tiny", max_epochs=4, batch_size=32, image_size=(9, 9), validation_fraction=0.3)
     config = dataclasses.replace(config, images=50, mixed_precision=True, jit=True, gpus_per_trial=2, augment=True)
     session = Session.of(config, "somewhere", cores=2)
