@@ -133,6 +133,13 @@ def test_unlabeled_test_split_counts_as_none(spec):
     assert load(spec("tuner_unlabeled_test")).classes == 2
 
 
+def test_share_is_set_aside_where_the_test_split_has_no_labels(spec):
+    asked = spec("tuner_unlabeled_test", test_fraction=0.3)
+    dataset, test, whole = load(asked), load_test(asked), load(spec("tuner_unlabeled_test"))
+    assert len(test) == dataset.set_aside > 0
+    assert len(dataset.train) + len(dataset.validation) + len(test) == len(whole.train) + len(whole.validation)
+
+
 def test_images_of_many_sizes_are_resized(spec):
     assert load(spec("tuner_many_sizes", image_size=(6, 7))).input_shape == (6, 7, 3)
 

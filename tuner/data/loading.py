@@ -69,8 +69,12 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
 
 
 def _sets_aside(source: Source, spec: DataSpec) -> bool:
-    """Whether a part of the training images is set aside for the test."""
-    return spec.test_fraction > 0 and not (source.test and source.num_images(source.test))
+    """Whether a part of the training images is set aside for the test: a split that tells no labels counts as none."""
+    from tuner.data.reading import tells_labels
+
+    if spec.test_fraction == 0:
+        return False
+    return source.test is None or not source.num_images(source.test) or not tells_labels(source, source.test)
 
 
 def _test_images(labels: np.ndarray, source: Source, spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from tuner.data.tfds import tfds
 from tuner.errors import DataError
 from tuner.hardware import total_memory_bytes
 
-__all__ = ["READ_ERRORS", "final_shape", "fits_in_memory", "read_split"]
+__all__ = ["READ_ERRORS", "final_shape", "fits_in_memory", "read_split", "tells_labels"]
 
 _BATCH = 128  # images handed from TensorFlow to NumPy at a time
 
@@ -72,6 +72,22 @@ def fits_in_memory(source: Source, splits: list[str], *, image_size: tuple[int, 
     height, width, channels = final_shape(source, image_size)
     needed = sum(source.num_images(split) for split in splits) * height * width * channels
     return needed <= min(int(total_memory_bytes() * _MEMORY_SHARE), _LARGEST_BYTES)
+
+
+def tells_labels(source: Source, split: str) -> bool:
+    """Whether the images of a split have labels, as those of a competition's test have not: its first one says so.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    if source.files is not None:
+        return True
+    undecoded = {source.image_key: tfds.decode.SkipDecoding()}
+    try:
+        (first,) = source.builder.as_dataset(split=f"{split}[:1]", decoders=undecoded).as_numpy_iterator()
+    except READ_ERRORS as error:
+        raise source.unreadable(split) from error
+    return bool(first[source.label_key] >= 0)
 
 
 def final_shape(source: Source, image_size: tuple[int, int] | None) -> tuple[int, int, int]:
