@@ -96,7 +96,7 @@ class _Seen(keras.callbacks.Callback):
         self.kernels.append(np.array(self.model.trainable_variables[0]))
 
 
-def _fitted(stripes, *, averaged_epochs):
+def _fitted(stripes, *, averaged_epochs, epochs=2, callbacks=()):
     """Trains two epochs by the HyperModel; returns the model, its history and what a callback saw."""
     hp, seen = keras_tuner.HyperParameters(), _Seen()
     hp.values = {"averaged_epochs": averaged_epochs}
@@ -110,8 +110,8 @@ def _fitted(stripes, *, averaged_epochs):
         stripes.train.images.astype("float32"),
         stripes.train.labels,
         validation_data=(stripes.validation.images.astype("float32"), stripes.validation.labels),
-        callbacks=[seen],
-        epochs=2,
+        callbacks=[seen, *callbacks],
+        epochs=epochs,
         verbose=0,
     )
     return model, history.history, seen.kernels
@@ -133,6 +133,15 @@ def test_averaged_weights_are_validated_saved_and_left_in_the_model(stripes):
     assert np.abs(plain_kernels[0] - kernels[0]).max() > 1e-4
 
 
+@pytest.mark.parametrize("best", [False, True], ids=["last", "best"])
+def test_averaged_weights_are_left_in_a_model_that_a_callback_stops(best, stripes):
+    stop = keras.callbacks.EarlyStopping("loss", mode="max", restore_best_weights=best)  # the first epoch is the best
+    model, history, kernels = _fitted(stripes, averaged_epochs=1, epochs=5, callbacks=[stop])
+    assert len(history["loss"]) == len(kernels) == 2
+    np.testing.assert_allclose(kernels[0 if best else 1], np.array(model.trainable_variables[0]), atol=1e-6)
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-4
+
+
 def test_averaged_weights_are_validated_in_half_precision_too():
     hp = keras_tuner.HyperParameters()
     hypermodel = SEResNetHyperModel(_declare, **SHAPE | {"steps_per_epoch": 40})
@@ -144,7 +153,7 @@ def test_averaged_weights_are_validated_in_half_precision_too():
         keras.config.set_dtype_policy(before)
     assert not model.optimizer.use_ema  # that is said of the optimizer within
     model.fit = lambda **options: options["callbacks"]
-    (swap,) = hypermodel.fit(hp, model, callbacks=None)
+    swap, *_ = hypermodel.fit(hp, model, callbacks=None)
     assert isinstance(swap, keras.callbacks.SwapEMAWeights)
 
 

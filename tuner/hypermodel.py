@@ -124,15 +124,15 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """Trains a built model as `model.fit` does, with the class weights that its values ask for.
 
-        Where its weights are averaged, the average is validated and saved.
+        Where its weights are averaged, the average is validated, saved and left in the model.
         """
         if weights := self.class_weights(self.recipe(active_values(hp))):
             kwargs["class_weight"] = dict(enumerate(weights))
         # With the policy mixed_float16, Keras puts the optimizer into one that scales the loss.
         if getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema:
             # First, so that what saves the model at the end of an epoch finds the average in it.
-            swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-            kwargs["callbacks"] = [swap, *(kwargs.get("callbacks") or [])]
+            averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True), _LeaveAverage()]
+            kwargs["callbacks"] = [*averaging, *(kwargs.get("callbacks") or [])]
         return super().fit(hp, model, *args, **kwargs)
 
     def model_config(self, values: Mapping[str, Any]) -> AnyConfig:
@@ -208,6 +208,26 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
                 "their numbers as class_sizes=(...,)."
             )
         return balancing_weights(self.class_sizes)
+
+
+class _LeaveAverage(keras.callbacks.Callback):
+    """Leaves the averaged weights of the last epoch in the model.
+
+    Keras does that after all epochs that were asked for alone. Where a callback ends the training sooner, it leaves the
+    weights themselves, and the average is lost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._average: list[Any] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._average = [weight.numpy() for weight in self.model.trainable_variables]
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._average:  # none of no epoch
+            for weight, value in zip(self.model.trainable_variables, self._average, strict=True):
+                weight.assign(value)
 
 
 def _groups(values: Mapping[str, Any]) -> dict[str, Any]:
