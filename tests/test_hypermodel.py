@@ -168,6 +168,7 @@ def test_averaged_weights_are_validated_in_half_precision_too():
         ({"input_shape": (8, 8)}, r"input_shape is \(8, 8\); allowed is \(height, width, channels\)"),
         ({"input_shape": (8, None, 1)}, "input_shape is None; allowed is a whole number from 1"),
         ({"mean": 130.5}, "mean is 130.5; allowed is a tuple of 1 number, one for each channel"),
+        ({"class_sizes": (4, 5)}, r"class_sizes is \(4, 5\); allowed is a number for each of 3 classes"),
         ({"variance": (1.0, 2.0)}, r"variance is \(1.0, 2.0\); allowed is a tuple of 1 number"),
     ],
     ids=lambda value: None if isinstance(value, dict) else value.split(";")[0],
@@ -187,7 +188,9 @@ def test_numbers_of_numpy_describe_data():
         steps_per_epoch=np.int64(4),
         mean=images.mean(axis=(0, 1, 2)),
         variance=images.var(axis=(0, 1, 2)),
+        class_sizes=np.bincount([0, 0, 1, 2]),
     )
+    assert hypermodel.class_weights(hypermodel.recipe({"class_weights": True})) == pytest.approx((2 / 3, 4 / 3, 4 / 3))
     config = hypermodel.model_config({})
     assert (config.input_shape, config.classes, config.mean, config.variance) == ((8, 9, 1), 3, (7.0,), (1.0,))
 

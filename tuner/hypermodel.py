@@ -64,7 +64,7 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         mean: Iterable[float] | None = None,
         variance: Iterable[float] | None = None,
         balances: bool = False,
-        class_sizes: tuple[int, ...] = (),
+        class_sizes: Iterable[int] = (),
     ) -> None:
         super().__init__(name="se_resnet")
         if isinstance(space, str):
@@ -76,7 +76,9 @@ class SEResNetHyperModel(keras_tuner.HyperModel):
         self.steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch, 1)
         self.batch_size = _whole("batch_size", batch_size, 1)
         self.balances = balances
-        self.class_sizes = class_sizes
+        self.class_sizes = tuple(_whole("class_sizes", size, 0) for size in class_sizes)
+        if len(self.class_sizes) not in (0, self.classes):
+            raise UsageError(f"class_sizes is {class_sizes!r}; allowed is a number for each of {self.classes} classes.")
         self.mean = _per_channel("mean", mean, self.input_shape[2])
         variances = _per_channel("variance", variance, self.input_shape[2])
         self.variance = variances and tuple(value or 1.0 for value in variances)
