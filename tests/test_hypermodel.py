@@ -133,7 +133,7 @@ def test_averaged_weights_are_validated_saved_and_left_in_the_model(stripes):
     assert np.abs(plain_kernels[0] - kernels[0]).max() > 1e-4
 
 
-@pytest.mark.parametrize("best", [False, True], ids=["last", "best"])
+@pytest.mark.parametrize("best", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["last", "best"])
 def test_averaged_weights_are_left_in_a_model_that_a_callback_stops(best, stripes):
     stop = keras.callbacks.EarlyStopping("loss", mode="max", restore_best_weights=best)  # the first epoch is the best
     model, history, kernels = _fitted(stripes, averaged_epochs=1, epochs=5, callbacks=[stop])
@@ -185,7 +185,7 @@ def test_numbers_of_numpy_describe_data():
         np.array(images.shape[1:]),
         classes=np.arange(3).max() + 1,
         max_epochs=np.int32(2),
-        steps_per_epoch=np.int64(4),
+        steps_per_epoch=np.ceil(10 / 3),
         mean=images.mean(axis=(0, 1, 2)),
         variance=images.var(axis=(0, 1, 2)),
         class_sizes=np.bincount([0, 0, 1, 2]),

@@ -272,11 +272,12 @@ def _per_channel(name: str, received: Any, channels: int) -> tuple[float, ...] |
 
 
 def _whole(name: str, received: Any, lowest: int) -> int:
-    """Returns a whole number, which may be one of NumPy, as one of Python.
+    """Returns a whole number, which may be one of NumPy, also what `np.ceil` returns, as one of Python.
 
     Raises:
         UsageError: If it is none from the lowest one on.
     """
-    if not isinstance(received, numbers.Integral) or isinstance(received, bool) or int(received) < lowest:
+    is_number = isinstance(received, numbers.Real) and not isinstance(received, bool)
+    if not is_number or not float(received).is_integer() or received < lowest:
         raise UsageError(f"{name} is {received!r}; allowed is a whole number from {lowest}.")
     return int(received)
