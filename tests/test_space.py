@@ -176,6 +176,29 @@ def test_file_may_have_data_classes(write):
     assert declare(space).get("width") == 4
 
 
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("import keras\n", 1),
+        ("import os, keras_tuner\n", 1),
+        ("from tensorflow import keras\n", 1),
+        ("def callbacks():\n    import keras\n    return [keras.callbacks.Callback()]\n", 0),
+        ("# import keras\nimport os  # not keras\n", 0),
+    ],
+)
+def test_tensorflow_that_a_file_imports_is_that_of_all_commands(text, times, write, monkeypatch):
+    imports = []
+    monkeypatch.setattr("tuner.space.import_tensorflow", lambda: imports.append(None))
+    load_space(write(f"{text}def declare(hp):\n    hp.Int('width', 4, 8)\n"))
+    assert len(imports) == times
+
+
+def test_object_that_fails_as_declaration_says_where(write):
+    name = write("import functools\ndeclare = functools.partial(lambda hp, by: 1 / by, by=0)\n")
+    with pytest.raises(SpaceError, match=rf"declare\(hp\) in {name} fails: ZeroDivisionError"):
+        declare(load_space(name))
+
+
 def test_absent_file_is_named(tmp_path):
     with pytest.raises(SpaceError, match=r"absent\.py is no file"):
         load_space(str(tmp_path / "absent.py"))

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,12 +20,15 @@ from types import ModuleType
 from typing import Any
 
 import search_spaces
+from tuner.command import import_tensorflow
 from tuner.errors import SpaceError, did_you_mean
 
 __all__ = ["AUGMENTATION_NAMES", "CLASS_WEIGHTS", "Space", "blamed", "load_space", "space_names"]
 
 DEFAULT_MAX_EPOCHS = 9
 DEFAULT_BATCH_SIZE = 64
+
+_IMPORTS_TENSORFLOW = re.compile(rb"^(import|from)[ \t][^#\n]*\b(tensorflow|keras)", re.MULTILINE)
 
 # What a space may say of how images are augmented.
 AUGMENTATION_NAMES = ("horizontal_flip", "translation")
@@ -111,9 +115,16 @@ def blamed(function: Callable[..., Any], call: str, space: Space) -> Iterator[No
     except SpaceError:
         raise
     except (Exception, SystemExit) as error:
-        where = inspect.getsourcefile(function) or space.name
+        where = _file_of(function) or space.name
         reason = str(error).rstrip(".")
         raise SpaceError(f"{call} in {where} fails: {type(error).__name__}: {reason}.") from error
+
+
+def _file_of(function: Callable[..., Any]) -> str | None:
+    try:
+        return inspect.getsourcefile(function)
+    except TypeError:  # an object that can be called, such as a functools.partial
+        return None
 
 
 def _with_backbone(declare: Callable[[Any], None], backbone: str) -> Callable[[Any], None]:
@@ -191,6 +202,8 @@ def _load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where data classes look for the names of their types
     try:
+        if _IMPORTS_TENSORFLOW.search(path.read_bytes()):
+            import_tensorflow()  # as all commands do: without its notices, and with the same operations
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
