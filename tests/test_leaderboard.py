@@ -164,6 +164,16 @@ def test_top_keeps_the_best(form, results, capsys):
     assert rows.get(form, lambda text: text.count("\n") - 1)(short) == 1
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "md"])
+def test_top_has_the_columns_of_all(form, results, capsys):
+    """The best run alone would have no hyperparameter that varies."""
+    _print(results, "--format", form)
+    whole = capsys.readouterr().out.splitlines()[0]
+    _print(results, "--format", form, "--top", "1")
+    short = capsys.readouterr().out.splitlines()[0]
+    assert short.replace(",", " ").split() == whole.replace(",", " ").split()
+
+
 @pytest.mark.parametrize("direction", ["max", "min"])
 def test_rows_are_ranked_by_the_better_end(direction):
     rows = rows_of([_record(0, score=0.5), _record(1, score=0.6)], {"val_loss": direction})

@@ -144,42 +144,43 @@ def describe_front(rows: Sequence[Row]) -> str:
     return f"{front} of {len(placed)} runs; hypervolume {volume:.4f} (1 is {ideal}, 0 is {nothing})"
 
 
-def to_json(rows: Sequence[Row]) -> str:
-    """Returns a JSON array with one object, and one line, a run."""
+def to_json(rows: Sequence[Row], *, top: int | None = None) -> str:
+    """Returns a JSON array with one object, and one line, a run of the first `top`."""
     left_out = _left_out(rows)
-    plain = ({name: value for name, value in vars(row).items() if name not in left_out} for row in rows)
+    plain = ({name: value for name, value in vars(row).items() if name not in left_out} for row in rows[:top])
     lines = ",\n".join(f"  {json.dumps(row)}" for row in plain)  # with an indent, Python's slow encoder would do it
     return f"[\n{lines}\n]\n" if lines else "[]\n"
 
 
-def to_csv(rows: Sequence[Row]) -> str:
-    """Returns CSV with one line a run and one column a hyperparameter; an inactive one is empty."""
+def to_csv(rows: Sequence[Row], *, top: int | None = None) -> str:
+    """Returns CSV with one line a run of the first `top` and one column a hyperparameter; an inactive one is empty."""
     names = _hyperparameter_names(rows)
     left_out = {"hyperparameters", "hypervolume_reference", *_left_out(rows)}
     columns = [field.name for field in dataclasses.fields(Row) if field.name not in left_out]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns + names)
-    for row in rows:
+    for row in rows[:top]:
         writer.writerow([getattr(row, c) for c in columns] + [row.hyperparameters.get(name) for name in names])
     return text.getvalue()
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
-    """Returns a Markdown table."""
-    heads, body = to_cells(rows)
+def to_markdown(rows: Sequence[Row], *, top: int | None = None) -> str:
+    """Returns a Markdown table of the first `top` rows."""
+    heads, body = to_cells(rows, top=top)
     return markdown.table([*map(markdown.plain, heads)], [[*map(markdown.plain, cells)] for cells in body])
 
 
-def to_table(rows: Sequence[Row], *, width: int | None = None) -> str:
+def to_table(rows: Sequence[Row], *, width: int | None = None, top: int | None = None) -> str:
     """Returns a table for a terminal, its columns aligned by spaces.
 
     Args:
         rows: Its rows.
         width: Characters of a line; what is wider stands in blocks below one another, each of which names the run. None
             means that there is no limit.
+        top: How many of them it has; None means all.
     """
-    header, body = to_cells(rows)
+    header, body = to_cells(rows, top=top)
     columns = [_aligned(cells) for cells in zip(header, *body, strict=True)]
     run = columns[header.index("run")]
     blocks = [columns[:1]]
@@ -191,8 +192,8 @@ def to_table(rows: Sequence[Row], *, width: int | None = None) -> str:
     return "\n".join("".join(f"{_GAP.join(cells)}\n" for cells in zip(*block, strict=True)) for block in blocks)
 
 
-FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {
-    "table": lambda rows: to_table(rows, width=command.terminal_width()),
+FORMATS: dict[str, Callable[..., str]] = {
+    "table": lambda rows, *, top=None: to_table(rows, width=command.terminal_width(), top=top),
     "csv": to_csv,
     "json": to_json,
     "md": to_markdown,
@@ -222,7 +223,7 @@ def _print(arguments: argparse.Namespace) -> None:
     rows = rows_of(study.records(), study.config.objectives, reference=study.reference)
     if not rows:
         raise TunerError(f"The study {study.name} has no trial yet; continue it with --study {study.name}.")
-    print(FORMATS[arguments.format](rows[: arguments.top]), end="")
+    print(FORMATS[arguments.format](rows, top=arguments.top), end="")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -250,8 +251,11 @@ def _hyperparameter_names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.hyperparameters))
 
 
-def to_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Returns the header and the cells of a table for people; hyperparameters that never vary are left out."""
+def to_cells(rows: Sequence[Row], *, top: int | None = None) -> tuple[list[str], list[list[str]]]:
+    """Returns the header and the cells of a table for people, of the first `top` rows or all.
+
+    Hyperparameters that never vary are left out: in all rows, so that it does not depend on how many are shown.
+    """
     names = varying([row.hyperparameters for row in rows])
     left_out = _left_out(rows)
     columns = {
@@ -272,7 +276,7 @@ def to_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     header = [*shown, *names]
     body = [
         [*(cell(row) for cell in shown.values()), *(number(row.hyperparameters.get(name)) for name in names)]
-        for row in rows
+        for row in rows[:top]
     ]
     return header, body
 

@@ -82,7 +82,7 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
     rows = leaderboard.rows_of(records, study.config.objectives, reference=study.reference)
     if not rows:
         return ["", "Nothing   was trained yet: there is nothing to rank, nor to select."]
-    table = leaderboard.to_table(rows[:ROWS_SHOWN], width=command.terminal_width()).removesuffix("\n")
+    table = leaderboard.to_table(rows, width=command.terminal_width(), top=ROWS_SHOWN).removesuffix("\n")
     more = [f"... and {counted(len(rows) - ROWS_SHOWN, 'more run')}"] if len(rows) > ROWS_SHOWN else []
     front = [f"Front     {leaderboard.describe_front(rows)}"] if study.config.costs else []
     begun, trained = study.begun_epochs(), sum(len(record.curve.get("epoch", ())) for record in records)
