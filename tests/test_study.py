@@ -19,6 +19,7 @@ from tuner.distributions import active_entries, distributions
 from tuner.errors import RequestError, StudyError, UsageError
 from tuner.finding import find_study
 from tuner.messages import Facts
+from tuner.oracles.encoding import grid_values
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
 from tuner.storage import open_storage, sqlite_file, storage_url, told_in_words
 from tuner.study import Study
@@ -227,6 +228,18 @@ def test_values_of_every_kind_come_back(everything, seed):
 )
 def test_optuna_knows_the_range_of_every_kind(name, distribution, ranges):
     assert ranges[name] == distribution
+
+
+@pytest.mark.parametrize(("least", "most", "step"), [(0.0, 0.35, 0.1), (0.1, 0.75, 0.1), (0.3, 0.9, 0.1)])
+def test_last_step_is_written_where_rounding_puts_it_beyond_the_one_before(url, least, most, step):
+    """Optuna lowers the end of a range to the decimal number that the steps meet: 0.3, not 0.30000000000000004."""
+    study = _create(url, lambda hp: hp.Float("rate", least, most, step=step))
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", least, most, step=step)
+    values = [{"rate": value} for value in grid_values(hp.space[0])]
+    for trial, each in enumerate(values):
+        study.begin(dataclasses.replace(BEGUN, trial=trial, hyperparameters=each), proposal=each)
+    assert [record.hyperparameters for record in study.records()] == values
 
 
 def test_inactive_hyperparameters_are_not_stored(url):

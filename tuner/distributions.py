@@ -58,4 +58,15 @@ def _distribution(entry: Mapping[str, Any]) -> BaseDistribution:
         warnings.filterwarnings("ignore", message="The distribution is specified by", category=UserWarning)
         if kind == "Int":
             return IntDistribution(entry["min_value"], entry["max_value"], log=log, step=step or 1)
-        return FloatDistribution(entry["min_value"], entry["max_value"], log=log, step=step)
+        return _of_floats(entry["min_value"], entry["max_value"], log=log, step=step)
+
+
+def _of_floats(least: float, most: float, *, log: bool, step: float | None) -> FloatDistribution:
+    """Returns the distribution of floats, without steps where rounding puts the last of them beyond Optuna's end.
+
+    Three steps of 0.1 are 0.30000000000000004, which Optuna refuses of a range to 0.35, whose end it lowers to 0.3.
+    """
+    distribution = FloatDistribution(least, most, log=log, step=step)
+    if step is not None and least + (most - least) // step * step > distribution.high:
+        return FloatDistribution(least, most, log=log)
+    return distribution
