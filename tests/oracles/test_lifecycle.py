@@ -6,7 +6,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from oracles.driving import WARNINGS, flat
+from oracles.driving import WARNINGS, Drive, flat
 from tuner.oracles import ORACLES
 
 pytestmark = WARNINGS
@@ -98,3 +98,24 @@ def test_older_scripts_end_a_trial_by_its_name_as_a_keyword():
     oracle.update_trial(trial.trial_id, {"score": np.float32(0.5)})
     oracle.end_trial(trial_id=trial.trial_id, status="COMPLETED")
     assert (trial.status, trial.score, oracle.ongoing_trials) == ("COMPLETED", 0.5, {})
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "tpe", "nsga2", "bayesian", "random", "hyperband"])
+def test_what_a_worker_declares_in_the_order_of_kinds_is_proposed_with_what_depends_on_it(algorithm):
+    """Over the network numbers come before choices; what no oracle proposes Keras Tuner draws without a seed."""
+    declared = keras_tuner.HyperParameters()
+    declared.Choice("kind", ["plain", "dropout"])
+    with declared.conditional_scope("kind", ["dropout"]):
+        declared.Float("rate", 0.1, 0.5)
+    sent = keras_tuner.HyperParameters.from_proto(declared.to_proto())
+    assert [entry.name for entry in sent.space] == ["rate", "kind"]
+
+    def proposed():
+        oracle = _oracle(algorithm, seed=3)
+        oracle.update_space(sent)
+        return Drive(oracle, 14).proposals
+
+    found = proposed()
+    assert found == proposed()
+    assert {"rate" in values for values in found} == {True, False}
+    assert all(("rate" in values) == (values["kind"] == "dropout") for values in found)

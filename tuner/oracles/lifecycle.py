@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import keras_tuner
@@ -106,6 +106,17 @@ class LifecycleOracle(keras_tuner.Oracle):
             surrender, self._surrender = self._surrender, None
             raise surrender
 
+    def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+        """Takes in what a hypermodel has declared besides, a parent before what depends on it.
+
+        A worker of a distributed search sends it in the order of the kinds: a number before the choice that it needs
+        would never be proposed, and Keras Tuner then draws it without a seed.
+        """
+        known = {entry.name for entry in self.hyperparameters.space}
+        ordered = keras_tuner.HyperParameters()
+        ordered.merge(_parents_first(hyperparameters.space, known))
+        super().update_space(ordered)
+
     def _check_consecutive_failures(self) -> None:
         try:
             super()._check_consecutive_failures()
@@ -155,3 +166,19 @@ class LifecycleOracle(keras_tuner.Oracle):
 
     def _worst_score(self) -> float:
         return -sys.float_info.max if self.objective.direction == "max" else sys.float_info.max
+
+
+def _parents_first(entries: Sequence[Any], known: Set[str]) -> list[Any]:
+    """Returns hyperparameters in their order, but for those that stand before one that they depend on.
+
+    Args:
+        entries: The hyperparameters.
+        known: Names of others, which are there already.
+    """
+    ordered: list[Any] = []
+    left = list(entries)
+    while left:
+        names = known | {entry.name for entry in ordered}
+        ready = (i for i, entry in enumerate(left) if all(condition.name in names for condition in entry.conditions))
+        ordered.append(left.pop(next(ready, 0)))
+    return ordered
