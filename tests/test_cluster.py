@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -262,6 +263,28 @@ def test_second_interrupt_does_not_break_off_the_end_of_the_workers(monkeypatch)
     with pytest.raises(KeyboardInterrupt), local_crew(SESSION, workers=1) as crew:
         crew.wait()
     assert ended == [distributed.Status.closed]
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_interrupt_while_workers_start_ends_them_and_a_second_one_does_not_wait(presses, monkeypatch):
+    closed, may_start = [], threading.Event()
+
+    class Starting(contextlib.AbstractContextManager):
+        def __init__(self, **_):
+            for _ in range(presses):
+                time.sleep(0.2)  # the driver waits then
+                os.kill(os.getpid(), signal.SIGINT)
+            assert presses == 1 or may_start.wait(DEADLINE_SECONDS)
+
+        def __exit__(self, *_):
+            closed.append(self)
+
+    monkeypatch.setattr(distributed, "LocalCluster", Starting)
+    monkeypatch.setattr(launch, "import_tensorflow", lambda: None)
+    with pytest.raises(KeyboardInterrupt), local_crew(SESSION, workers=1):
+        pass
+    assert len(closed) == 2 - presses
+    may_start.set()
 
 
 def test_missing_data_set_is_the_error_that_it_is():

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import importlib
 import logging
 import queue
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import dask
 import distributed
+from distributed.deploy import spec
 
 from tuner.cluster import SECONDS_WITHOUT_WORKERS, DaskCrew
 from tuner.command import hidden, import_tensorflow
 from tuner.errors import TunerError
 from tuner.forking import deaf_to_interrupts, start_forkserver
+from tuner.inbox import in_background
 from tuner.interrupts import held_interrupt
 from tuner.messages import Session
 from tuner.quantities import counted
@@ -75,25 +78,26 @@ def local_crew(session: Session, *, workers: int, gpus_per_trial: float | None =
         silence_logs=_NOTHING,
         resources={"GPU": gpus_per_trial} if gpus_per_trial else None,
     )
-    with (
-        dask.config.set(_FRUGAL | {"distributed.worker.multiprocessing-method": method}),
-        ThreadPoolExecutor(1) as thread,
-    ):
-        with deaf_to_interrupts():
-            if method == "forkserver":
-                start_forkserver()
-            starting = thread.submit(start)
-            import_tensorflow()  # this process needs it too, and has nothing else to do meanwhile
-        try:
-            cluster = starting.result()
-        except RuntimeError as error:  # Dask's, of a process that died before it had spoken
-            raise dying("start") from error
-        with _ended_whole(cluster), _ended_whole(distributed.Client(cluster)) as client:
-            crew = DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
-            with deaf_to_interrupts(), hidden("sklearn"):
-                for name in _NEXT:  # while the workers read their data
-                    importlib.import_module(name)
-            yield crew
+    # At the exit Dask would wait for what a second Ctrl-C broke off, in vain, and show a traceback.
+    atexit.unregister(spec.close_clusters)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(_FRUGAL | {"distributed.worker.multiprocessing-method": method}))
+        with held_interrupt():  # until there is what has to be ended
+            with deaf_to_interrupts():
+                if method == "forkserver":
+                    start_forkserver()
+                starting = _begun(start)
+                import_tensorflow()  # this process needs it too, and has nothing else to do meanwhile
+            try:
+                cluster = stack.enter_context(_ended_whole(starting.result()))
+            except RuntimeError as error:  # Dask's, of a process that died before it had spoken
+                raise dying("start") from error
+        client = stack.enter_context(_ended_whole(distributed.Client(cluster)))
+        crew = DaskCrew(client, session, expected=workers, gpus_per_trial=gpus_per_trial)
+        with deaf_to_interrupts(), hidden("sklearn"):
+            for name in _NEXT:  # while the workers read their data
+                importlib.import_module(name)
+        yield crew
 
 
 @contextlib.contextmanager
@@ -131,6 +135,20 @@ def connected_crew(
             )
         expected = workers or there
         yield DaskCrew(client, session, expected=expected, gpus_per_trial=gpus_per_trial, is_fixed=is_fixed)
+
+
+def _begun(call: Callable[[], Any]) -> Future[Any]:
+    """Calls in the background, and returns what is going to have the result."""
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001  (raised again where it is read)
+            future.set_exception(error)
+
+    in_background(work)
+    return future
 
 
 def _client(address: str, *, seconds: float) -> distributed.Client:
