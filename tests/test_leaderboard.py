@@ -174,6 +174,11 @@ def test_top_has_the_columns_of_all(form, results, capsys):
     assert short.replace(",", " ").split() == whole.replace(",", " ").split()
 
 
+def test_single_run_shows_its_configuration():
+    header = to_table(rows_of(RECORDS[:1], ACCURACY)).splitlines()[0]
+    assert header.split()[-4:] == ["status", "stages", "width", "learning_rate"]
+
+
 @pytest.mark.parametrize("direction", ["max", "min"])
 def test_rows_are_ranked_by_the_better_end(direction):
     rows = rows_of([_record(0, score=0.5), _record(1, score=0.6)], {"val_loss": direction})

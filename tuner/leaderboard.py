@@ -254,9 +254,9 @@ def _hyperparameter_names(rows: Sequence[Row]) -> list[str]:
 def to_cells(rows: Sequence[Row], *, top: int | None = None) -> tuple[list[str], list[list[str]]]:
     """Returns the header and the cells of a table for people, of the first `top` rows or all.
 
-    Hyperparameters that never vary are left out: in all rows, so that it does not depend on how many are shown.
+    Hyperparameters that never vary are left out: in all rows, whatever is shown of them. A single row has all.
     """
-    names = varying([row.hyperparameters for row in rows])
+    names = varying([row.hyperparameters for row in rows]) if len(rows) > 1 else _hyperparameter_names(rows)
     left_out = _left_out(rows)
     columns = {
         "rank": lambda row: str(row.rank),
