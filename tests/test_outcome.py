@@ -61,6 +61,14 @@ def test_files_of_many_trials_are_not_written_after_each(trials, written, study,
     assert len(seen) == written
 
 
+def test_files_of_a_search_on_another_machine_are_not_named(study, tmp_path):
+    _end(study, after=3)
+    arguments = search._parser().parse_args(["--results-dir", str(tmp_path)])
+    assert not any(line.startswith("Files") for line in result_lines(study, arguments))
+    (tmp_path / "mine" / "leaderboard.csv").touch()
+    assert f"Files     {tmp_path}/mine/leaderboard.csv" in result_lines(study, arguments)
+
+
 def test_files_stay_as_they_are_where_no_trial_has_ended(study, tmp_path):
     files = LeaderboardFiles(study, tmp_path)
     files.finish([BEGUN])

@@ -88,6 +88,8 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
     begun, trained = study.begun_epochs(), sum(len(record.curve.get("epoch", ())) for record in records)
     early = f"Trained   {counted(trained, 'epoch')}, not {begun}: a trial that ends early counts in full"
     fewer = [early] if trained < begun and study.config.trials is None else []
+    files = [folder / f"leaderboard.{ending}" for ending in ("csv", "json", "md")]
+    files = [file for file in files if file.exists()]  # with a shared storage, another machine may have them
     flags = [*place_flags(arguments), *_data_flags(arguments)]
     reporting = shlex.join(["python", "-m", "tuner.report", study.name, *place_flags(arguments)])
     selecting = shlex.join(["python", "-m", "tuner.select", study.name, *flags])
@@ -95,7 +97,7 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
         selecting = "another space: no run has completed, so there is none to select"
     return [
         *("", table, *more, "", *front, *fewer),
-        f"Files     {', '.join(str(folder / f'leaderboard.{ending}') for ending in ('csv', 'json', 'md'))}",
+        *([f"Files     {', '.join(map(str, files))}"] if files else []),
         f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}",
         f"Report    {reporting}",
         f"Next      {selecting}",
