@@ -131,6 +131,13 @@ def test_worker_gets_the_state_of_the_parent(complete):
     assert {(task.epochs < CONFIG.max_epochs, task.keep) for task in tasks} == {(True, True), (False, False)}
 
 
+@pytest.mark.parametrize(("limits", "latency"), [({}, None), ({"max_latency_ms": 9.0}, 2.0)])
+def test_latency_is_kept_where_it_is_limited(limits, latency, tmp_path, monkeypatch):
+    monkeypatch.setattr("tuner.latency.latency_ms", lambda config: 2.0)
+    held = Search(tmp_path / "search", dataclasses.replace(CONFIG, algorithm="random", trials=2, **limits)).run()
+    assert [record.latency_ms for record in held] == [latency] * 2
+
+
 def test_score_is_that_of_the_last_epoch_and_the_best_stands_beside_it(complete):
     for record in complete.study().records():
         accuracies = dict(zip(record.curve["epoch"], record.curve["val_accuracy"], strict=True))

@@ -107,6 +107,11 @@ def test_survivors_are_the_first_fronts_and_the_ends_of_the_last():
     assert survivors(goodness, 6)[-1] == 5
 
 
+def test_both_ends_in_each_of_three_objectives_are_ends_of_a_front():
+    goodness = np.array([[0.0, 0.0, 2.0], [1.0, 2.0, 0.0], [2.0, 1.0, 1.0], [1.5, 1.5, 0.5]])
+    assert np.isinf(crowding_distances(goodness)).tolist() == [True, True, True, False]
+
+
 def test_distances_of_a_front_are_infinite_at_its_ends():
     goodness = np.array([[0.0, 4.0], [1.0, 2.0], [4.0, 0.0]])
     assert crowding_distances(goodness).tolist() == [math.inf, 2.0, math.inf]

@@ -144,6 +144,7 @@ def test_priorband_trusts_what_explains_the_best_runs():
     far = np.array([0.0, 0.95, 0.95])
     assert oracle._explained(defaults, [defaults]) > 5 * oracle._explained(far, [defaults])
     assert oracle._explained(far, [far, defaults]) > oracle._explained(defaults, [far, defaults])
+    assert oracle._explained(defaults, [defaults, far]) > oracle._explained(defaults, [far, defaults])  # the better one
 
 
 def test_priorband_density_is_one_on_average():
