@@ -208,3 +208,12 @@ def test_step_that_rounding_puts_beyond_the_range_is_its_end(least, most, sampli
     hp = keras_tuner.HyperParameters()
     hp.Float("rate", least, most, step=step, sampling=sampling)
     assert completed([{"rate": most}], hp) == [{"rate": most}]
+
+
+def test_default_between_the_steps_is_allowed():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("dropout", 0.0, 0.5, step=0.1, default=0.5)
+    assert list(hp.space[0].values)[-1] == 0.4
+    assert completed([{"dropout": 0.5}], hp) == [{"dropout": 0.5}]
+    with pytest.raises(UsageError, match=r"dropout is 0\.45 in configuration 1"):
+        completed([{"dropout": 0.45}], hp)

@@ -181,6 +181,8 @@ def _value(entry: Any, received: Any, number: int) -> Any:
         match = next((value for value in listed(entry) if _is_same(value, received)), _ABSENT)
         if match is not _ABSENT:
             return match
+    if _is_same(entry.default, received):  # it may lie between the steps, as 0.5 does: 0.5 // 0.1 is 4
+        return entry.default
     raise UsageError(
         f"{entry.name} is {received!r} in configuration {number} of --enqueue; allowed is {_allowed(entry)}."
     )
