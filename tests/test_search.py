@@ -1,6 +1,7 @@
 """The whole line on the real digits: searched, killed, continued, refused, selected and predicted."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tuner import leaderboard, search, staff
+from tuner import checkpoint, leaderboard, search, staff
 from tuner.locks import locked
 from tuner.study import Study
 
@@ -144,6 +145,23 @@ class TestInThisProcess:
         left.touch()
         assert call("--trials", "1") == 0
         assert not left.parent.exists()
+
+    @pytest.mark.parametrize("is_full", [False, True])
+    def test_no_state_comes_after_the_end_of_a_search_where_the_disk_is_slow_or_full(
+        self, is_full, call, tmp_path, monkeypatch
+    ):
+        save, waits = checkpoint.save_state, threading.Event()
+
+        def save_late(path, state):
+            waits.wait(0.5)
+            if is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(path, state)
+
+        monkeypatch.setattr(checkpoint, "save_state", save_late)
+        assert call("--trials", "1", "--algorithm", "asha", "--max-epochs", "3") == 0
+        waits.wait(1.0)  # for one that would come
+        assert not (tmp_path / "mine" / "checkpoints").exists()
 
     def test_states_of_an_earlier_study_of_the_name_are_no_part_of_a_new_one(self, call, tmp_path):
         left = tmp_path / "mine" / "checkpoints" / "0.npz"

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tuner.errors import UsageError
+from tuner.errors import TunerError, UsageError
 from tuner.forking import start_forkserver
 from tuner.hardware import available_cores, available_memory, num_gpus
 from tuner.messages import Measurement, Session
@@ -81,7 +81,10 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
         from tuner.crew import LocalCrew
         from tuner.worker import Worker
 
-        yield LocalCrew(Worker(session))
+        worker = Worker(session)
+        yield LocalCrew(worker)
+        with contextlib.suppress(TunerError):  # nothing that was searched depends on the last states
+            worker.flush()  # before they are removed, or else they would come afterwards, and stay
         return
     from tuner.launch import connected_crew, local_crew
 
