@@ -1,10 +1,12 @@
 """Digits: all of scikit-learn's images, divided the same way on every machine."""
 
 import hashlib
+import tempfile
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from tensorflow_datasets.core.utils import gcs_utils
 
 from tuner.data import DataSpec, load, load_test
 from tuner.errors import DataError
@@ -28,6 +30,15 @@ def test_has_all_images_of_scikit_learn_once(splits):
     scaled = np.floor(bunch.data * 255 / 16 + 0.5).astype(int)
     assert found == sorted((int(label), *pixels.tolist()) for pixels, label in zip(scaled, bunch.target, strict=True))
     assert len(found) == 1797
+
+
+def test_first_use_asks_no_server_and_leaves_nothing_in_the_temporary_folder(tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(gcs_utils, "gcs_dataset_info_files", lambda _: pytest.fail("a server is asked"))
+    assert len(load(DataSpec("digits", data_dir=str(tmp_path / "data"))).train) == 1151
+    assert not list(temporary.iterdir())
 
 
 def test_names_shape_and_range(splits):

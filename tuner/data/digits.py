@@ -24,6 +24,13 @@ _TEST_FRACTION = 0.2
 _LARGEST = 16  # value of a full pixel in scikit-learn's images
 
 
+class _LocalInfo(tfds.core.DatasetInfo):
+    """Facts of a data set that is made here: there are no others, neither on a server nor in a folder for them."""
+
+    def initialize_from_bucket(self) -> None:
+        """Asks no server for what is not prepared yet; TFDS would, and leave an empty folder for its answer behind."""
+
+
 class Digits(tfds.core.GeneratorBasedBuilder):
     """Images of 8x8 grey pixels in ten classes, with a fixed, stratified fifth of them as the test split."""
 
@@ -31,7 +38,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES = {"1.0.0": "0..16 scaled to 0..255; stratified test split."}  # noqa: RUF012 - TFDS's interface
 
     def _info(self) -> Any:
-        return tfds.core.DatasetInfo(
+        return _LocalInfo(
             builder=self,
             description="Hand-written digits, 8x8 pixels, as shipped with scikit-learn.",
             features=tfds.features.FeaturesDict(
