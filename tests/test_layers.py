@@ -308,6 +308,13 @@ def test_command_that_is_written_as_an_argument_is_wrong_usage(written, hint):
     assert ended.stderr.endswith(f"{hint}\n")
 
 
+def test_list_of_commands_ends_quietly_where_nobody_reads_it():
+    code = "import os, sys\nread, write = os.pipe()\nos.close(read)\nos.dup2(write, 1)\n"
+    code += "from tuner.__main__ import main\nsys.exit(main([]))\n"
+    ended = subprocess.run([sys.executable, "-u", "-c", code], text=True, cwd=ROOT, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
 def test_package_lists_all_commands():
     out = subprocess.check_output([sys.executable, "-m", "tuner"], text=True, cwd=ROOT)
     listed = [line.split()[2] for line in out.splitlines() if line.startswith("  python -m ")]

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from tuner.command import USAGE, print_error
-from tuner.errors import did_you_mean
+from tuner import command
+from tuner.errors import UsageError, did_you_mean
 
 COMMANDS = {
     "tuner.search": "search for the best network; continue a study",
@@ -21,18 +21,20 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the commands, in the order in which they are used; returns the exit status."""
     given = sys.argv[1:] if argv is None else argv
+    return command.run(lambda: _list(given), debug=False)
+
+
+def _list(given: Sequence[str]) -> None:
     if given and given[0] not in ("-h", "--help"):  # such as `python -m tuner search`, which would seem to do nothing
         hint = "" if given[0].startswith("-") else did_you_mean(f"tuner.{given[0]}", COMMANDS)
-        print_error(
+        raise UsageError(
             f"python -m tuner lists the commands, takes no arguments, and was given {given[0]!r}; a command is written "
             f"python -m tuner.search.{hint}"
         )
-        return USAGE
     print("Commands (each has --help):\n")
     for name, purpose in COMMANDS.items():
         print(f"  python -m {name:<18} {purpose}")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())

@@ -49,7 +49,6 @@ __all__ = [
 ]
 
 FAILED = 1
-USAGE = 2
 SIGNALLED = 128  # and the number of the signal, as shells report it
 INTERRUPTED = SIGNALLED + signal.SIGINT
 
