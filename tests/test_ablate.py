@@ -15,9 +15,12 @@ import pytest
 
 from tuner import ablate, search
 from tuner.ablation import Comparison, Training, read_trainings, write_trainings
+from tuner.config import SearchConfig
 from tuner.gates import WITHOUT
 from tuner.hypermodel import SEResNetHyperModel
 from tuner.records import WORKER_DIED
+from tuner.storage import storage_url
+from tuner.study import Study
 from tuner.variants import Variant, variants_of
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +149,15 @@ def test_verdict_is_what_is_lost_without_gates(difference, low, high, told, fail
     ablate._print_verdict([row])
     lost = f"; {failed} trainings without it gave no score" if failed else ""
     assert capsys.readouterr().out == f"SE        brings {told}{lost}\n"
+
+
+def test_study_without_a_score_does_not_wait_for_tensorflow(tmp_path):
+    (tmp_path / "mine").mkdir()
+    config = SearchConfig(space="tiny", max_epochs=3, batch_size=64)
+    Study.create(storage_url(tmp_path, "mine", None), "mine", config=config, space=[], versions={}).close()
+    code = f"import sys\nfrom tuner import ablate\nstatus = ablate.main(['mine', '--results-dir', {str(tmp_path)!r}])\n"
+    code += "print(status, 'tensorflow' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, stderr=subprocess.DEVNULL) == "1 False\n"
 
 
 def test_two_studies_are_refused(capsys):

@@ -95,7 +95,11 @@ def ablate(arguments: argparse.Namespace) -> None:
         raise UsageError(f"STUDY is {arguments.study} and --study is {arguments.named}; leave one of the two out.")
     # Here and not above, because --help must not wait for TensorFlow and Optuna.
     from tuner.finding import find_study
+    from tuner.locks import locked
+    from tuner.messages import Session
+    from tuner.request import moved
     from tuner.staff import Staffing, open_crew, prepare, settle
+    from tuner.variants import best_gated_run
 
     staffing = Staffing(workers=arguments.workers)
     results = Path(arguments.results_dir)
@@ -103,18 +107,14 @@ def ablate(arguments: argparse.Namespace) -> None:
     folder = results / study.name
     if why := obstacle(folder):
         raise StudyError(f"The tables of an ablation in {folder} could not be written: {why}; mend that.")
+    run = best_gated_run(study.records(), study.config.direction)
+    read_trainings(folder / "ablation-trainings.csv")  # what is wrong with it shows before anything starts
+    config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
     prepare(staffing)  # workers import TensorFlow while this process does
     command.import_tensorflow()
     from tuner.declaration import declare
     from tuner.hypermodel import SEResNetHyperModel
-    from tuner.locks import locked
-    from tuner.messages import Session
-    from tuner.request import moved
-    from tuner.variants import best_gated_run
 
-    run = best_gated_run(study.records(), study.config.direction)
-    read_trainings(folder / "ablation-trainings.csv")  # what is wrong with it shows before anything starts
-    config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
     session = Session.of(config, arguments.data_dir)
     if arguments.space:
         study.check_space(declare(session.load_space()).get_config()["space"], config.space)
