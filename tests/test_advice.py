@@ -55,7 +55,8 @@ def _record(trial, *, score=0.9, epochs=9, status=COMPLETED, params=1000, curve=
 
 
 def _situation(*records, is_through=True, images=400, **changes):
-    settings = {name: changes.pop(name) for name in ("algorithm", "trials", "costs", "objective") if name in changes}
+    names = ("algorithm", "trials", "total_epochs", "costs", "objective")
+    settings = {name: changes.pop(name) for name in names if name in changes}
     config = SearchConfig(space="small", max_epochs=9, batch_size=64, **settings)
     return Situation(
         name="mine",
@@ -80,6 +81,15 @@ def test_search_that_is_not_through_goes_on_first():
 
 def test_study_without_a_trial_is_searched():
     assert [advice.command for advice in advise(_situation())] == ["python -m tuner.search --study mine"]
+
+
+def test_study_into_which_no_trial_fits_asks_for_more_epochs():
+    (only,) = advise(_situation(total_epochs=4))
+    assert only.what == "Allow more epochs"
+    assert only.why == "No trial fits into 4 epochs; one that is trained to the end takes 9."
+    assert only.command == "python -m tuner.search --study mine --total-epochs 9"
+    (only,) = advise(_situation(total_epochs=4, is_through=False))
+    assert only.what == "Let the search end"
 
 
 def test_study_in_which_all_failed_says_why_and_exports_nothing():

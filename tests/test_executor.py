@@ -100,6 +100,7 @@ def test_hyperband_promotes_through_the_study(oracle, tmp_path):
         ({"trials": 3}, "the 3 trials are made"),
         ({"algorithm": "asha", "total_epochs": 20}, "the 20 epochs are spent"),
         ({"algorithm": "random"}, "the 72 epochs are spent"),
+        ({"algorithm": "random", "total_epochs": 8}, "no trial fits into 8 epochs"),
         ({"algorithm": "random", "trials": 2, "total_epochs": 100}, "the 2 trials are made"),
     ],
 )

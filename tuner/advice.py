@@ -62,7 +62,7 @@ class Advice:
 
 def advise(situation: Situation) -> list[Advice]:
     """Returns what may be done next, the first thing first."""
-    rules = _RULES if situation.ranked else (_go_on, _failures)
+    rules = _RULES if situation.ranked else (_go_on, _more_epochs, _failures)
     found = [advice for rule in rules if (advice := rule(situation))]
     return found or [Advice("Search", "No trial has ended yet.", situation.command("search"))]
 
@@ -73,6 +73,15 @@ def _go_on(situation: Situation) -> Advice | None:
     ended = sum(record.status != RUNNING for record in situation.records)
     why = f"{counted(ended, 'trial has', 'trials have')} ended, and it was asked for more. If no search runs now, this"
     return Advice("Let the search end", f"{why} command goes on where it stopped.", situation.command("search"))
+
+
+def _more_epochs(situation: Situation) -> Advice | None:
+    """Looks at whether the search could not even begin."""
+    total, most = situation.config.total_epochs, situation.config.max_epochs
+    if not situation.is_through or situation.records or total is None or total >= most:
+        return None
+    why = f"No trial fits into {counted(total, 'epoch')}; one that is trained to the end takes {most}."
+    return Advice("Allow more epochs", why, situation.command("search", "--total-epochs", str(most)))
 
 
 def _largest_class(situation: Situation) -> Advice | None:

@@ -237,7 +237,8 @@ class StudyOracle(keras_tuner.Oracle):
         """Whether so many epochs in all are more than allowed; then it is the `reason`."""
         if self.max_total_epochs is None or epochs <= self.max_total_epochs:
             return False
-        self.reason = f"the {counted(self.max_total_epochs, 'epoch is', 'epochs are')} spent"
+        spent = f"the {counted(self.max_total_epochs, 'epoch is', 'epochs are')} spent"
+        self.reason = spent if self.trials else f"no trial fits into {counted(self.max_total_epochs, 'epoch')}"
         return True
 
     def _affordable(self, epochs: int, most_epochs: int | None) -> int:
