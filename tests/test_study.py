@@ -1,10 +1,12 @@
 """The study on disk gives back what was written, whatever happened to the writer."""
 
+import contextlib
 import dataclasses
 import math
 import os
 import signal
 import sqlite3
+import threading
 from pathlib import Path
 
 import keras_tuner
@@ -646,6 +648,23 @@ def test_tables_of_another_optuna_are_one_sentence(version, way_out, study, url)
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     with pytest.raises(StudyError, match=rf"cannot be opened: The runtime optuna version .*{way_out}"):
         open_storage(url)
+
+
+def test_searches_that_begin_at_once_on_a_new_storage_all_open_it(tmp_path):
+    """Until then one of four did, and the others ended in "table studies already exists" and the like."""
+    together, names = threading.Barrier(4), []
+
+    def go():
+        together.wait()
+        with contextlib.closing(open_storage(f"sqlite:///{tmp_path}/all.db").engine.raw_connection()) as connection:
+            names.append(connection.execute("SELECT count(*) FROM alembic_version").fetchone())
+
+    threads = [threading.Thread(target=go) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names == [(1,)] * 4
 
 
 @pytest.mark.parametrize("folder", ["a{b}", "a{}", "a{{b}}"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 import urllib.parse
 import weakref
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ __all__ = [
 _SQLITE = "sqlite:///"
 _FORMS = "sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DB"
 _YES = ("true", "t", "yes", "y", "on", "1")  # as SQLAlchemy takes it
+_ATTEMPTS, _SECONDS_BETWEEN_ATTEMPTS = 5, 0.5  # where several searches make the tables of a new storage at once
 _BUSY_SECONDS = 60  # how long a write waits for another program that holds the file
 
 
@@ -96,7 +98,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     options = {} if opened.startswith("sqlite") else {"pool_pre_ping": True}
     try:
         # Optuna puts the version of its tables in the place of {SCHEMA_VERSION}.
-        storage = optuna.storages.RDBStorage(opened.replace("{", "{{").replace("}", "}}"), options)
+        storage = _with_tables(opened.replace("{", "{{").replace("}", "}}"), options)
     except ImportError as error:
         raise StudyError(
             f"The storage {without_password(url)} needs a driver that is not installed; for PostgreSQL: "
@@ -117,6 +119,18 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
             raise RequestError(f"The storage {url} is in memory, where no other command finds it; write {_FORMS}.")
         _watch(storage.engine, file)
     return storage
+
+
+def _with_tables(url: str, options: dict[str, Any]) -> optuna.storages.RDBStorage:
+    """Returns Optuna's storage, whose tables it makes where there are none, unless another search does so meanwhile."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return optuna.storages.RDBStorage(url, options)
+        except sqlalchemy.exc.DatabaseError as error:
+            if not isinstance(error, sqlalchemy.exc.IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)  # the other one is through soon
+    return optuna.storages.RDBStorage(url, options)
 
 
 def _readable(url: str) -> str:
