@@ -18,9 +18,9 @@ def _space():
     return hp
 
 
-def _oracle(algorithm, *, seen=(), begun_epochs=0, **changes):
+def _oracle(algorithm, *, seen=(), begun_epochs=0, is_allowed=None, **changes):
     config = SearchConfig(**{"space": "tiny", "algorithm": algorithm, "max_epochs": 9, "batch_size": 64, **changes})
-    return make_oracle(config, _space(), seen=seen, begun_epochs=begun_epochs)
+    return make_oracle(config, _space(), seen=seen, begun_epochs=begun_epochs, is_allowed=is_allowed)
 
 
 def _drive(oracle, trials):
@@ -153,3 +153,14 @@ def test_what_was_seen_changes_what_is_proposed(algorithm):
         begun = [values for place, values in enumerate(first) if values not in first[:place]]
         assert begun[1:4] == tried[:3]  # the three best
         assert begun[4] != tried[3]
+
+
+@pytest.mark.parametrize("algorithm", ["asha", "one-epoch", "priorband", "grid"])
+def test_best_that_was_seen_within_a_limit_is_tried_first(algorithm):
+    """The best of all were taken, and left out where they broke it: nothing was learned of the study."""
+    tried = [{"width": width, "learning_rate": 0.2} for width in range(64, 4, -8)]
+    seen = [{"values": values, "epochs": 9, "goodness": -float(place)} for place, values in enumerate(tried)]
+    oracle = _oracle(algorithm, seen=seen, trials=8, is_allowed=lambda values: values["width"] <= 32)
+    found = [*map(_own, _drive(oracle, 8))]
+    begun = [values for place, values in enumerate(found) if values not in found[:place]]
+    assert begun[1:4] == tried[4:7]

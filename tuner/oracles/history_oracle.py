@@ -16,7 +16,7 @@ from keras_tuner.engine.trial import Trial
 from tuner.enqueue import as_declared
 from tuner.errors import UsageError
 from tuner.oracles.base import StudyOracle
-from tuner.oracles.encoding import Encoding
+from tuner.oracles.encoding import Encoding, default_values
 from tuner.oracles.history import WORST, History, Run, Seen, observations
 from tuner.oracles.lifecycle import LifecycleOracle, exclusive
 from tuner.oracles.moves import Move
@@ -73,12 +73,14 @@ class HistoryOracle(StudyOracle, LifecycleOracle, abc.ABC):
 
     @functools.cached_property
     def _best_seen(self) -> list[Mapping[str, Any]]:
-        """The best configurations of the warm start that the space has: of the most epochs, then of the best score."""
+        """The best configurations of the warm start that may be tried: of the most epochs, then of the best score."""
         found: dict[str, Mapping[str, Any]] = {}
         for seen in sorted(self.warm_start, key=lambda seen: (seen.epochs, seen.goodness), reverse=True):
             if math.isfinite(seen.goodness) and len(found) < MOST_SEEN:
                 with contextlib.suppress(UsageError):
-                    found.setdefault(seen.key, as_declared([seen.values], self.hyperparameters)[0])
+                    values = as_declared([seen.values], self.hyperparameters)[0]
+                    if self.drawing.may_allow(default_values(self.hyperparameters, values)):
+                        found.setdefault(seen.key, values)
         return list(found.values())
 
     @property
