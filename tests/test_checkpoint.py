@@ -264,7 +264,7 @@ def test_state_of_a_trial_that_may_go_on_stays(folder):
     assert _after(folder, held[1], held) == [0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("changes", [{"epochs": 9}, {"status": DIVERGED}])
+@pytest.mark.parametrize("changes", [{"epochs": 9}, {"epochs": 5, "target": 9}, {"status": DIVERGED}])
 def test_state_that_nothing_continues_is_removed(changes, folder):
     record = dataclasses.replace(RECORD, trial=2, **changes)
     assert _after(folder, record, [record]) == [0, 1, 3, 4, 5]

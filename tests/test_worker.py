@@ -358,6 +358,14 @@ def test_resident_network_is_promoted_without_its_file(worker, through, tmp_path
     assert result.curve == _tail(through[0].curve, 1)
 
 
+@pytest.mark.parametrize("other", [{"seed": 9}, {"epochs": 3}], ids=["seed", "later epoch"])
+def test_resident_network_that_is_not_the_parent_s_is_not_promoted(other, worker, through, tmp_path):
+    parent = str(tmp_path / "parent.npz")
+    worker.train(dataclasses.replace(TASK, **{"epochs": 1, "checkpoint": parent, **other}))
+    result = worker.train(dataclasses.replace(TASK, initial_epoch=1, parent=parent))
+    assert result.curve == _tail(through[0].curve, 1)
+
+
 def test_only_the_last_networks_stay(worker, tmp_path):
     paths = [str(tmp_path / f"{number}.npz") for number in range(RESIDENT_NETWORKS + 1)]
     for path in paths:
