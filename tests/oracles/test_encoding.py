@@ -1,8 +1,9 @@
 import keras_tuner
+import numpy as np
 import pytest
 
 from oracles.driving import SPACES, six_values
-from tuner.oracles.encoding import Encoding, grid_values, probability_of
+from tuner.oracles.encoding import INACTIVE, Encoding, grid_values, is_active, probability_of
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -11,6 +12,20 @@ def test_every_value_of_a_grid_comes_back_from_its_point(space):
         for value in grid_values(entry):
             again = entry.prob_to_value(min(probability_of(entry, value), 1 - 1e-12))
             assert again == (value if not isinstance(value, float) else pytest.approx(value))
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_snapped_point_stands_for_the_same_values_and_hides_what_is_not_active(space):
+    encoding = Encoding(SPACES[space]())
+    points = np.random.default_rng(0).random((50, encoding.dimensions))
+    hidden = 0
+    for point, snapped in zip(points, encoding.snapped(points), strict=True):
+        values = encoding.values(point)
+        assert encoding.values(snapped) == values
+        inactive = [place for place, entry in enumerate(encoding.free) if not is_active(entry, values)]
+        assert snapped[inactive].tolist() == [INACTIVE] * len(inactive)
+        hidden += len(inactive)
+    assert (hidden > 0) == (space == "conditional")
 
 
 def test_half_is_the_fifth_step_of_a_tenth():
