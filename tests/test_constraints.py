@@ -1,5 +1,7 @@
 """Limits on networks: what keeps them, how much of a space that is, and what is said where nothing does."""
 
+import math
+
 import keras_tuner
 import pytest
 
@@ -143,3 +145,14 @@ def test_no_trial_of_a_search_breaks_a_limit(algorithm, tmp_path, capsys):
     assert 9 <= sum(record.epochs - record.initial_epoch for record in records) <= 11
     assert all(record.params <= 3000 and record.macs <= 40_000 for record in records)
     assert {record.hyperparameters["width"] for record in records} == {4}
+
+
+@pytest.mark.parametrize("better", ["max", "min"])
+def test_costs_count_for_nothing_at_the_largest_network_that_is_allowed(better):
+    objectives, sizes, hp = {"score": better, "params": "min"}, _sizes(), _tiny()
+    worst = 0.0 if better == "max" else math.log(10)
+    largest = survey(hp, sizes).largest("params")
+    assert Constraints({}, sizes).reference(hp, objectives, classes=10) == {"score": worst, "params": largest}
+    limited = Constraints({"params": largest - 1}, sizes).reference(hp, objectives, classes=10)
+    assert limited == {"score": worst, "params": largest - 1}
+    assert Constraints({}, sizes).reference(hp, {"score": better}, classes=10) == {}

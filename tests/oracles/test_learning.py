@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from oracles.driving import Drive, Situation, flat, score_of
 from tuner.oracles import Hyperband
 from tuner.oracles.freeze_thaw import FEWEST_SEEN, SHARE_ALONE, FreezeThaw
+from tuner.oracles.history import Run
 from tuner.oracles.learning import expected_gain, standardised
 from tuner.oracles.mobster import Mobster
 
@@ -224,6 +225,24 @@ def test_what_takes_seconds_to_measure_is_asked_for_few_configurations():
     drive = Drive(FreezeThaw(**options, is_allowed=allowed), 40)
     assert all(values["dropout"] < 0.4 and values["width"] < 60 for values in drive.proposals)
     assert allowed.measured < 6 * len(drive.proposals)  # not the hundreds of candidates of each
+
+
+@pytest.mark.parametrize(
+    ("first", "begins"),
+    [
+        ((0.1, 0.3, 0.5, 0.7), 1),
+        ((0.10, 0.12, 0.14, 0.16), 3),  # 0.03 apart, of 0.77 that the best has gained since
+        ((0.10, 0.18, 0.22, 0.30), 1),  # 0.08 apart, of 0.70
+        ((0.1, 0.1, 0.1), 1),  # too few to say
+    ],
+)
+def test_runs_begin_at_the_lowest_rung_that_tells_them_apart(first, begins):
+    oracle = FreezeThaw(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=9)
+    tried = [Run(number, {}, "", scores={1: score}) for number, score in enumerate(first, start=1)]
+    oracle.history.runs = tried
+    assert oracle.start_epochs == 1  # as long as nobody has got to the end
+    oracle.history.runs = [Run(0, {}, "", scores={9: 0.9}), *tried]
+    assert oracle.start_epochs == begins
 
 
 def test_what_the_budget_refuses_has_cost_nothing():
