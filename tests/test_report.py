@@ -368,11 +368,21 @@ def test_charts_draw_every_trial_that_has_a_score():
     assert (len(named), others["x"].count(None)) == (10, 2)  # three runs more, with a gap between
 
 
-def test_best_so_far_is_that_of_the_most_epochs():
-    best = _drawn()["progress"]["data"][-1]
-    leaders = [text.partition(",")[0] for text in best["text"]]
+def _leaders(records):
+    """Returns the line of the best so far, and the trials that it shows, one after the other."""
+    best = _drawn(records)["progress"]["data"][-1]
+    return best, [text.partition(",")[0] for text in best["text"]]
+
+
+def test_best_so_far_is_where_trials_end():
+    best, leaders = _leaders(RECORDS)
     assert leaders == ["<b>trial 0"] * 12 + ["<b>trial 13"] * 2
     assert [best["x"][place] for place in (0, 11, 12, 13)] == [9, 42, 48, 51]
+
+
+def test_best_so_far_is_that_of_the_most_epochs():
+    records = [_record(0, score=0.99), _record(1, score=0.9, epochs=(0, 9)), _record(2, score=0.98)]
+    assert _leaders(records)[1] == ["<b>trial 0", "<b>trial 1", "<b>trial 1"]
 
 
 def test_curve_of_a_continued_run_has_all_its_epochs():
