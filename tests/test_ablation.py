@@ -79,6 +79,12 @@ def test_rows_are_of_the_accuracy_that_is_asked_for(tmp_path):
     assert "+0.0117 balanced validation accuracy (95 %" in verdict([dataclasses.replace(rows[1], variant=WITHOUT)])
 
 
+def test_verdict_is_of_networks_without_gates_alone():
+    other = dataclasses.replace(compare(VARIANTS, TRAININGS, found="a")[1], table="ratio", variant="8")
+    assert verdict([other]) == ""
+    assert verdict([other, dataclasses.replace(other, difference=-0.5, variant=WITHOUT)]).startswith("brings +0.5000")
+
+
 def test_training_that_failed_leaves_its_pair_out():
     trainings = [*TRAININGS[:5], _training("b", 3, math.nan, status=DIVERGED)]
     _, without, _ = compare(VARIANTS, trainings, found="a")

@@ -298,6 +298,13 @@ def test_first_run_is_not_the_default_where_that_breaks_a_limit():
     assert "Search longer" not in _said(situation)
 
 
+def test_twice_the_budget_counts_what_ended_early_in_full():
+    """As the search does: twice what was trained could be less than what is spent."""
+    early = [dataclasses.replace(_record(n, score=0.8, epochs=4, width=12), target=9) for n in (1, 2)]
+    longer = _said(_situation(_record(0, score=0.9), *early))["Search longer"]
+    assert longer.command == "python -m tuner.search --study mine --total-epochs 54"
+
+
 def test_search_of_so_many_trials_gets_more_trials():
     longer = _said(_searched([0.9, 0.8, 0.7], trials=3))["Search longer"]
     assert longer.command == "python -m tuner.search --study mine --trials 6"

@@ -301,6 +301,12 @@ def test_front_is_summed_up_with_its_reference():
     text = leaderboard.describe_front(rows_of(FRONT, SEVERAL, reference=REFERENCE))
     ideal = "1 is val_accuracy 1 at no cost, 0 is val_accuracy 0 or 1k params"
     assert text == f"2 of 4 runs; hypervolume 0.3300 ({ideal})"
+    swapped = [
+        dataclasses.replace(FRONT[0], order=1),
+        dataclasses.replace(FRONT[1], order=0),
+    ]  # the first row ended first
+    text = leaderboard.describe_front(rows_of(swapped, SEVERAL, reference=REFERENCE))
+    assert text == f"2 of 2 runs; hypervolume 0.3300 ({ideal})"
     assert leaderboard.describe_front(rows_of(RECORDS, ACCURACY)) == ""
 
 

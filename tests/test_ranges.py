@@ -43,3 +43,18 @@ def test_end_of_a_choice_is_its_least_or_largest_value(values, ends):
     hp.Choice("rate", [1e-4, 1e-3, 1e-2, 1e-1, 1.0])
     hp.Choice("code", [1, 2, 3], ordered=False)
     assert ends_reached(hp.get_config()["space"], values | {"code": 3}) == ends
+
+
+@pytest.mark.parametrize(
+    ("sampling", "value", "end"),
+    [
+        *(("linear", 0.97, None), ("linear", 0.98, "largest"), ("linear", 0.52, "smallest")),
+        *(("log", 0.96, None), ("log", 0.97, "largest"), ("log", 0.51, "smallest")),
+        *(("reverse_log", 0.97, None), ("reverse_log", 0.99, "largest"), ("reverse_log", 0.53, "smallest")),
+    ],
+)
+def test_end_of_a_range_is_a_twentieth_of_the_scale_that_it_is_searched_on(sampling, value, end):
+    hp = keras_tuner.HyperParameters()
+    hp.Float("momentum", 0.5, 0.999, sampling=sampling)
+    found = ends_reached(hp.get_config()["space"], {"momentum": value})
+    assert [which for _, which, _ in found] == ([] if end is None else [end])
