@@ -16,8 +16,8 @@ __all__ = ["folder_notes"]
 # JPEG files that are opened for their orientation before a search; so many take a third of a second where they are in
 # memory. The first of more stand for all.
 MOST_OPENED = 10_000
-# Images that are compared before a search; of more, none is. So many files of 3 kB take 1.6 s if all have one size, 0.3 s
-# if a tenth has that of another (2 busy cores).
+# Images that are compared before a search; of more, none is. So many files of 3 kB take 1.6 s if all have one size, and
+# 0.3 s if a tenth has that of another (2 busy cores).
 MOST_COMPARED = 20_000
 
 
