@@ -100,6 +100,8 @@ def test_epochs_of_trials_that_end_early_are_told(study, tmp_path):
     assert "Trained" not in _lines(study, tmp_path)
     _end(study, after=1, trial=1)
     assert _lines(study, tmp_path)["Trained"] == "4 epochs, not 6: a trial that ends early counts in full"
+    study.config = dataclasses.replace(study.config, trials=9)  # which epochs do not end
+    assert "Trained" not in _lines(study, tmp_path)
 
 
 def test_without_a_result_there_is_nothing_to_select(study, tmp_path):
