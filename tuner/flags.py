@@ -158,7 +158,7 @@ def add_running_flags(parser: argparse.ArgumentParser) -> None:
         "--deterministic", action="store_true", help="the same decisions in the same order with several workers too"
     )
     group = parser.add_argument_group(
-        "budget", "whichever comes first, --trials and --total-epochs too (default: no limit)"
+        "budget", "whichever comes first, --trials and --total-epochs too (these: default none)"
     )
     group.add_argument("--time-limit", type=duration, metavar="TIME", help="of this search, such as 30m or 1h30m")
     group.add_argument("--trial-time-limit", type=duration, metavar="TIME", help="of one trial")

@@ -49,8 +49,7 @@ _EXAMPLES = """examples:
   python -m tuner.search --study my-study              continue that study
   python -m tuner.search --space tiny --dry-run        the plan only
 
-exit status: 0 done, 1 the search failed, 2 wrong usage, 130 interrupted (the
-study can be continued; 143 by SIGTERM)
+exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (143 by SIGTERM)
 """
 
 
