@@ -55,6 +55,7 @@ class Ledger:
     ) -> None:
         self.study = study
         self.held: list[Record] = []
+        self._num_ended = 0
         self._model = hypermodel
         self._order = order
         self._dialogue = Dialogue(oracle)
@@ -86,8 +87,8 @@ class Ledger:
         held, proposals = self.study.records(), self.study.proposals()
         ended = ended_in_order(held)
         for record, values in zip(held, proposals, strict=True):
-            while self._ended() < record.after:
-                self._replay_end(ended[self._ended()])
+            while self._num_ended < record.after:
+                self._replay_end(ended[self._num_ended])
             proposal = self._dialogue.ask(record.trial)
             if proposal is None or proposal.values() != values or proposal.parent != record.parent:
                 raise StudyError(
@@ -97,7 +98,7 @@ class Ledger:
             self.held.append(dataclasses.replace(record, status=records.RUNNING, order=None))
             if self._order:
                 self._order.begin(record)
-        for record in ended[self._ended() :]:
+        for record in ended[self._num_ended :]:
             self._replay_end(record)
 
     def ask(self) -> tuple[Record, Proposal] | None:
@@ -147,8 +148,9 @@ class Ledger:
             direction=direction,
             worst=worst_score(self.held, direction, classes=self._model.classes),
         )
-        ended = dataclasses.replace(ended, order=self._ended())
+        ended = dataclasses.replace(ended, order=self._num_ended)
         self.held[record.trial] = ended
+        self._num_ended += 1
         self._unwritten.append(functools.partial(self.study.finish, ended))
         if self._order:
             self._order.end(ended)
@@ -198,11 +200,12 @@ class Ledger:
             params=int(self._sizes.of(values, "params")),
             macs=int(self._sizes.of(values, "macs")),
             latency_ms=self._sizes.of(values, "latency") if is_timed else None,
-            after=self._ended(),
+            after=self._num_ended,
         )
 
     def _replay_end(self, record: Record) -> None:
         self.held[record.trial] = record
+        self._num_ended += 1
         values = record.curve.get(self.objective, [])
         for epoch, value in zip(record.curve.get("epoch", []), values, strict=True):
             self._tell(record, int(epoch), value)
@@ -213,9 +216,6 @@ class Ledger:
     def _tell(self, record: Record, epoch: int, value: float) -> bool:
         """Tells the oracle what an epoch gave, unless that is no number, and returns whether the trial is to stop."""
         return math.isfinite(value) and self._dialogue.report(record, epoch=epoch, value=value)
-
-    def _ended(self) -> int:
-        return sum(record.order is not None for record in self.held)
 
 
 def _failing(what: str, record: Record) -> TrialsFailError:

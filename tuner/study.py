@@ -178,8 +178,9 @@ class Study:
         Raises:
             RequestError: Naming how many there are.
         """
-        trials = ("--trials", config.trials, len(self._trials()), "trials")
-        epochs = ("--total-epochs", config.total_epochs, self.begun_epochs(), "epochs")
+        proposals = self.proposals()
+        trials = ("--trials", config.trials, len(proposals), "trials")
+        epochs = ("--total-epochs", config.total_epochs, self._epochs_of(proposals), "epochs")
         for flag, total, begun, things in (trials, epochs):
             if total is not None and total < begun:
                 raise RequestError(
@@ -189,8 +190,7 @@ class Study:
 
     def begun_epochs(self) -> int:
         """Returns the epochs for which all trials so far were begun, those that ended early included."""
-        last = self.config.max_epochs
-        return sum(p.get("tuner/epochs", last) - p.get("tuner/initial_epoch", 0) for p in self.proposals())
+        return self._epochs_of(self.proposals())
 
     def begins_whole(self) -> bool | None:
         """Returns whether the first trial was begun for the full budget; None where there is none."""
@@ -265,6 +265,10 @@ class Study:
     def close(self) -> None:
         """Gives the storage's connections back."""
         close_storage(self._storage)
+
+    def _epochs_of(self, proposals: Sequence[Mapping[str, Any]]) -> int:
+        last = self.config.max_epochs
+        return sum(each.get("tuner/epochs", last) - each.get("tuner/initial_epoch", 0) for each in proposals)
 
     def _trials(self) -> list[FrozenTrial]:
         with told_in_words(getattr(self._storage, "url", "in memory")), self._there():
