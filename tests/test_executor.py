@@ -31,6 +31,7 @@ from fakes import (
 
 from tuner.budget import Budget, Limits
 from tuner.checkpoint import TrainingState, save_state
+from tuner.config import library_versions
 from tuner.crew import LocalCrew
 from tuner.dialogue import Proposal
 from tuner.errors import StudyError, TrialsFailError, TunerError
@@ -419,6 +420,21 @@ def test_oracle_with_other_proposals_is_refused(change, search):
         search.run(worker, oracle=our_oracle(dataclasses.replace(CONFIG, **change)))
     assert search.study().records() == before
     assert worker.tasks == []
+
+
+def test_versions_that_are_others_are_named_where_a_study_cannot_go_on(search):
+    """All of the study's were told, also those that are the same now, and none of this machine's."""
+    search.kill(20)
+    now = library_versions()
+    for versions, cause in (
+        (now | {"keras": "3.1"}, rf"made with keras 3\.1 \({re.escape(now['keras'])} now\); start a new"),
+        ({"gone": "1.0"}, r"made with gone 1\.0 \(none now\); start a new"),
+        (now, "libraries are these, so most likely another version of this program made it; start a new"),
+    ):
+        study = search.study()
+        study.versions = versions
+        with pytest.raises(StudyError, match=cause):
+            search.run(study=study, oracle=our_oracle(dataclasses.replace(CONFIG, seed=1)))
 
 
 def test_oracle_may_stop_a_trial(tmp_path):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 import keras_tuner
 
 from tuner import records
+from tuner.config import library_versions
 from tuner.dialogue import Dialogue, Proposal
 from tuner.errors import StudyError, TrialsFailError
 from tuner.hypermodel import SEResNetHyperModel
@@ -93,7 +94,7 @@ class Ledger:
             if proposal is None or proposal.values() != values or proposal.parent != record.parent:
                 raise StudyError(
                     f"The study {self.study.name} cannot be continued exactly: trial {record.trial} would get other "
-                    f"values now. It was made with {_versions(self.study.versions)}; start a new one with --study."
+                    f"values now. {_cause(self.study.versions)}; start a new one with --study."
                 )
             self.held.append(dataclasses.replace(record, status=records.RUNNING, order=None))
             if self._order:
@@ -222,5 +223,9 @@ def _failing(what: str, record: Record) -> TrialsFailError:
     return TrialsFailError(f"{what}, so the search stops: {record.cause}", record.message)
 
 
-def _versions(versions: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+def _cause(then: Mapping[str, str]) -> str:
+    """Returns which versions of libraries are others than those of a study, for a person to read."""
+    now = library_versions()
+    others = [f"{name} {then[name]} ({now.get(name, 'none')} now)" for name in then if now.get(name) != then[name]]
+    same = "Its libraries are these, so most likely another version of this program made it"
+    return f"It was made with {', '.join(others)}" if others else same
