@@ -6,7 +6,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from oracles.driving import WARNINGS, Drive, flat
+from oracles.driving import WARNINGS, Drive, flat, shared_names
 from tuner.oracles import ORACLES
 
 pytestmark = WARNINGS
@@ -119,3 +119,17 @@ def test_what_a_worker_declares_in_the_order_of_kinds_is_proposed_with_what_depe
     assert found == proposed()
     assert {"rate" in values for values in found} == {True, False}
     assert all(("rate" in values) == (values["kind"] == "dropout") for values in found)
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian", "hyperband", "asha"])
+def test_nothing_is_drawn_without_a_seed_where_scopes_share_a_name(algorithm, monkeypatch):
+    drawn = keras_tuner.engine.hyperparameters.HyperParameter.random_sample
+
+    def seeded(self, seed=None):
+        assert seed is not None
+        return drawn(self, seed)
+
+    monkeypatch.setattr(keras_tuner.engine.hyperparameters.HyperParameter, "random_sample", seeded)
+    objective = keras_tuner.Objective("score", "max")
+    oracle = ORACLES[algorithm](objective=objective, hyperparameters=shared_names(), max_epochs=9)
+    assert len(Drive(oracle, 14).proposals) == 14

@@ -152,13 +152,24 @@ class LifecycleOracle(keras_tuner.Oracle):
         trial.score = score if math.isfinite(score) else self._no_score()
 
     def _record_values(self, trial: Trial) -> None:
-        """Keeps the value of a name that another conditional scope declares, too, which Keras Tuner drops."""
-        proposed = dict(trial.hyperparameters.values)
-        super()._record_values(trial)
-        values = trial.hyperparameters.values
-        for entry in trial.hyperparameters.space:
-            if entry.name in proposed and is_active(entry, values):
-                values[entry.name] = proposed[entry.name]
+        """Keeps what is active of a trial's values, and remembers these as tried.
+
+        Where several conditional scopes declare a name, Keras Tuner drops its value and draws another one without a
+        seed, which it then takes for tried.
+        """
+        space, values = trial.hyperparameters.space, trial.hyperparameters.values
+        for entry in space:
+            if is_active(entry, values):
+                values.setdefault(entry.name, entry.default)
+        active = {entry.name for entry in space if is_active(entry, values)}
+        for entry in space:
+            if entry.name not in active:
+                values.pop(entry.name, None)
+        before, now = self._id_to_hash[trial.trial_id], self._compute_values_hash(values)
+        self._tried_so_far.add(now)
+        if before != now:
+            self._id_to_hash[trial.trial_id] = now
+            self._tried_so_far.discard(before)
 
     def _no_score(self) -> float:
         """Returns what stands for a score that is not finite; NaN is what Keras Tuner runs again."""
