@@ -327,6 +327,20 @@ def test_hyperband_does_not_promote_what_diverged():
     assert first not in [values.get("tuner/trial_id") for values in drive.proposals]
 
 
+@pytest.mark.parametrize("algorithm", ["bayesian", "auto", "tpe"])
+def test_trials_that_are_handed_out_again_in_another_order_change_no_digit(algorithm):
+    oracle = _oracle(algorithm)
+    for _ in range(16):
+        trial = oracle.create_trial("worker")
+        _end(oracle, trial, score=score_of(trial.hyperparameters.values))
+    for worker in range(8):
+        oracle.create_trial(f"worker-{worker}")
+    again = copy.deepcopy(oracle)
+    again.ongoing_trials = dict(reversed(again.ongoing_trials.items()))
+    proposed = [each.create_trial("next").hyperparameters.values for each in (oracle, again)]
+    assert proposed[0] == proposed[1]
+
+
 def test_bayesian_guesses_the_scores_in_flight_by_what_has_ended_alone():
     hp = keras_tuner.HyperParameters()
     hp.Float("x", 0.0, 1.0)

@@ -74,7 +74,8 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         places = best_and_spread(np.argsort(losses, kind="stable").tolist(), MOST_TRIALS)
         points, scores = self._points([ended[place] for place in places]), losses[places]
         self.gpr.fit(points, scores)
-        running = list(self.ongoing_trials.values())
+        names = {trial.trial_id for trial in self.ongoing_trials.values()}  # in any order after a start
+        running = [trial for name, trial in self.trials.items() if name in names]
         if running:
             pending = self._points(running)
             means, deviations = self.gpr.predict(pending)
