@@ -127,11 +127,11 @@ def test_macs_follow_the_image_and_weights_do_not():
     assert large.macs - head == 4 * (small.macs - head)
 
 
-@pytest.mark.parametrize("module", ["config", "plan", "memory", "cost"])
+@pytest.mark.parametrize("module", ["config", "plan", "memory", "cost", "../quantities"])
 def test_arithmetic_needs_the_standard_library_only(module):
     tree = ast.parse((_PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     names = {name for node in ast.walk(tree) for name in _imported(node)}
-    ours = {"tuner.models.config", "tuner.models.plan", "tuner.models.memory"}
+    ours = {"tuner.models.config", "tuner.models.plan", "tuner.models.memory", "tuner.quantities"}
     assert {name for name in names - ours if name.split(".")[0] not in sys.stdlib_module_names} == set()
 
 
