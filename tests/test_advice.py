@@ -369,6 +369,7 @@ def test_what_is_the_end_of_a_range(entry, value, is_end):
         ([0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.84, 0.87, 0.9], 9, True),
         ([0.1, 0.3, 0.5, 0.6, 0.7, 0.895, 0.895, 0.9, 0.9], 9, False),
         ([0.5, 0.7, 0.9], 3, False),  # it was stopped on its way
+        ([0.1, 0.3, 0.5, 0.6, 0.7, 0.9, 0.98, 1.0, 1.0], 9, False),  # there is nothing left to gain
     ],
 )
 def test_run_that_still_learns_gets_more_epochs(curve, epochs, is_told):

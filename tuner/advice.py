@@ -219,14 +219,14 @@ def _gates(situation: Situation) -> Advice | None:
 
 
 def _rising(situation: Situation) -> Advice | None:
-    """Looks at whether the best run still gained in the last third of its epochs."""
+    """Looks at whether the best run still gained in the last third of its epochs, and might gain more."""
     best = situation.ranked[0]
     scores = [value for _, value in best.curve(situation.config.objective)]
     error = situation.standard_error(best.score or 0.0)
     if error is None or len(scores) < 3 or best.rung < situation.config.max_epochs:
         return None
     gained = scores[-1] - scores[len(scores) - 1 - len(scores) // 3]
-    if gained <= error:
+    if gained <= error or 1.0 - scores[-1] <= error:
         return None
     why = f"Run {best.number} gained {gained:.4f} in the last third of its epochs, more than a standard error "
     why += f"({error:.4f}). The learning rate falls over all epochs, so more of them need a new study, such as one "
