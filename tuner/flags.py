@@ -22,6 +22,14 @@ MOST_STEPS_PER_EXECUTION = STEPS_BETWEEN_CHECKS
 
 def add_search_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that decide what a search does; one that is not given is None."""
+    _add_space_flags(parser)
+    _add_algorithm_flags(parser)
+    _add_goal_flags(parser)
+    _add_training_flags(parser)
+
+
+def _add_space_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say what is searched, on which images."""
     spaces = ", ".join(space_names())
     parser.add_argument("--space", metavar="NAME|FILE.py", help=f"search space: {spaces}, or a file (default: small)")
     parser.add_argument(
@@ -37,6 +45,10 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         help="search whether images of small classes weigh more, too",
     )
     parser.add_argument("--dataset", metavar="SOURCE", help="digits, tfds:NAME or folder:PATH (default: digits)")
+
+
+def _add_algorithm_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say how it is searched, and how much is tried."""
     parser.add_argument("--algorithm", metavar="NAME", help=f"{', '.join(ALGORITHMS)} (default: {DEFAULT_ALGORITHM})")
     parser.add_argument(
         "--trials", type=positive, metavar="N", help="total number of trials in the study (default: no limit)"
@@ -62,7 +74,10 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--warm-start", type=_study_name, metavar="STUDY", help="know the runs of another study on the same space"
     )
-    _add_goal_flags(parser)
+
+
+def _add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say how trials train, on how many of the images, and in which study they are kept."""
     parser.add_argument("--seed", type=nonnegative, metavar="N", help="seed of the search; 0 is one (default: 0)")
     parser.add_argument(
         "--batch-size", type=positive, metavar="N", help="images a training step (default: the space's)"

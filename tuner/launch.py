@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures
 import contextlib
 import functools
 import importlib
 import logging
-import queue
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import Any
 
 import dask
@@ -137,9 +135,9 @@ def connected_crew(
         yield DaskCrew(client, session, expected=expected, gpus_per_trial=gpus_per_trial, is_fixed=is_fixed)
 
 
-def _begun(call: Callable[[], Any]) -> Future[Any]:
+def _begun(call: Callable[[], Any]) -> concurrent.futures.Future[Any]:
     """Calls in the background, and returns what is going to have the result."""
-    future: Future[Any] = Future()
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
 
     def work() -> None:
         try:
@@ -153,27 +151,18 @@ def _begun(call: Callable[[], Any]) -> Future[Any]:
 
 def _client(address: str, *, seconds: float) -> distributed.Client:
     """Connects to a scheduler; in a thread, because what is no scheduler may answer and then say nothing for ever."""
-    answer: queue.SimpleQueue[distributed.Client | Exception] = queue.SimpleQueue()
-
-    def connect() -> None:
-        try:
-            answer.put(distributed.Client(address, timeout=f"{seconds}s"))
-        except Exception as error:  # noqa: BLE001  (bytes of another protocol end in any kind)
-            answer.put(error)
-
-    threading.Thread(target=connect, daemon=True).start()
-    try:
-        found = answer.get(timeout=2 * seconds)
-    except queue.Empty:
-        found = TimeoutError("what listens there does not speak Dask's protocol; give what `dask scheduler` prints.")
-    if isinstance(found, Exception):
-        reason = str(found).splitlines()[0] if str(found) else type(found).__name__
+    connecting = _begun(functools.partial(distributed.Client, address, timeout=f"{seconds}s"))
+    concurrent.futures.wait([connecting], timeout=2 * seconds)
+    silence = TimeoutError("what listens there does not speak Dask's protocol; give what `dask scheduler` prints.")
+    error = connecting.exception() if connecting.done() else silence
+    if error is not None:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "ssl_context" in reason:  # Dask's words
             reason = (
                 "tls:// needs certificates; name those of the cluster in Dask's configuration (distributed.comm.tls)."
             )
-        raise TunerError(f"No Dask scheduler answers at {address}: {reason}") from found
-    return found
+        raise TunerError(f"No Dask scheduler answers at {address}: {reason}") from error
+    return connecting.result()
 
 
 @contextlib.contextmanager

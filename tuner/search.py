@@ -92,10 +92,8 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
     space = session.load_space()
     if study:
         study.check_totals(config)
-    if study and study.is_concluded(config):
-        drop_states(study, results / name)  # a search that was killed at its end has left them
-        print(finished_line(study), *result_lines(study, arguments), sep="\n")
-        return 0
+        if study.is_concluded(config):
+            return _end(study, results / name, [finished_line(study), *result_lines(study, arguments)])
 
     if not arguments.dry_run:
         check_place(results / name, arguments.storage, is_new=study is None)
@@ -114,8 +112,13 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
             study.extend(config.ordered(crew.size))
             on_study(name)
             reason = _run(arguments, prepared, study, crew=crew)
-    drop_states(study, results / name)
-    print(*result_lines(study, arguments), f"Stopped   {reason}", sep="\n")
+    return _end(study, results / name, [*result_lines(study, arguments), f"Stopped   {reason}"])
+
+
+def _end(study: Study, folder: Path, lines: Sequence[str]) -> int:
+    """Shows what a study has found; drops its states where it is done, which a search killed at its end left, too."""
+    drop_states(study, folder)
+    print(*lines, sep="\n")
     return 0
 
 
