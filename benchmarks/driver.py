@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuner.command import import_tensorflow
+from tuner.imports import import_tensorflow
 
 import_tensorflow()
 

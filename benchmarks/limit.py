@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tuner.command import import_tensorflow
+from tuner.imports import import_tensorflow
 
 import_tensorflow()
 

@@ -194,8 +194,8 @@ def bootstrap_interval(first: np.ndarray, second: np.ndarray) -> Sequence[float]
 
 def make_worker(arguments: argparse.Namespace, space: Space, *, cores: int | None = None) -> Any:
     """Returns a `tuner.worker.Worker` on the images that the arguments ask for; `cores` None means all."""
-    from tuner.command import import_tensorflow
     from tuner.data import DataSpec, Split, load
+    from tuner.imports import import_tensorflow
     from tuner.messages import Session
 
     import_tensorflow()

@@ -37,7 +37,7 @@ class OurNetwork:
     """
 
     def __init__(self, session: Session, *, rewritten: bool) -> None:
-        from tuner.command import import_tensorflow
+        from tuner.imports import import_tensorflow
 
         import_tensorflow()
         import tensorflow as tf

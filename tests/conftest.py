@@ -5,7 +5,7 @@ import signal
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in processes of the program, see command.import_tensorflow
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in processes of the program, see tuner/imports.py
 # As `configure_runtime` sets it, also where another test has run an operation before: sums depend on it.
 os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 

@@ -59,7 +59,7 @@ def _tail(curve, begin):
 PROCESS = """
 import os
 
-from tuner.command import import_tensorflow
+from tuner.imports import import_tensorflow
 
 import_tensorflow()
 import tensorflow as tf

@@ -30,6 +30,7 @@ from tuner.ablation import (
 from tuner.config import BALANCED
 from tuner.errors import StudyError, UsageError
 from tuner.files import obstacle, write_whole
+from tuner.imports import import_tensorflow
 from tuner.leaderboard import number
 from tuner.quantities import counted
 from tuner.records import WORKER_DIED
@@ -111,7 +112,7 @@ def ablate(arguments: argparse.Namespace) -> None:
     read_trainings(folder / "ablation-trainings.csv")  # what is wrong with it shows before anything starts
     config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
     prepare(staffing)  # workers import TensorFlow while this process does
-    command.import_tensorflow()
+    import_tensorflow()
     from tuner.declaration import declare
     from tuner.hypermodel import SEResNetHyperModel
 

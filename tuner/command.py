@@ -1,25 +1,22 @@
-"""How every command ends: exit statuses and one-line messages.
+"""How every command begins and ends: the flags that several have; exit statuses and one-line messages.
 
     0    done
     1    the run failed
     2    wrong usage (argparse exits with 2 by itself)
     130  interrupted; 143 by SIGTERM
 
-What several commands share besides: flags, and an import of TensorFlow that stays silent. Standard library only.
+What it imports meanwhile is `tuner/imports.py`. Standard library only.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import io
 import os
-import platform
 import re
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -36,9 +33,6 @@ __all__ = [
     "add_study_argument",
     "add_study_flags",
     "add_training_flags",
-    "hidden",
-    "import_tensorflow",
-    "lasting_imports",
     "leave",
     "nonnegative",
     "positive",
@@ -57,8 +51,6 @@ SECONDS_IN_SILENCE = 10.0
 
 # Of anything that is counted; TensorFlow counts in 32 bits.
 LARGEST_NUMBER = 1_000_000_000
-
-X86 = ("x86_64", "AMD64")
 
 _STORAGE_HELP = "Optuna storage, such as postgresql+psycopg://user@host/db (default: SQLite in the study's folder)"
 
@@ -194,68 +186,6 @@ def told_after(line: str, *, seconds: float = SECONDS_IN_SILENCE) -> Iterator[No
         yield
     finally:
         timer.cancel()
-
-
-def import_tensorflow() -> None:
-    """Imports TensorFlow with oneDNN's operations on, and with its start-up notices kept off the terminal.
-
-    TensorFlow turns oneDNN on by itself where a processor has instructions for neural networks, such as AVX512-VNNI. On
-    an older one it is up to one and a half times as fast as what it replaces (benchmarks/README.md); who sets
-    `TF_ENABLE_ONEDNN_OPTS` to 0 is heard.
-
-    The notices come from C++ before its log level counts, and would break the live display. The devices are looked for
-    here too, because a machine without a GPU gets another notice then.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if platform.machine() in X86:
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    # Keras takes a fifth of the time to import scikit-learn, for wrappers that are not used here.
-    with tempfile.TemporaryFile() as notices, lasting_imports(), hidden("sklearn"):
-        os.dup2(notices.fileno(), 2)
-        try:
-            import tensorflow
-
-            tensorflow.config.list_physical_devices()
-            tensorflow.get_logger().setLevel("ERROR")  # it counts the tracings of different networks as one's
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-
-
-@contextlib.contextmanager
-def lasting_imports() -> Iterator[None]:
-    """Collects no garbage while modules are imported, and takes all that they made out of later collections.
-
-    Nothing of it is garbage before the process ends. TensorFlow makes so many objects that to look at them takes a
-    sixth of the time of its import, and a second when the process ends (benchmarks/README.md).
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
-def hidden(package: str) -> Iterator[None]:
-    """Makes an optional package look as if it were not installed to what is imported meanwhile, if it was not yet.
-
-    Reference: Python's import system, https://docs.python.org/3/reference/import.html#the-module-cache.
-    """
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[package]
 
 
 def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:

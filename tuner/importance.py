@@ -12,8 +12,8 @@ from typing import Any
 import optuna
 from optuna.study import StudyDirection
 
-from tuner.command import hidden
 from tuner.distributions import distributions
+from tuner.imports import hidden
 from tuner.records import Run, varying
 
 with hidden("sklearn"):  # 1.6 s, for a kind of importance that is not used here

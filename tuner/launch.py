@@ -16,9 +16,9 @@ import distributed
 from distributed.deploy import spec
 
 from tuner.cluster import SECONDS_WITHOUT_WORKERS, DaskCrew
-from tuner.command import hidden, import_tensorflow
 from tuner.errors import TunerError
 from tuner.forking import deaf_to_interrupts, start_forkserver
+from tuner.imports import hidden, import_tensorflow
 from tuner.inbox import in_background
 from tuner.interrupts import held_interrupt
 from tuner.messages import Session

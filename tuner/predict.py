@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tuner import command
 from tuner.classifier import Classifier, load_classifier, model_file
 from tuner.errors import DataError
+from tuner.imports import import_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,7 +160,7 @@ def _run(arguments: argparse.Namespace) -> int:
     model = model_file(arguments.model)  # a wrong model is reported before seconds of imports
     images = find_images(arguments.images, on_broken=report)
     if images:
-        command.import_tensorflow()
+        import_tensorflow()
         classifier = load_classifier(model)
         if classifier.labels is None:
             sys.stderr.write(f"Warning: no labels.json beside {model}; classes are shown by their index.\n")

@@ -21,6 +21,7 @@ from tuner.config import SearchConfig, library_versions
 from tuner.data.notes import folder_notes
 from tuner.errors import TunerError
 from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
+from tuner.imports import import_tensorflow
 from tuner.outcome import LeaderboardFiles, command_to_go_on, drop_states, finished_line, result_lines
 from tuner.quantities import counted
 from tuner.request import described, limits_of, resolve, staffing_of, study_name
@@ -134,7 +135,7 @@ def _prepare(
     began: float,
 ) -> _Prepared:
     """Returns oracle and plan, and shows what is going to be done."""
-    command.import_tensorflow()
+    import_tensorflow()
     from tuner.budget import Budget
     from tuner.callbacks import check_callbacks
     from tuner.constraints import Constraints

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tuner import command, leaderboard
 from tuner.config import COSTS
 from tuner.errors import DivergedError
+from tuner.imports import import_tensorflow
 from tuner.outcome import place_flags
 from tuner.quantities import counted, describe_cost
 from tuner.seeds import derived_seed
@@ -74,7 +75,7 @@ def select(arguments: argparse.Namespace) -> None:
     for folder in folders.values():
         check_directory(folder)  # before anything is trained
     config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
-    command.import_tensorflow()
+    import_tensorflow()
     from tuner.declaration import declare
     from tuner.worker import Worker
 

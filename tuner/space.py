@@ -20,8 +20,8 @@ from types import ModuleType
 from typing import Any
 
 import search_spaces
-from tuner.command import import_tensorflow
 from tuner.errors import SpaceError, did_you_mean
+from tuner.imports import import_tensorflow
 
 __all__ = ["AUGMENTATION_NAMES", "CLASS_WEIGHTS", "Space", "blamed", "load_space", "space_names"]
 

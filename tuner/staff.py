@@ -75,7 +75,7 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
         there = f"this machine has {gpus}; give at most that" if gpus else "this machine has no GPU; leave it out"
         raise UsageError(f"--gpus-per-trial is {share:g}, but {there}.")
     if staffing.workers == 0 and not staffing.cluster:
-        from tuner.command import import_tensorflow
+        from tuner.imports import import_tensorflow
 
         import_tensorflow()
         from tuner.crew import LocalCrew

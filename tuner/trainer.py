@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tuner.command import import_tensorflow
 from tuner.config import library_versions
 from tuner.errors import TunerError
+from tuner.imports import import_tensorflow
 from tuner.messages import Facts, Measurement, Progress, Session, Task
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tuner import command
+from tuner.imports import import_tensorflow
 
 __all__ = ["main"]
 
@@ -64,7 +65,7 @@ def _prepare_fashion_mnist(folder: Path, data_dir: str | None) -> None:
     if existing is not None:
         sys.stdout.write(f"fashion_mnist is already prepared in {existing}.\n")
         return
-    command.import_tensorflow()
+    import_tensorflow()
     builder = fashion_mnist.prepare(folder, data_dir)
     counts = ", ".join(f"{split.num_examples} {name}" for name, split in builder.info.splits.items())
     sys.stdout.write(f"fashion_mnist is prepared in {builder.data_dir}: {counts} images.\n")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from tuner import command
+from tuner.imports import import_tensorflow
 from tuner.models.catalog import NOTES, Entry, entries, needs_building
 
 __all__ = ["main"]
@@ -68,7 +69,7 @@ def _classes(text: str) -> int:
 
 def _print(arguments: argparse.Namespace) -> None:
     if needs_building(arguments.name, arguments.input_shape):
-        command.import_tensorflow()
+        import_tensorflow()
     rows = entries(arguments.name, input_shape=arguments.input_shape, classes=arguments.classes)
     sys.stdout.write(_table(rows))
 
