@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import json
 import math
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -142,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = _parser().parse_args(argv)
     given = sys.argv[1:] if argv is None else argv
-    resume = shlex.join(["python", "-m", "tuner.ablate", *given])
+    resume = command.shell_line("tuner.ablate", *given)
     return command.run(lambda: ablate(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
 
 
@@ -246,11 +245,10 @@ def _print_verdict(rows: Sequence[Comparison]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuner.ablate",
-        description="Trains the best run with SE again, without it and with other SE, and compares\ntheir accuracies.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.make_parser(
+        "tuner.ablate",
+        "Trains the best run with SE again, without it and with other SE, and compares\ntheir accuracies.",
+        examples=_EXAMPLES,
     )
     command.add_study_argument(parser)
     parser.add_argument("--study", dest="named", metavar="NAME", help="the same as STUDY")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import shlex
 from collections.abc import Sequence
 
+from tuner.command import shell_line
 from tuner.config import BALANCED
 from tuner.figures import standard_error
 from tuner.gates import gate_ratios
@@ -129,7 +129,7 @@ def _use(situation: Situation, export: Export, exported: Run) -> Advice:
         name, value, (low, high) = export.test.told(situation.config.accuracy)
         seen += f"Its {name} on {export.test.num_images} test images is {value:.4f} (95 %: "
         seen += f"{low:.4f} to {high:.4f}): believe this figure, not the best score of a search."
-    use = shlex.join(["python", "-m", "tuner.predict", export.folder])
+    use = shell_line("tuner.predict", export.folder)
     return Advice("Use the exported model", seen, f"{use} IMAGE...")
 
 

@@ -15,6 +15,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -34,10 +35,12 @@ __all__ = [
     "add_study_flags",
     "add_training_flags",
     "leave",
+    "make_parser",
     "nonnegative",
     "positive",
     "print_error",
     "run",
+    "shell_line",
     "terminal_width",
     "told_after",
 ]
@@ -127,6 +130,27 @@ def leave(status: int) -> NoReturn:
 def print_error(message: object) -> None:
     """Writes `Error: ...` to stderr, in one line whatever the message contains."""
     _write(f"Error: {' '.join(str(message).split())}")
+
+
+def make_parser(name: str, description: str, *, examples: str) -> argparse.ArgumentParser:
+    """Returns the parser of a command, which adds its flags to it.
+
+    Args:
+        name: The module that a person runs, such as `tuner.search`.
+        description: What it does.
+        examples: What `--help` shows below the flags, with its line breaks.
+    """
+    return argparse.ArgumentParser(
+        prog=f"python -m {name}",
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def shell_line(name: str, *arguments: str) -> str:
+    """Returns the line that a person types into a shell to run a command, such as `tuner.select`, with arguments."""
+    return shlex.join(["python", "-m", name, *arguments])
 
 
 def add_study_flags(parser: argparse.ArgumentParser) -> None:

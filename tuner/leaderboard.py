@@ -227,12 +227,11 @@ def _print(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuner.leaderboard",
-        description="Prints the ranked runs of a study: the longest trained first, then the best\n"
+    parser = command.make_parser(
+        "tuner.leaderboard",
+        "Prints the ranked runs of a study: the longest trained first, then the best\n"
         "score; with several objectives by front first.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=_EXAMPLES,
     )
     command.add_study_argument(parser)
     parser.add_argument("--format", choices=FORMATS, default="table", help="how to print (default: %(default)s)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,8 +90,8 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
     files = [folder / f"leaderboard.{ending}" for ending in ("csv", "json", "md")]
     files = [file for file in files if file.exists()]  # with a shared storage, another machine may have them
     flags = [*place_flags(arguments), *_data_flags(arguments)]
-    reporting = shlex.join(["python", "-m", "tuner.report", study.name, *place_flags(arguments)])
-    selecting = shlex.join(["python", "-m", "tuner.select", study.name, *flags])
+    reporting = command.shell_line("tuner.report", study.name, *place_flags(arguments))
+    selecting = command.shell_line("tuner.select", study.name, *flags)
     if not any(run.has_score for run in runs_of(records)):
         selecting = "another space: no run has completed, so there is none to select"
     return [
@@ -124,9 +123,7 @@ def command_to_go_on(arguments: argparse.Namespace, given: Sequence[str], *, has
         has_study: Whether a study keeps what was asked for; else all that was asked is asked again.
     """
     flags = _resuming_flags(arguments) if has_study else _without_place(given)
-    return shlex.join(
-        ["python", "-m", "tuner.search", "--study", study_name(arguments), *place_flags(arguments), *flags]
-    )
+    return command.shell_line("tuner.search", "--study", study_name(arguments), *place_flags(arguments), *flags)
 
 
 def _resuming_flags(arguments: argparse.Namespace) -> list[str]:

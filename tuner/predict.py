@@ -128,12 +128,7 @@ def _images_below(directory: Path, *, on_broken: Callable[[DataError], None]) ->
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuner.predict",
-        description="Names what is on images with an exported model.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.make_parser("tuner.predict", "Names what is on images with an exported model.", examples=_EPILOG)
     parser.add_argument("model", metavar="MODEL", type=Path, help="export directory, model.keras, or saved_model")
     parser.add_argument(
         "images",

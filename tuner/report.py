@@ -124,11 +124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuner.report",
-        description="Shows a study on one page: what was found, how, and what to do next.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.make_parser(
+        "tuner.report", "Shows a study on one page: what was found, how, and what to do next.", examples=_EXAMPLES
     )
     command.add_study_argument(parser)
     parser.add_argument("--output", metavar="FILE", help="where the page goes (default: the study's folder)")

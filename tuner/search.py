@@ -282,11 +282,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuner.search",
-        description="Searches a space for the best network; the same study name continues it.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.make_parser(
+        "tuner.search", "Searches a space for the best network; the same study name continues it.", examples=_EXAMPLES
     )
     add_search_flags(parser)
     add_running_flags(parser)

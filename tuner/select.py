@@ -6,7 +6,6 @@ python -m tuner.select [STUDY]
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -160,7 +159,7 @@ def _make(
             worker,
             test=figures,
             seconds=seconds,
-            command=shlex.join(["python", "-m", "tuner.select", study.name, *_flags(arguments)]),
+            command=command.shell_line("tuner.select", study.name, *_flags(arguments)),
             rule=arguments.rule if arguments.run is None else "run",
         ),
     )
@@ -188,7 +187,7 @@ def _trained(winner: Run, worker: Worker, *, quiet: bool) -> Network:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command."""
     arguments = _parser().parse_args(argv)
-    again = shlex.join(["python", "-m", "tuner.select", *(sys.argv[1:] if argv is None else argv)])
+    again = command.shell_line("tuner.select", *(sys.argv[1:] if argv is None else argv))
     return command.run(
         lambda: select(arguments), debug=arguments.debug, interrupted=f"Interrupted. To begin again: {again}"
     )
@@ -240,7 +239,7 @@ def _print_outcome(figures: Figures | None, report: ExportReport, accuracy: str,
     print(f"Export    {report.directory}; both files re-opened, largest difference of a probability: {checked}")
     if report.left:
         print(f"Left      {report.left}, the export that was there before, could not be removed; remove it")
-    print(f"Next      python -m tuner.predict {shlex.quote(str(report.directory))} IMAGE...")
+    print(f"Next      {command.shell_line('tuner.predict', str(report.directory))} IMAGE...")
 
 
 def _show_epoch(epoch: int, epochs: int, metrics: Mapping[str, float]) -> bool:
@@ -249,11 +248,10 @@ def _show_epoch(epoch: int, epochs: int, metrics: Mapping[str, float]) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuner.select",
-        description="Trains the best run of a study on train + validation, tests it once, exports it.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.make_parser(
+        "tuner.select",
+        "Trains the best run of a study on train + validation, tests it once, exports it.",
+        examples=_EXAMPLES,
     )
     command.add_study_argument(parser)
     which = parser.add_mutually_exclusive_group()

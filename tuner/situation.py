@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tuner.ablation import Comparison
+from tuner.command import shell_line
 from tuner.config import SearchConfig
 from tuner.figures import Figures, judging_images, standard_error
 from tuner.records import Record, Run, rank, runs_of
@@ -109,7 +109,7 @@ class Situation:
     def command(self, module: str, *flags: str) -> str:
         """Returns the line that runs a command of the program on the study."""
         name = ["--study", self.name] if module == "search" else [self.name]
-        return shlex.join(["python", "-m", f"tuner.{module}", *name, *self.place, *flags])
+        return shell_line(f"tuner.{module}", *name, *self.place, *flags)
 
     def standard_error(self, accuracy: float) -> float | None:
         """Returns the standard error of an accuracy on the validation images; None for another objective."""

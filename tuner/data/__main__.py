@@ -32,12 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuner.data",
-        description="Prepares data sets for a search.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.make_parser("tuner.data", "Prepares data sets for a search.", examples=_EXAMPLES)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     prepare = commands.add_parser(
         "prepare",

@@ -34,11 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuner.models",
-        description="Lists the networks that tuner.models.build makes, in the recipe of the papers.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.make_parser(
+        "tuner.models",
+        "Lists the networks that tuner.models.build makes, in the recipe of the papers.",
+        examples=_EXAMPLES,
     )
     parser.add_argument(
         "--name", action="append", default=[], metavar="NAME", help="only this network; repeatable (default: all)"
