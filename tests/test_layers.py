@@ -76,6 +76,7 @@ LAYERS = {
             "plan",
             "flags",
             "request",
+            "preparation",
             "constraints",
             "rounds",
             "rehearsal",

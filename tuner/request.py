@@ -1,4 +1,4 @@
-"""From the flags of a search to a `SearchConfig`, and that in words: defaults, what goes on, what may not change."""
+"""From the flags of a search to what is asked for, and that in words: defaults, what goes on, what may not change."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ from tuner.space import Space, load_space
 from tuner.staff import Staffing
 
 if TYPE_CHECKING:
-    from tuner.messages import Facts
+    from tuner.messages import Facts, Session
+    from tuner.study import Study
 
-__all__ = ["described", "limits_of", "moved", "resolve", "staffing_of", "study_name"]
+__all__ = ["Request", "described", "limits_of", "moved", "resolve", "staffing_of", "study_name"]
 
 # Levels of 0..255: 12 bits in samples of 16 leave 16 of these, whose standard deviation is 8 at most.
 LOW_CONTRAST = 8.0
@@ -71,6 +72,33 @@ _SETTINGS = (
 
 # Flags that only some algorithms obey.
 _ONLY = {"eta": WITH_RUNGS, "min_epochs": WITH_MIN_EPOCHS, "warm_start": WITH_WARM_START}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person asked for, and what there is of it already.
+
+    Args:
+        arguments: Parsed flags.
+        config: What they, and the study that goes on, decide of the trials.
+        session: What all trials share.
+        space: The search space.
+        url: Storage of the study.
+        folder: Files of the study.
+        study: The study that goes on; None for a new one.
+        source: Study whose scores a new one knows from the beginning, or None.
+        is_done: Whether the study has all that was asked for.
+    """
+
+    arguments: argparse.Namespace
+    config: SearchConfig
+    session: Session
+    space: Space
+    url: str
+    folder: Path
+    study: Study | None
+    source: Study | None
+    is_done: bool
 
 
 def staffing_of(arguments: argparse.Namespace, config: SearchConfig | None = None) -> Staffing:
