@@ -350,6 +350,10 @@ def _entry(kind, **ends):
         (_entry("Fixed", value=3), 3, False),
         (_entry("Int", min_value=1, max_value=3, step=1), 1, False),  # fewer than one block is none
         (_entry("Int", min_value=1, max_value=3, step=1), 3, True),
+        (_entry("Int", min_value=2, max_value=7, step=1), 2, True),
+        (_entry("Choice", values=[1, 2, 4]), 1, False),  # nor are fewer of a choice
+        (_entry("Choice", values=[2, 4, 8]), 2, True),
+        (_entry("Choice", values=[1.0, 2.0, 4.0]), 1.0, True),
         (_entry("Float", min_value=0.0, max_value=0.5, step=None), 0.0, False),
         (_entry("Float", min_value=0.5, max_value=0.5, step=None), 0.5, False),
         (_entry("Float", min_value=0.1, max_value=1.0, step=None, sampling="reverse_log"), 0.99, True),

@@ -46,7 +46,7 @@ def ends_reached(space: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) 
         place = _place(entry, values[entry["name"]], low, high)
         if place >= 1 - AT_AN_END:
             found.append((entry["name"], "largest", high))
-        elif place <= AT_AN_END and _may_be_less(entry, low):
+        elif place <= AT_AN_END and _may_be_less(low):
             found.append((entry["name"], "smallest", low))
     return found
 
@@ -72,6 +72,6 @@ def _place(entry: Mapping[str, Any], value: float, low: float, high: float) -> f
     return (value - low) / (high - low)
 
 
-def _may_be_less(entry: Mapping[str, Any], low: float) -> bool:
+def _may_be_less(low: float) -> bool:
     """Whether a range could begin lower: most numbers of a network are above 0, and what is counted is at least 1."""
-    return low > 1 if entry["kind"] == "Int" else low > 0
+    return low > 1 if isinstance(low, int) else low > 0
