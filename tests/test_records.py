@@ -62,6 +62,17 @@ def test_best_epoch_is_that_of_any_trial(direction, best):
     assert run.best(direction) == best
 
 
+@pytest.mark.parametrize(("direction", "best"), [("max", (0.8, 1)), ("min", (0.6, 3))])
+def test_best_epoch_is_that_of_the_best_score_whichever_is_later(direction, best):
+    (run,) = runs_of(
+        [
+            record(0, score=0.8, best_score=0.8, best_epoch=1),
+            record(1, parent=0, epochs=(1, 3), score=0.6, best_score=0.6, best_epoch=3),
+        ]
+    )
+    assert run.best(direction) == best
+
+
 @pytest.mark.parametrize("best_score", [None, math.nan])
 def test_run_without_a_score_has_no_best(best_score):
     (run,) = runs_of([record(0, status=FAILED, best_score=best_score)])
@@ -165,6 +176,12 @@ def test_mirrored_scores_rank_the_same_the_other_way(trials):
 def test_best_of_a_curve_is_a_finite_value_with_its_epoch(direction, best):
     curve = {"epoch": [2, 3, 4, 5], "val_loss": [0.1, math.inf, 0.9, math.nan]}
     assert best_of(curve, "val_loss", direction=direction) == best
+
+
+@pytest.mark.parametrize(("direction", "best"), [("max", (0.9, 3)), ("min", (0.7, 5))])
+def test_best_of_a_curve_need_not_be_its_end_and_is_the_first_of_equals(direction, best):
+    curve = {"epoch": [2, 3, 4, 5, 6], "val_accuracy": [0.8, 0.9, 0.9, 0.7, 0.7]}
+    assert best_of(curve, "val_accuracy", direction=direction) == best
 
 
 @pytest.mark.parametrize("curve", [{}, {"epoch": [1], "val_loss": [math.nan]}])
