@@ -76,6 +76,13 @@ def test_trial_that_would_not_end_in_time_is_refused(seconds, now):
     assert refusal == ("" if seconds > 0 else expected)
 
 
+@pytest.mark.parametrize(("macs", "is_refused"), [(MACS, False), (3 * MACS, True)])
+def test_trial_of_a_larger_network_is_refused_where_one_of_a_known_size_fits(macs, is_refused, now):
+    budget = _budget(seconds=SAFETY * 10.0)  # 5 s an epoch before
+    assert bool(budget.refusal(epochs=1, macs=macs, held=[RECORD])) == is_refused
+    assert bool(budget.lateness(epochs=1, macs=macs, held=[RECORD])) == is_refused
+
+
 @pytest.mark.parametrize(("seconds", "is_refused"), [(19, True), (20, False)])
 def test_trial_is_begun_where_it_may_take_a_tenth_longer(seconds, is_refused, now):
     budget = _budget(seconds=seconds, measured=MEASURED)
@@ -120,6 +127,13 @@ def test_trial_that_ran_out_of_time_says_how_long_its_epochs_take():
     budget = _budget(measured=MEASURED)
     expected = budget.expected_seconds(epochs=1, macs=MACS, held=[RECORD])
     assert budget.expected_seconds(epochs=1, macs=MACS, held=[late]) == expected != SAFETY * (2.0 + 3.0)
+
+
+@pytest.mark.parametrize("curve", [{}, {"epoch": []}])
+def test_trial_that_ran_out_of_time_in_its_first_epoch_says_nothing_of_the_time(curve):
+    late = dataclasses.replace(RECORD, status=TIMED_OUT, curve=curve)
+    budget = _budget(measured=MEASURED)
+    assert budget.expected_seconds(epochs=1, macs=MACS, held=[late]) == SAFETY * (2.0 + 3.0)
 
 
 def test_epochs_are_refused_before_time():
