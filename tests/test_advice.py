@@ -179,6 +179,12 @@ def test_export_of_another_study_of_that_name_is_none_of_its_runs():
     assert "not as good" not in said
 
 
+def test_rule_that_another_study_of_that_name_kept_is_asked_for():
+    other = dataclasses.replace(EXPORT, hyperparameters={"width": 99}, run=0, rule="one-standard-error")
+    records = [_record(0), _record(1, score=0.899, width=12, params=500)]
+    assert "Look for a smaller network that is as good" in _said(_situation(*records, export=other))
+
+
 def test_model_without_test_images_says_so():
     untested = dataclasses.replace(EXPORT, test=None)
     assert "no test split" in _said(_situation(_record(0), export=untested))["Use the exported model"].why
@@ -191,6 +197,7 @@ def test_model_without_test_images_says_so():
         ({"score": 0.88, "params": 500}, False),
         ({"score": 0.9, "params": 1500}, False),
         ({"score": 0.95, "params": 500, "epochs": 3}, False),
+        ({"score": 0.9, "params": 500, "epochs": 3}, False),  # it was trained less: nobody knows where it ends
     ],
 )
 def test_cheaper_run_as_good_as_the_best_is_looked_for(second, is_told):
@@ -270,8 +277,8 @@ def test_whole_front_is_exported_once():
 
 def _searched(scores, **changes):
     """Returns a search whose first run is the default configuration."""
-    first, *others = scores
-    records = [_record(0, score=first), *(_record(n, score=score, width=12) for n, score in enumerate(others, start=1))]
+    each = [score if isinstance(score, tuple) else (score, 9) for score in scores]
+    records = [_record(n, score=score, epochs=epochs, width=12 if n else 8) for n, (score, epochs) in enumerate(each)]
     return _situation(*records, **changes)
 
 
@@ -282,6 +289,7 @@ def _searched(scores, **changes):
         ([0.5, 0.6, 0.7, 0.8], "The best run ended after 100% of all epochs"),
         ([0.5, 0.8, 0.7, 0.6], None),
         ([0.9, 0.8], None),
+        ([(0.9, 9), (0.8, 9), (0.7, 3)], None),  # two of as many epochs
     ],
 )
 def test_search_whose_best_run_is_new_or_the_default_goes_on(scores, why):
@@ -324,6 +332,9 @@ def test_search_that_has_more_to_do_or_nothing_left_is_not_prolonged(changes):
         ([{"width": 4}, {"width": 4}, {}], "width (4 is its smallest value)"),
         ([{"width": 24}, {}, {}], None),
         ([{"width": 24}, {"width": 4}, {}], None),
+        ([{"width": 24}, {"width": 24}, {"epochs": 3}], None),  # two of as many epochs are few
+        ([{"width": 24}, {}, {}, {"width": 24, "epochs": 3}], None),
+        ([{"width": 24}, {"width": 24}, {}, {"epochs": 3}], "width (24 is its largest value)"),
     ],
 )
 def test_space_in_which_the_best_lie_at_an_end_is_widened(values, named):
