@@ -99,3 +99,13 @@ def test_link_to_a_database_is_the_database(tmp_path):
     (tmp_path / "link.db").symlink_to(tmp_path / "all.db")
     with locked(tmp_path / "a" / "mine", f"sqlite:///{tmp_path}/all.db"), pytest.raises(StudyError, match="Another"):
         check_place(tmp_path / "b" / "mine", f"sqlite:///{tmp_path}/link.db")
+
+
+def test_server_of_another_kind_is_not_connected_to_for_a_lock(tmp_path):
+    url = "mysql+pymysql://user@nowhere/db"  # of which no driver is installed
+    check_place(tmp_path / "mine", url)
+    with locked(tmp_path / "mine", url) as hold:
+        hold()
+        check_place(tmp_path / "other" / "mine", url)
+        with pytest.raises(StudyError, match="Another search is writing"):
+            check_place(tmp_path / "mine", url)
