@@ -126,6 +126,20 @@ def test_folders_of_images_beside_the_splits_are_named(folder, draw):
     assert _left_out(root) == {"beside": ["archive", "bird"], "hidden": [".cache"]}
 
 
+def test_folder_without_images_beside_the_splits_is_not_named(folder, draw):
+    root = folder()
+    (root / "tests").mkdir()  # nearly the name of a split
+    (root / "tests" / "notes.txt").write_text("pets")
+    draw(root / "tests" / ".cache" / "0.png")
+    assert _left_out(root) == {}
+
+
+def test_name_that_cannot_be_printed_is_one_where_it_is_utf_8(folder, draw):
+    root = folder()
+    draw(root / "train" / "new\nline" / "zero\u200bwidth.png")
+    assert [*find_images(root)["train"]] == ["cat", "dog", "new\nline"]
+
+
 @pytest.mark.parametrize("splits", [("train", "test"), None])
 def test_images_above_the_classes_and_hidden_ones_are_left_out_and_named(splits, folder, draw):
     root = folder(splits=splits) if splits else folder() / "train"

@@ -35,6 +35,16 @@ def test_images_beside_the_splits_are_told(tmp_path):
     ]
 
 
+def test_images_within_folders_of_classes_are_counted_whatever_the_case_of_their_names(tmp_path):
+    for name in ("cat/0.png", "dog/0.png", "cat/more/0.JPG", "cat/more/deep/1.png", "cat/more/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert folder_notes(DataSpec(f"folder:{tmp_path}")) == [
+        f"Left out  2 images in folders within those of classes, such as {tmp_path}/cat/more; only images directly in "
+        "the folder of a class are read"
+    ]
+
+
 def test_images_that_lie_in_two_splits_or_two_classes_are_told(tmp_path):
     contents = {
         "train/cat/0.png": b"one",
