@@ -593,6 +593,14 @@ class TestConnectedCrew:
         ):
             crew.wait()
 
+    def test_worker_with_another_version_of_the_program_is_told(self, start, scheduler, monkeypatch):
+        self._add(start, scheduler, "old")
+        _until(lambda: self._has_workers(scheduler, 1))
+        monkeypatch.setattr("tuner.__version__", "99.0")  # of this process
+        told = r"Worker old .*: it has TensorFlow .* and se-tuner .* and this machine .* and se-tuner 99\.0; scores"
+        with connected_crew(SESSION, address=scheduler) as crew, pytest.raises(TunerError, match=told):
+            crew.wait()
+
     def test_worker_that_dask_has_paused_is_told(self, start, scheduler):
         """Until then the search waited for ever, without a line."""
         self._add(start, scheduler, "full")
@@ -611,6 +619,35 @@ class TestConnectedCrew:
             ),
         ):
             crew.wait()
+
+    def test_worker_has_the_threads_of_each_search_in_turn(self, start, scheduler):
+        """Until then it kept those of its first search, on which the last bits of scores depend."""
+        self._add(start, scheduler, "first")
+        _until(lambda: self._has_workers(scheduler, 1))
+        for threads in (1, 3):
+            with connected_crew(dataclasses.replace(SESSION, threads=threads), address=scheduler) as crew:
+                crew.wait()
+                assert list(crew._client.run(tf.config.threading.get_intra_op_parallelism_threads).values()) == [
+                    threads
+                ]
+                crew.begin("first", 1, dataclasses.replace(TASK, epochs=1))
+                assert _next(crew).progress.status == COMPLETED
+
+    def test_worker_whose_threads_another_search_needs_is_told(self, start, scheduler):
+        self._add(start, scheduler, "first")
+        _until(lambda: self._has_workers(scheduler, 1))
+        with connected_crew(dataclasses.replace(SESSION, threads=1), address=scheduler) as crew:
+            crew.wait()
+            told = (
+                r"first .*: TensorFlow has run there with 1 thread an operation, .* this search wants 3; start it anew"
+            )
+            with (
+                connected_crew(dataclasses.replace(SESSION, threads=3), address=scheduler) as other,
+                pytest.raises(TunerError, match=told),
+            ):
+                other.wait()
+            crew.begin("first", 1, dataclasses.replace(TASK, epochs=1))
+            assert _next(crew).progress.status == COMPLETED
 
     @pytest.fixture
     def machines(self, tmp_path, monkeypatch):

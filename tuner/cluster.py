@@ -270,7 +270,7 @@ class DaskCrew:
 
         def make() -> Facts:
             if not self._client.cluster:
-                check_process(self._client, address)
+                check_process(self._client, address, session.threads)
             made = self._client.submit(Trainer, session, environment, actor=True, workers=[address], pure=False)
             actor: Any = made.result()
             self._happened.put("made", address, actor)

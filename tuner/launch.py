@@ -24,6 +24,7 @@ from tuner.interrupts import held_interrupt
 from tuner.messages import Session
 from tuner.quantities import counted
 from tuner.revival import dying
+from tuner.trainer import renew_processes
 
 __all__ = ["connected_crew", "local_crew"]
 
@@ -131,6 +132,7 @@ def connected_crew(
                 f"The Dask cluster at {address} has {counted(there, 'worker')}, but the fixed order of this study's "
                 f"decisions is that of {workers} (--deterministic); start more with `dask worker {address}`."
             )
+        renew_processes(client, session.threads)
         expected = workers or there
         yield DaskCrew(client, session, expected=expected, gpus_per_trial=gpus_per_trial, is_fixed=is_fixed)
 
