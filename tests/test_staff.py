@@ -6,7 +6,6 @@ import dataclasses
 import pytest
 
 from tuner import launch, staff
-from tuner.cluster import DaskCrew
 from tuner.data import DataSpec
 from tuner.errors import UsageError
 from tuner.messages import Measurement, Session
@@ -16,7 +15,7 @@ SESSION = Session(data=DataSpec("digits"), space="tiny", max_epochs=3, batch_siz
 PLENTY = 10**13
 
 
-class FakeCrew(DaskCrew):
+class FakeCrew:
     """Workers that train as fast as they are told to.
 
     Args:

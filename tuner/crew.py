@@ -53,6 +53,9 @@ class Crew(Protocol):
     def measure(self, hyperparameters: Mapping[str, Any], *, together: int | None = None) -> list[Measurement]:
         """Measures a configuration on the first `together` workers at the same time, or on all."""
 
+    def keep(self, workers: int) -> None:
+        """Lets all workers but the first few go; they have no trial."""
+
     def refusals(self) -> list[str]:
         """Returns why workers that have come since the last call cannot train, each reason with the name."""
 
@@ -103,6 +106,9 @@ class LocalCrew:
     def measure(self, hyperparameters: Mapping[str, Any], *, together: int | None = None) -> list[Measurement]:
         """Measures a configuration."""
         return [self._worker.measure(hyperparameters)]
+
+    def keep(self, workers: int) -> None:
+        """Does nothing: there is one."""
 
     def refusals(self) -> list[str]:
         """Returns none: nobody comes."""

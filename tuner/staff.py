@@ -13,7 +13,6 @@ from tuner.hardware import available_cores, available_memory, num_gpus
 from tuner.messages import Measurement, Session
 
 if TYPE_CHECKING:
-    from tuner.cluster import DaskCrew
     from tuner.crew import Crew
 
 __all__ = ["Staffing", "open_crew", "prepare", "settle"]
@@ -134,18 +133,11 @@ def settle(staffing: Staffing, crew: Crew, hyperparameters: Mapping[str, Any]) -
             note = f"chosen by measurement: {rate:,.0f} images a second together, {workers // 2}: {fewer_rate:,.0f}"
             break
         workers, rate, measured = workers // 2, fewer_rate, fewer
-        _dask(crew).keep(workers)
+        crew.keep(workers)
         note = f"chosen by measurement: more of them are hardly faster than {rate:,.0f} images a second"
     where = f" at {staffing.cluster}" if staffing.cluster else " in this process" if staffing.workers == 0 else ""
     slowest = max(measured, key=lambda m: m.epoch_seconds)
     return dataclasses.replace(slowest, start_seconds=start), f"{workers}{where} ({note})"
-
-
-def _dask(crew: Crew) -> DaskCrew:
-    from tuner.cluster import DaskCrew
-
-    assert isinstance(crew, DaskCrew)
-    return crew
 
 
 def _most_workers(cores: int, *, gpus: int, share: float | None) -> int:
