@@ -33,6 +33,7 @@ from tuner.imports import import_tensorflow
 from tuner.leaderboard import number
 from tuner.quantities import counted
 from tuner.records import WORKER_DIED
+from tuner.seeds import derived_seed
 
 if TYPE_CHECKING:
     from tuner.crew import Crew
@@ -93,7 +94,7 @@ def ablate(arguments: argparse.Namespace) -> None:
         raise UsageError("--quick has the table se only; leave it out, or leave --tables out.")
     if arguments.named and arguments.study not in (None, arguments.named):
         raise UsageError(f"STUDY is {arguments.study} and --study is {arguments.named}; leave one of the two out.")
-    # Here and not above, because --help must not wait for TensorFlow and Optuna.
+    # Imports stand in the functions because --help must not wait for TensorFlow and Optuna.
     from tuner.finding import find_study
     from tuner.locks import locked
     from tuner.messages import Session
@@ -146,7 +147,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _plan(arguments: argparse.Namespace, study: Study, run: Run, *, hypermodel: SEResNetHyperModel) -> _Plan:
-    from tuner.seeds import derived_seed
     from tuner.variants import tables_for, variants_of
 
     seeds = arguments.seeds or (QUICK_SEEDS if arguments.quick else DEFAULT_SEEDS)

@@ -1,4 +1,7 @@
-"""Opens an export as what names images: without the study, the data set or the configuration it came from."""
+"""Opens an export as what names images: without the study, the data set or the configuration it came from.
+
+Keras and TensorFlow are imported by the calls, so that a path without a model does not wait for them.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
         study: The study.
         arguments: Parsed flags of the search.
     """
-    from tuner.storage import storage_url
+    from tuner.storage import storage_url  # Optuna, which --help of search must not wait for
 
     results = Path(arguments.results_dir)
     folder = results / study.name

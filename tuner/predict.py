@@ -71,7 +71,7 @@ def predict(
         top: Number of classes for each image, >= 1.
         on_broken: Called with the error of each image that cannot be read; the others go on.
     """
-    import numpy as np
+    import numpy as np  # which --help must not wait for
 
     for start in range(0, len(images), _BATCH_SIZE):
         readable, pixels = [], []
@@ -181,7 +181,7 @@ def _likeliest(probabilities: np.ndarray, labels: Sequence[str] | None, *, top: 
 
 def _table(predictions: Sequence[ImagePrediction]) -> str:
     """Returns aligned columns, some letters taking two places; the image is named in its first line only."""
-    from rich.cells import cell_len, set_cell_size
+    from rich.cells import cell_len, set_cell_size  # which --help must not wait for
 
     rows = [("image", "class", "probability")]
     for prediction in predictions:

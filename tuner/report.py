@@ -36,7 +36,7 @@ without a network
 
 def report(arguments: argparse.Namespace) -> None:
     """Study -> what there is to know of it -> what may be done next -> one page."""
-    # Here and not above, because --help must not wait for Optuna and Plotly.
+    # Imports stand in the functions because --help must not wait for Optuna and Plotly.
     from tuner.advice import advise
     from tuner.finding import find_study
     from tuner.page import render

@@ -58,7 +58,7 @@ card.json, card.md; with --rule pareto results/<study>/front/run-N/ for each
 
 def select(arguments: argparse.Namespace) -> None:
     """Study -> winners -> training on train + validation -> one look at the test split -> verified exports."""
-    # Here and not above, because --help must not wait for Optuna, nor a wrong name for TensorFlow.
+    # Imports stand in the functions because --help must not wait for Optuna, nor a wrong name for TensorFlow.
     from tuner.data import load_test
     from tuner.exporter import check_directory
     from tuner.finding import find_study

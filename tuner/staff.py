@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tuner.crew import Crew, LocalCrew
 from tuner.errors import TunerError, UsageError
 from tuner.forking import start_forkserver
 from tuner.hardware import available_cores, available_memory, num_gpus
+from tuner.imports import import_tensorflow
 from tuner.messages import Measurement, Session
-
-if TYPE_CHECKING:
-    from tuner.crew import Crew
 
 __all__ = ["Staffing", "open_crew", "prepare", "settle"]
 
@@ -74,10 +73,7 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
         there = f"this machine has {gpus}; give at most that" if gpus else "this machine has no GPU; leave it out"
         raise UsageError(f"--gpus-per-trial is {share:g}, but {there}.")
     if staffing.workers == 0 and not staffing.cluster:
-        from tuner.imports import import_tensorflow
-
         import_tensorflow()
-        from tuner.crew import LocalCrew
         from tuner.worker import Worker
 
         worker = Worker(session)
@@ -85,7 +81,7 @@ def open_crew(staffing: Staffing, session: Session) -> Iterator[Crew]:
         with contextlib.suppress(TunerError):  # nothing that was searched depends on the last states
             worker.flush()  # before they are removed, or else they would come afterwards, and stay
         return
-    from tuner.launch import connected_crew, local_crew
+    from tuner.launch import connected_crew, local_crew  # with Dask, for which a search in this process need not wait
 
     if staffing.cluster:
         session = dataclasses.replace(session.elsewhere(), memory=staffing.worker_memory)

@@ -1,4 +1,7 @@
-"""What `load` returns: training and validation images, as arrays or streamed, with the names of their classes."""
+"""What `load` returns: training and validation images, as arrays or streamed, with the names of their classes.
+
+NumPy is imported by the calls: whoever only names a data set, as flags do, does without it.
+"""
 
 from __future__ import annotations
 
