@@ -4,26 +4,14 @@ import dataclasses
 import types
 
 import pytest
+from samples import a_record
 
 from tuner.budget import SAFETY, Budget, Limits
 from tuner.messages import Measurement
-from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, TIMED_OUT, Record
+from tuner.records import DIVERGED, FAILED, RUNNING, TIMED_OUT
 
 MACS = 1000
-RECORD = Record(
-    trial=0,
-    parent=None,
-    hyperparameters={},
-    initial_epoch=0,
-    epochs=2,
-    status=COMPLETED,
-    seed=0,
-    params=1,
-    macs=MACS,
-    curve={"epoch": [1, 2]},
-    seconds=10.0,
-    order=0,
-)
+RECORD = a_record(epochs=2, macs=MACS, curve={"epoch": [1, 2]}, seconds=10.0, order=0)
 RUNS = dataclasses.replace(RECORD, status=RUNNING, epochs=5, initial_epoch=2, curve={}, order=None)
 MEASURED = Measurement(start_seconds=3.0, epoch_seconds=2.0)
 

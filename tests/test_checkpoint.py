@@ -7,10 +7,11 @@ import time
 
 import numpy as np
 import pytest
+from samples import a_record
 
 from tuner.checkpoint import CheckpointFolder, CheckpointWriter, TrainingState, load_state, save_state
 from tuner.errors import TunerError
-from tuner.records import COMPLETED, DIVERGED, RUNNING, Record
+from tuner.records import DIVERGED, RUNNING
 
 RANDOM = np.random.default_rng(0)
 STATE = TrainingState(
@@ -215,9 +216,7 @@ def test_state_that_cannot_be_written_is_told_at_the_next_call_and_once(next_cal
     writer.flush()
 
 
-RECORD = Record(
-    trial=0, parent=None, hyperparameters={}, initial_epoch=0, epochs=1, status=COMPLETED, seed=0, params=1, macs=1
-)
+RECORD = a_record()
 
 
 @pytest.mark.parametrize(

@@ -7,27 +7,18 @@ import types
 
 import pytest
 from rich.console import Console
+from samples import a_record
 
 from tuner.budget import Budget, Limits
 from tuner.display import Display
 from tuner.messages import Measurement
 from tuner.oracles.moves import Rung
 from tuner.plan import Plan
-from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
+from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PLAN = Plan([Rung(3, 0, 1), Rung(1, 1, 3), Rung(2, 0, 3)], Measurement(start_seconds=2.0, epoch_seconds=0.5))
-BEGUN = Record(
-    trial=0,
-    parent=None,
-    hyperparameters={},
-    initial_epoch=0,
-    epochs=1,
-    status=RUNNING,
-    seed=0,
-    params=1,
-    macs=1,
-)
+BEGUN = a_record(status=RUNNING)
 
 
 def _ended(trial, score, **changes):

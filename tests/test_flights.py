@@ -3,13 +3,12 @@
 import dataclasses
 
 import pytest
+from samples import a_record
 
 from tuner.flights import HANGING_FACTOR, HANGING_SECONDS, Flights
-from tuner.records import RUNNING, Record
+from tuner.records import RUNNING
 
-RECORD = Record(
-    trial=0, parent=None, hyperparameters={}, initial_epoch=0, epochs=1, status=RUNNING, seed=0, params=1, macs=1
-)
+RECORD = a_record(status=RUNNING)
 CHILD = dataclasses.replace(RECORD, trial=1, parent=0, epochs=3)
 
 

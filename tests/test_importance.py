@@ -3,9 +3,10 @@
 import random
 
 import pytest
+from samples import a_record
 
 from tuner.importance import comparable, importances
-from tuner.records import COMPLETED, Record, runs_of, varying
+from tuner.records import runs_of, varying
 
 
 def _float(name, conditions=()):
@@ -23,16 +24,10 @@ SPACE = [
 def _run(number, *scores, **values):
     return runs_of(
         [
-            Record(
-                trial=number,
-                parent=None,
+            a_record(
+                number,
                 hyperparameters={"x": 1, **values},
-                initial_epoch=0,
                 epochs=len(scores),
-                status=COMPLETED,
-                seed=0,
-                params=1,
-                macs=1,
                 score=scores[-1] if scores else None,
                 curve={"epoch": [*range(1, len(scores) + 1)], "val_accuracy": list(scores)},
             )

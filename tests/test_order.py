@@ -21,16 +21,15 @@ from fakes import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import a_record
 
 from tuner.budget import Budget, Limits
 from tuner.crew import Event
 from tuner.messages import Progress
 from tuner.order import OVERHEAD_MACS, FixedOrder
-from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING, Record
+from tuner.records import COMPLETED, DIVERGED, FAILED, RUNNING
 
-RECORD = Record(
-    trial=0, parent=None, hyperparameters={}, initial_epoch=0, epochs=9, status=RUNNING, seed=0, params=1, macs=0
-)
+RECORD = a_record(epochs=9, status=RUNNING, macs=0)
 
 
 def _decisions(held):

@@ -4,25 +4,16 @@ import dataclasses
 
 import keras_tuner
 import pytest
+from samples import a_record
 
 from tuner import search
 from tuner.config import SearchConfig
 from tuner.outcome import LeaderboardFiles, finished_line, result_lines
-from tuner.records import COMPLETED, RUNNING, Record
+from tuner.records import COMPLETED, RUNNING
 from tuner.storage import storage_url
 from tuner.study import Study
 
-BEGUN = Record(
-    trial=0,
-    parent=None,
-    hyperparameters={"width": 8},
-    initial_epoch=0,
-    epochs=3,
-    status=RUNNING,
-    seed=1,
-    params=123,
-    macs=456,
-)
+BEGUN = a_record(hyperparameters={"width": 8}, epochs=3, status=RUNNING, seed=1, params=123, macs=456)
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ import uuid
 
 import pytest
 import sqlalchemy
+from samples import a_record
 
 from tuner.config import SearchConfig
 from tuner.errors import StudyError
 from tuner.locks import check_place, locked
-from tuner.records import COMPLETED, RUNNING, Record
+from tuner.records import COMPLETED, RUNNING
 from tuner.study import Study
 
 URL = os.environ.get("TUNER_TEST_POSTGRESQL")
@@ -20,17 +21,7 @@ pytestmark = pytest.mark.skipif(not URL, reason="TUNER_TEST_POSTGRESQL names no 
 
 CONFIG = SearchConfig(space="tiny", max_epochs=3, batch_size=64)
 SPACE = [{"class_name": "Choice", "config": {"name": "width", "values": [4, 8], "conditions": []}}]
-BEGUN = Record(
-    trial=0,
-    parent=None,
-    hyperparameters={"width": 8},
-    initial_epoch=0,
-    epochs=1,
-    status=RUNNING,
-    seed=5,
-    params=10,
-    macs=20,
-)
+BEGUN = a_record(hyperparameters={"width": 8}, status=RUNNING, seed=5, params=10, macs=20)
 CURVE = {"epoch": [1], "val_accuracy": [0.5], "val_loss": [float("nan")]}
 ENDED = dataclasses.replace(BEGUN, status=COMPLETED, score=0.5, best_score=0.5, best_epoch=1, curve=CURVE, order=0)
 

@@ -3,10 +3,11 @@
 import dataclasses
 
 import pytest
+from samples import a_record
 
 from tuner.errors import TunerError
 from tuner.messages import Progress
-from tuner.records import COMPLETED, DIVERGED, FAILED, Record, runs_of
+from tuner.records import COMPLETED, DIVERGED, FAILED, runs_of
 from tuner.retest import retested
 
 
@@ -25,18 +26,7 @@ class FakeWorker:
 
 
 def _runs():
-    first = Record(
-        trial=0,
-        parent=None,
-        hyperparameters={"width": 8},
-        initial_epoch=0,
-        epochs=3,
-        status=COMPLETED,
-        seed=5,
-        params=1,
-        macs=1,
-        score=0.5,
-    )
+    first = a_record(hyperparameters={"width": 8}, epochs=3, seed=5, score=0.5)
     return runs_of(
         [
             first,

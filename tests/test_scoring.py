@@ -6,6 +6,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import a_record
 
 from tuner.messages import Progress
 from tuner.records import (
@@ -16,12 +17,11 @@ from tuner.records import (
     RUNNING,
     TIMED_OUT,
     WORKER_DIED,
-    Record,
 )
 from tuner.scoring import judged, worst_score
 
-BEGUN = Record(
-    trial=4,
+BEGUN = a_record(
+    4,
     parent=1,
     hyperparameters={"width": 8},
     initial_epoch=1,

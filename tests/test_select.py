@@ -9,28 +9,17 @@ import types
 import numpy as np
 import PIL.Image
 import pytest
+from samples import a_record
 
 from tuner import figures, search, select
 from tuner.config import SearchConfig
 from tuner.errors import DivergedError
 from tuner.exporter import ExportReport
-from tuner.records import COMPLETED, DIVERGED, RUNNING, Record, runs_of
+from tuner.records import COMPLETED, DIVERGED, RUNNING, runs_of
 from tuner.storage import storage_url
 from tuner.study import Study
 
-RECORD = Record(
-    trial=0,
-    parent=None,
-    hyperparameters={"width": 8},
-    initial_epoch=0,
-    epochs=3,
-    status=COMPLETED,
-    seed=5,
-    params=10,
-    macs=100,
-    score=0.5,
-    order=0,
-)
+RECORD = a_record(hyperparameters={"width": 8}, epochs=3, seed=5, params=10, macs=100, score=0.5, order=0)
 SPACE = [{"class_name": "Choice", "config": {"name": "width", "values": [8, 16], "default": 8, "conditions": []}}]
 
 

@@ -5,11 +5,12 @@ import json
 
 import pytest
 from fakes import CONFIG, FakeWorker, Search, space, wide
+from samples import a_record
 
 from tuner.errors import StudyError
 from tuner.oracles import make_oracle
 from tuner.oracles.history import WORST
-from tuner.records import COMPLETED, RUNNING, Record
+from tuner.records import RUNNING
 from tuner.study import Study
 from tuner.warm_start import find_source, seen_in
 
@@ -32,20 +33,7 @@ def test_larger_goodness_is_better_and_a_failure_has_none(objective, sign, tmp_p
 
 def test_trial_that_a_callback_ended_is_seen_at_the_rung_that_it_was_asked_for(tmp_path, monkeypatch):
     study = Search(tmp_path / "search").study()
-    record = Record(
-        trial=0,
-        parent=None,
-        hyperparameters={},
-        initial_epoch=0,
-        epochs=5,
-        target=9,
-        status=COMPLETED,
-        seed=0,
-        params=1,
-        macs=1,
-        score=0.8,
-        order=0,
-    )
+    record = a_record(epochs=5, target=9, score=0.8, order=0)
     monkeypatch.setattr(study, "records", lambda: [record])
     assert seen_in(study, SPACE) == [{"values": {}, "epochs": 9, "goodness": 0.8}]
 
