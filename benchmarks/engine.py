@@ -41,10 +41,10 @@ import start
 from programs import Setting
 from record_curves import append, draw
 
-from tuner.config import library_versions
 from tuner.hardware import has_fast_bfloat16
 from tuner.messages import Session
 from tuner.space import load_space
+from tuner.versions import library_versions
 
 RESULTS = Path(__file__).parent / "results"
 OURS, STOCK = "tuner.search", "keras_tuner.Hyperband"

@@ -31,7 +31,6 @@ from fakes import (
 
 from tuner.budget import Budget, Limits
 from tuner.checkpoint import TrainingState, save_state
-from tuner.config import library_versions
 from tuner.crew import LocalCrew
 from tuner.dialogue import Proposal
 from tuner.errors import StudyError, TrialsFailError, TunerError
@@ -50,6 +49,7 @@ from tuner.records import (
     runs_of,
 )
 from tuner.study import Study
+from tuner.versions import library_versions
 
 
 def _failing(error_of):

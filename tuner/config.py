@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import platform
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -24,7 +22,6 @@ __all__ = [
     "WITH_WARM_START",
     "SearchConfig",
     "differences",
-    "library_versions",
     "limit_flag",
     "parse_objectives",
 ]
@@ -52,17 +49,6 @@ COSTS = {"params": "max_params", "macs": "max_macs", "latency": "max_latency_ms"
 
 # What may change when a study goes on: totals of all its trials, which grow, and who trains.
 _FREE = ("trials", "total_epochs", "workers", "deterministic")
-
-_LIBRARIES = (
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "keras-tuner",
-    "optuna",
-    "tensorflow-datasets",
-    "numpy",
-    "scikit-learn",
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -263,17 +249,6 @@ def parse_objectives(texts: Sequence[str]) -> dict[str, Any]:
 def limit_flag(name: str) -> str:
     """Returns the flag that limits a cost."""
     return f"--{COSTS[name].replace('_', '-')}"
-
-
-def library_versions() -> dict[str, str]:
-    """Returns the versions of Python and of the libraries that decide a result, by name."""
-    versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _difference(key: str, before: Any, after: Any) -> str:

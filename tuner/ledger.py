@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 import keras_tuner
 
 from tuner import records
-from tuner.config import library_versions
 from tuner.dialogue import Dialogue, Proposal
 from tuner.errors import StudyError, TrialsFailError
 from tuner.hypermodel import SEResNetHyperModel
@@ -30,6 +29,7 @@ from tuner.scoring import judged, worst_score
 from tuner.seeds import derived_seed
 from tuner.sizes import Sizes
 from tuner.study import Study
+from tuner.versions import library_versions
 
 __all__ = ["Ledger"]
 

@@ -6,7 +6,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 from tuner.card import Card, DataSummary, ValidationScore
-from tuner.config import library_versions
+from tuner.versions import library_versions
 
 if TYPE_CHECKING:
     from tuner.figures import Figures

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner import command
-from tuner.config import library_versions
 from tuner.data.notes import folder_notes
 from tuner.errors import TunerError
 from tuner.flags import add_running_flags, add_search_flags, with_joined_objectives
 from tuner.imports import import_tensorflow
 from tuner.outcome import LeaderboardFiles, command_to_go_on, drop_states, finished_line, result_lines
 from tuner.request import Request, resolve, staffing_of, study_name
+from tuner.versions import library_versions
 
 if TYPE_CHECKING:
     from tuner.crew import Crew

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import tuner
-from tuner.config import library_versions
 from tuner.errors import TunerError
 from tuner.imports import import_tensorflow
 from tuner.messages import Facts, Measurement, Progress, Session, Task
 from tuner.quantities import counted
+from tuner.versions import library_versions
 
 if TYPE_CHECKING:
     from tuner.worker import Worker
