@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from typing import Any
 
 __all__ = [
     "byte_size",
@@ -35,9 +36,9 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
-def is_whole(value: object, lowest: int) -> bool:
-    """Whether a value is a whole number of at least so much."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+def is_whole(value: Any, lowest: int, *, kind: Any = int) -> bool:
+    """Whether a value is a whole number of at least so much; with `numbers.Integral` as kind, one of NumPy is, too."""
+    return isinstance(value, kind) and not isinstance(value, bool) and bool(value >= lowest)
 
 
 def on_grid(value: float, step: float) -> float:

@@ -6,6 +6,8 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
+from tuner.quantities import is_whole
+
 __all__ = ["check_count", "check_queue", "check_rungs"]
 
 
@@ -25,7 +27,7 @@ def check_count(name: str, received: Any, *, lowest: int = 1, optional: bool = F
     """
     if received is None and optional:
         return None
-    if not _is_whole(received, lowest=lowest):
+    if not is_whole(received, lowest, kind=numbers.Integral):
         none = ", or None" if optional else ""
         raise ValueError(f"{name} is {received!r}; allowed is a whole number from {lowest}{none}.")
     return int(received)
@@ -39,7 +41,7 @@ def check_rungs(max_epochs: int, *, eta: int, min_epochs: int) -> None:
     """
     check_count("max_epochs", max_epochs)
     check_count("eta", eta, lowest=2)
-    if not _is_whole(min_epochs, lowest=1) or min_epochs > max_epochs:
+    if not is_whole(min_epochs, 1, kind=numbers.Integral) or min_epochs > max_epochs:
         raise ValueError(f"min_epochs is {min_epochs!r}; allowed is from 1 to max_epochs, {max_epochs}.")
 
 
@@ -51,8 +53,3 @@ def check_queue(received: Any) -> None:
     """
     if not isinstance(received, Sequence) or not all(isinstance(values, Mapping) for values in received):
         raise ValueError(f"enqueue is {received!r}; allowed is a list of configurations, such as [{{'width': 16}}].")
-
-
-def _is_whole(received: object, *, lowest: int) -> bool:
-    is_whole = isinstance(received, numbers.Integral) and not isinstance(received, bool)
-    return is_whole and int(received) >= lowest  # type: ignore[call-overload]
