@@ -235,6 +235,18 @@ class TestStockTuner:
         assert int(again.create_trial("worker").trial_id) == 1
         assert again.end_order == killed.end_order
 
+    def test_trial_that_a_worker_ends_after_its_chief_was_started_again_is_not_run_again(self, algorithm, tmp_path):
+        killed, again = (_oracle(algorithm) for _ in range(2))
+        for oracle in (killed, again):
+            oracle._set_project_dir(tmp_path, "p")
+        running = [killed.create_trial(f"tuner{number}").trial_id for number in range(2)]
+        again.reload()
+        _end(again, again.trials[running[1]], score=0.7)
+        handed_out = [again.create_trial(f"tuner{number}").trial_id for number in range(2)]
+        assert handed_out[0] == running[0]
+        assert handed_out[1] not in running
+        assert again.end_order == running[1:]
+
     def test_copy_of_an_oracle_whose_space_has_grown_goes_on(self, algorithm):
         oracle = _oracle(algorithm)
         for number in range(14):

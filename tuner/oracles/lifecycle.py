@@ -101,6 +101,8 @@ class LifecycleOracle(keras_tuner.Oracle):
         ended.status = said if said in ("COMPLETED", "FAILED", "INVALID") else "COMPLETED"
         if ended.status == "COMPLETED":  # what failed may not have come to its declaration
             drop_undeclared(ended, self.hyperparameters)
+        if ended.trial_id in self._retry_queue:  # a worker has trained on while its chief was started again
+            self._retry_queue.remove(ended.trial_id)
         super().end_trial(ended)
         if self._surrender is not None:
             surrender, self._surrender = self._surrender, None
