@@ -194,6 +194,16 @@ def test_one_trial_is_trained_for_a_script_of_keras_tuner(tmp_path):
     assert not search.checkpoints.exists()
 
 
+def test_environment_of_a_distributed_search_of_keras_tuner_changes_nothing(tmp_path, monkeypatch):
+    """Until then the search waited an hour for the chief that it names."""
+    places = {"ORACLE_IP": "127.0.0.1", "ORACLE_PORT": "9", "TUNER_ID": "tuner0"}
+    for name, value in places.items():
+        monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    search = Search(tmp_path / "search")
+    assert isinstance(search.executor().oracle, keras_tuner.Oracle)
+    assert search.run()
+
+
 def test_oracle_hears_the_same_of_what_diverged_when_a_search_goes_on(tmp_path):
     class Worker(FakeWorker):
         def advance(self):

@@ -75,6 +75,8 @@ class Executor(keras_tuner.Tuner):
     ) -> None:
         # Keras Tuner wants a folder for files of its own. The study is the only truth, so none are written.
         super().__init__(oracle=oracle, directory=str(checkpoints.parent), project_name=".")
+        # The environment may name the chief of a distributed search of Keras Tuner's, which then has the oracle.
+        self.oracle = oracle
         write_nothing(oracle)
         self.oracle.verbose = 0
         self.crew = crew
