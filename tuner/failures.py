@@ -31,7 +31,7 @@ def kind_of(error: BaseException) -> tuple[str, str]:
 def _traceback(error: BaseException) -> str:
     """Returns where an error comes from, without the frames of this program that lead to code of others."""
     told = traceback.TracebackException.from_exception(error)
-    own = str(Path(__file__).parent)
-    others = list(itertools.dropwhile(lambda frame: frame.filename.startswith(own), told.stack))
+    own = Path(__file__).parent
+    others = list(itertools.dropwhile(lambda frame: own in Path(frame.filename).parents, told.stack))
     told.stack = traceback.StackSummary.from_list((others or told.stack)[-MOST_FRAMES:])
     return "".join(told.format()).strip()

@@ -24,6 +24,8 @@ def test_fractions_that_have_no_effect_on_a_folder_are_told(tmp_path):
         "Unused    --validation-fraction: the images have a folder val",
         "Unused    --test-fraction: the images have a folder test",
     ]
+    train = f"folder:{tmp_path}/train"
+    assert folder_notes(DataSpec(train, validation_fraction=0.1, test_fraction=0.1)) == []
 
 
 def test_images_beside_the_splits_are_told(tmp_path):
