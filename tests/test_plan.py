@@ -57,6 +57,11 @@ def test_plan_says_where_checkpoints_stay():
     assert line.endswith(" at most, and those of runs that can go on stay when it is done")
 
 
+def test_few_rungs_are_shown_one_by_one_in_their_order():
+    plan = dataclasses.replace(PLAN, rungs=[Rung(1, 0, 3), Rung(3, 0, 1), Rung(1, 1, 3), Rung(2, 0, 3)])
+    assert plan.lines()[1] == "Rungs     1 x 0->3, 3 x 0->1, 1 x 1->3, 2 x 0->3 (trials x epochs)"
+
+
 def test_brackets_that_are_repeated_for_long_are_shown_once():
     plan = dataclasses.replace(PLAN, rungs=[*PLAN.rungs] * 100)
     assert plan.lines()[1] == "Rungs     300 x 0->1, 100 x 1->3, 200 x 0->3 (trials x epochs)"

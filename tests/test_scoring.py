@@ -63,6 +63,14 @@ def test_trial_that_was_stopped_has_the_epochs_that_it_trained():
     assert (record.epochs, record.score) == (3, 0.7)
 
 
+@pytest.mark.parametrize(
+    ("status", "trained", "target"), [(COMPLETED, 3, None), (COMPLETED, 2, 4), (DIVERGED, 2, None), (FAILED, 0, None)]
+)
+def test_trial_that_was_stopped_is_judged_at_the_rung_that_it_was_asked_for(status, trained, target):
+    record = _judged(status, {name: values[:trained] for name, values in CURVE.items()})
+    assert (record.target, record.rung) == (target, 4)
+
+
 @pytest.mark.parametrize("status", [DIVERGED, OUT_OF_MEMORY, TIMED_OUT, WORKER_DIED])
 @pytest.mark.parametrize("curve", [CURVE, {}])
 def test_trial_that_did_not_complete_has_the_worst_score_whatever_its_epochs(status, curve):
