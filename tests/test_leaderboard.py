@@ -288,6 +288,12 @@ def test_with_several_objectives_runs_rank_by_their_front():
     assert [row.rank for row in rows] == [1, 2, 3, 4, 5, 6]
 
 
+def test_small_network_of_the_front_stands_above_a_better_one_that_another_beats_in_both():
+    beaten = _sized(2, 0.85, 900)
+    rows = rows_of([*FRONT[:2], beaten], SEVERAL, reference=REFERENCE)
+    assert [(row.run, row.front, row.score) for row in rows] == [(1, 1, 0.9), (0, 1, 0.5), (2, 2, 0.85)]
+
+
 def test_hypervolume_is_that_of_all_runs_up_to_the_end_of_one():
     by_run = {row.run: row.hypervolume for row in rows_of(FRONT, SEVERAL, reference=REFERENCE)}
     both = 0.5 * 0.5 + 0.4 * 0.2
