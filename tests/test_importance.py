@@ -71,6 +71,12 @@ def test_what_decides_the_score_matters_most(direction):
     assert sum(found.values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("direction", "decides"), [("max", "matters"), ("min", "idle")])
+def test_what_decides_the_better_end_matters_most(direction, decides):
+    runs = _runs(200, score=lambda values: 1 + values["matters"] if values["matters"] > 0.8 else -values["idle"])
+    assert next(iter(_importances(runs, SPACE, direction=direction))) == decides
+
+
 def test_too_few_runs_or_equal_scores_tell_nothing():
     assert _importances(_runs(9), SPACE) == {}
     assert _importances(_runs(20, score=lambda _: 0.5), SPACE) == {}
