@@ -97,6 +97,8 @@ def test_best_run_with_gates_is_chosen_though_another_is_better():
     records = [_record(0, 0.9, se_ratio=0), _record(1, 0.7, se_ratio=4), _record(2, 0.8), _record(3, 0.6)]
     assert best_gated_run(records, "max").number == 2  # a ratio that a space leaves out is 16
     assert best_gated_run(records, "min").number == 3
+    some = _record(4, 0.85, se_ratio=4, se_stages="2")  # one of three stages has gates
+    assert best_gated_run([*records, some], "max").number == 4
 
 
 def test_study_without_gates_is_refused():
