@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 from rich.cells import cell_len
@@ -134,6 +136,22 @@ def test_image_of_another_size_is_resized(export, tmp_path, capsys):
     status, out, _ = _predict(capsys, export, image)
     assert status == 0
     assert "bright" in out.splitlines()[1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photo_is_turned_upright(orientation, export, tmp_path, monkeypatch):
+    upright = PIL.Image.fromarray(np.arange(48, dtype=np.uint8).reshape(8, 6) * 5)
+    undone = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # by PIL.Image.Transpose
+    stored = upright.transpose(PIL.Image.Transpose(undone[orientation])) if orientation > 1 else upright
+    exif = stored.getexif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "photo.png", exif=exif)
+    seen = []
+    classifier = types.SimpleNamespace(
+        image_shape=(8, 6, 1), labels=LABELS, probabilities=lambda batch: seen.extend(batch) or np.ones((len(batch), 3))
+    )
+    assert len(list(predict.predict(classifier, [tmp_path / "photo.png"], top=1, on_broken=pytest.fail))) == 1
+    assert np.array_equal(seen[0][..., 0], np.asarray(upright))
 
 
 def test_broken_image_is_reported_and_the_others_are_predicted(export, photos, capsys):

@@ -491,6 +491,7 @@ def test_changed_space_is_refused_by_name(declare, name, study):
         ({"classes": 3}, "the number of classes was 2 and is 3"),
         ({"train": 25}, "the number of training images was 24 and is 25"),
         ({"input_shape": (8, 9, 3)}, "the size of the images was 8x9x1 and is 8x9x3"),
+        ({"turned": 1}, "the number of images that are turned upright was 0 and is 1"),
         ({"mean": (101.0,)}, "the mean of the pixels was 100.5 and is 101"),
         ({"labels": ("cat", "fox")}, "the name of class 1 was 'dog' and is 'fox'"),
         ({"class_sizes": (13, 11)}, "the number of training images of class 0 was 12 and is 13"),
@@ -532,6 +533,14 @@ def test_changed_data_is_refused(change, told, url):
     study.check_data(dataclasses.replace(facts, class_sizes=(), validation_sizes=()))
     with pytest.raises(StudyError, match=r"data folder:new has changed since"):
         study.check_data(dataclasses.replace(facts, **change), "folder:new")
+
+
+def test_photos_that_were_not_turned_then_are_other_images():
+    facts = Facts(train=24, validation=6, input_shape=(8, 9, 1), classes=2, mean=(100.5,), variance=(7.25,))
+    then = {name: value for name, value in dataclasses.asdict(facts).items() if name != "turned"}
+    assert facts.differences(then) == []
+    told = dataclasses.replace(facts, turned=12, input_shape=(9, 8, 1)).differences(then)[0]
+    assert told == "12 images are turned upright as the EXIF orientation says, which this program did not do then"
 
 
 def test_study_of_before_goes_on_with_any_data(study):

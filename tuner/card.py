@@ -24,7 +24,9 @@ _LOADING = """\
 ## How to load
 
 The model takes raw images, float32, values 0..255, `(batch, {height}, {width}, {channels})`; scaling is part of it. It
-returns probabilities, `(batch, {num_classes})`, in the order of `labels.json`. From the directory of this card:
+returns probabilities, `(batch, {num_classes})`, in the order of `labels.json`. Photos are to be upright: whoever reads
+files turns them as their EXIF orientation says (`PIL.ImageOps.exif_transpose`), as `tuner.predict` does. From the
+directory of this card:
 
 ```python
 import keras

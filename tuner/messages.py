@@ -10,6 +10,7 @@ from typing import Any
 
 from tuner.config import BALANCED, SearchConfig
 from tuner.data import Dataset, DataSpec
+from tuner.quantities import counted
 from tuner.space import Space, load_space
 
 __all__ = ["Facts", "Measurement", "Progress", "Session", "Task"]
@@ -19,6 +20,7 @@ __all__ = ["Facts", "Measurement", "Progress", "Session", "Task"]
 SAME_LEVELS = 0.01
 
 _TITLES = {
+    "turned": "the number of images that are turned upright",
     "classes": "the number of classes",
     "train": "the number of training images",
     "validation": "the number of validation images",
@@ -130,6 +132,8 @@ class Facts:
         set_aside: Number of images that are set aside for the test and are none of the training images.
         class_sizes: Number of training images of each class; none where they are not known.
         validation_sizes: The same of the validation images.
+        turned: Number of image files that are turned upright as their EXIF orientation says. Versions that did not
+            turn them did not tell it.
     """
 
     train: int
@@ -144,6 +148,7 @@ class Facts:
     set_aside: int = 0
     class_sizes: tuple[int, ...] = ()
     validation_sizes: tuple[int, ...] = ()
+    turned: int = 0
 
     @classmethod
     def of(cls, dataset: Dataset) -> Facts:
@@ -164,6 +169,7 @@ class Facts:
             set_aside=dataset.set_aside,
             class_sizes=class_sizes,
             validation_sizes=validation_sizes,
+            turned=dataset.turned,
         )
 
     @property
@@ -174,8 +180,11 @@ class Facts:
     def differences(self, then: Mapping[str, Any]) -> list[str]:
         """Returns what is different from facts that were stored as plain data, for a person to read."""
         told = []
+        if self.turned and "turned" not in then:
+            images = counted(self.turned, "image is", "images are")
+            told = [f"{images} turned upright as the EXIF orientation says, which this program did not do then"]
         for name, title in _TITLES.items():
-            before, after = _several(then[name]), _several(getattr(self, name))
+            before, after = _several(then.get(name, 0)), _several(getattr(self, name))
             if len(before) != len(after) or any(abs(a - b) > SAME_LEVELS for a, b in zip(before, after, strict=True)):
                 shown = ("x".join(f"{each:.6g}" for each in values) for values in (before, after))
                 told.append(f"{title} was {' and is '.join(shown)}")

@@ -38,6 +38,27 @@ def draw():
 
 
 @pytest.fixture
+def turned():
+    """Returns a function that makes `CLASS/N.jpg` and `.png`, 13x8 as stored, with each EXIF orientation in a class."""
+    import PIL.Image
+
+    def make(root):
+        for label in ("cat", "dog"):
+            for number in range(9):
+                pixels = np.random.default_rng([ord(label[0]), number]).integers(0, 256, (13, 8, 3), dtype=np.uint8)
+                image, path = PIL.Image.fromarray(pixels), root / label / f"{number}"
+                exif = image.getexif()
+                if number:
+                    exif[0x0112] = number
+                path.parent.mkdir(parents=True, exist_ok=True)
+                image.save(path.with_suffix(".png"), exif=exif)
+                image.save(path.with_suffix(".jpg"), exif=exif, quality=95)
+        return root
+
+    return make
+
+
+@pytest.fixture
 def folder(tmp_path, draw):
     """Returns a function that makes `PATH/SPLIT/CLASS/N.png` and returns PATH."""
 

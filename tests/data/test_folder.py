@@ -190,6 +190,16 @@ def test_sizes_may_differ_when_an_image_size_is_given(folder, draw):
     assert load_test(_spec(root, image_size=(7, 8))).images.shape == (10, 7, 8, 3)
 
 
+def test_sizes_are_those_of_the_upright_images(turned, tmp_path):
+    for path in turned(tmp_path).rglob("*.*"):
+        if path.stem in "01234":
+            path.unlink()
+    assert load(_spec(tmp_path)).input_shape == (8, 13, 3)
+    turned(tmp_path)
+    with pytest.raises(DataError, match=r"cat/0\.jpg has 13x8 pixels and .*cat/5\.jpg 8x13; give --image-size"):
+        load(_spec(tmp_path))
+
+
 def _without_train(root, draw):
     shutil.rmtree(root / "train")
 

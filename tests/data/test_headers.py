@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuner.data.headers import ImageHeader, is_rotated, read_header
+from tuner.data.headers import ImageHeader, read_header
 from tuner.errors import DataError
 
 
@@ -74,30 +74,57 @@ def test_any_bytes_give_a_header_or_a_data_error(start, rest, tmp_path_factory):
     assert "any.png" in str(outcome) if isinstance(outcome, DataError) else min(outcome.height, outcome.width) > 0
 
 
-def _jpeg_with_orientation(value, order):
+def _exif(value, *, order="<", kind=3):
     tiff = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, 2)
-    tiff += struct.pack(f"{order}HHII", 0x0100, 4, 1, 640) + struct.pack(f"{order}HHIHH", 0x0112, 3, 1, value, 0)
-    exif = b"Exif\0\0" + tiff
-    jfif = b"\xff\xe0" + struct.pack(">H", 7) + b"JFIF\0"
-    xmp = b"\xff\xe1" + struct.pack(">H", 6) + b"http"
-    return b"\xff\xd8" + jfif + xmp + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + b"\xff\xda"
+    number = struct.pack(f"{order}{'HH' if kind == 3 else 'I'}", *([value, 0] if kind == 3 else [value]))
+    return tiff + struct.pack(f"{order}HHII", 0x0100, 4, 1, 640) + struct.pack(f"{order}HHI", 0x0112, kind, 1) + number
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize(("value", "expected"), [(1, False), (3, True), (6, True), (8, True), (0, False)])
-def test_orientation_of_a_jpeg_is_known(value, expected, order, tmp_path):
-    path = tmp_path / "0.jpg"
-    path.write_bytes(_jpeg_with_orientation(value, order))
-    assert is_rotated(path) == expected
+def _segment(marker, content):
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
-@pytest.mark.parametrize("end", range(0, 60, 3))
-def test_jpeg_that_ends_early_is_not_rotated(end, tmp_path):
-    path = tmp_path / "0.jpg"
-    path.write_bytes(_jpeg_with_orientation(6, "<")[:end])
-    assert not is_rotated(path)
+def _jpeg(*exif):
+    """A header of 5x9 pixels with metadata of other kinds around the EXIF data."""
+    segments = [_segment(0xE0, b"JFIF\0"), _segment(0xE1, b"http"), *(_segment(0xE1, b"Exif\0\0" + e) for e in exif)]
+    return b"".join([b"\xff\xd8", *segments, _segment(0xC0, b"\x08\x00\x05\x00\x09\x03"), b"\xff\xda"])
 
 
-def test_file_without_orientation_is_not_rotated(tmp_path):
-    (tmp_path / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert not any(is_rotated(tmp_path / name) for name in ("0.png", "absent.jpg", "."))
+def _png(*chunks):
+    header = b"IHDR", struct.pack(">IIBBBBB", 9, 5, 8, 2, 0, 0, 0)
+    chunks = [header, (b"gAMA", bytes(4)), *chunks, (b"IDAT", b"x" * 99), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + bytes(4) for name, content in chunks
+    )
+
+
+@pytest.mark.parametrize(
+    "make", [_jpeg, lambda exif: _png((b"eXIf", exif)), lambda exif: _png((b"eXIf", b"Exif\0\0" + exif))]
+)
+@pytest.mark.parametrize(("order", "kind"), [("<", 3), (">", 3), ("<", 4), (">", 4)])
+@pytest.mark.parametrize("value", range(10))
+def test_orientation_is_known_and_the_size_that_of_the_upright_image(value, order, kind, make, tmp_path):
+    (tmp_path / "0.jpg").write_bytes(make(_exif(value, order=order, kind=kind)))
+    sides = (9, 5) if 5 <= value <= 8 else (5, 9)
+    expected = ImageHeader(*sides, 3, orientation=value if 1 <= value <= 8 else 1)
+    assert read_header(tmp_path / "0.jpg") == expected
+
+
+@pytest.mark.parametrize("make", [_jpeg, lambda exif: _png((b"eXIf", exif))])
+@pytest.mark.parametrize("exif", [_exif(6)[:end] for end in range(0, 32, 3)] + [b"II" + b"\xff" * 60, _exif(6, kind=2)])
+def test_broken_exif_data_says_nothing_of_the_image(exif, make, tmp_path):
+    (tmp_path / "0.jpg").write_bytes(make(exif))
+    assert read_header(tmp_path / "0.jpg") == ImageHeader(5, 9, 3)
+
+
+def test_first_exif_data_counts_and_none_behind_the_pixels(tmp_path):
+    (tmp_path / "0.jpg").write_bytes(_jpeg(_exif(6), _exif(3)))
+    assert read_header(tmp_path / "0.jpg").orientation == 6
+    (tmp_path / "0.png").write_bytes(_png() + _png((b"eXIf", _exif(6))))
+    assert read_header(tmp_path / "0.png").orientation == 1
+
+
+@pytest.mark.parametrize("end", range(26, 70, 4))
+def test_png_that_ends_behind_its_header_has_a_header(end, tmp_path):
+    (tmp_path / "0.png").write_bytes(_png((b"eXIf", _exif(6)))[:end])
+    assert read_header(tmp_path / "0.png") == ImageHeader(5, 9, 3)

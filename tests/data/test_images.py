@@ -1,11 +1,13 @@
 """Training and prediction see the same bytes, whichever way an image takes."""
 
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import pytest
 import tensorflow as tf
 
 from tuner.data import DataSpec, load
-from tuner.data.images import decode_image, resize_images, resize_tensor
+from tuner.data.images import decode_image, resize_images, resize_tensor, turn_upright
 from tuner.errors import DataError
 
 
@@ -51,6 +53,30 @@ def test_prediction_decodes_what_training_decoded(ending, image_size, draw, tmp_
             for image in part.images[part.labels == number]
         }
         assert decoded == loaded
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_photos_are_read_upright_as_pillow_turns_them(ending, turned, tmp_path):
+    paths = sorted(turned(tmp_path).rglob(f"*.{ending}"))
+    assert len(paths) == 18
+    for path in paths:
+        with PIL.Image.open(path) as image:
+            # Pillow and TensorFlow round the colours of a JPEG in their own ways: the same pixels for both.
+            image.paste(PIL.Image.fromarray(tf.image.decode_image(path.read_bytes()).numpy()))
+            expected = np.asarray(PIL.ImageOps.exif_transpose(image))
+        decoded = decode_image(path, channels=3)
+        assert np.array_equal(decoded, expected)
+        assert np.array_equal(decode_image(path, channels=3, image_size=(7, 9)), resize_images(decoded, (7, 9)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_orientations_say_where_the_first_row_and_column_are(channels):
+    stored = np.arange(6 * channels, dtype=np.uint8).reshape(2, 3, channels)
+    tall = stored.transpose(1, 0, 2)
+    expected = {1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1]}
+    expected |= {5: tall, 6: tall[:, ::-1], 7: tall[::-1, ::-1], 8: tall[::-1]}
+    for orientation, image in expected.items():
+        assert np.array_equal(turn_upright(tf.constant(stored), orientation), image)
 
 
 def test_lossless_pixels_come_back(draw, tmp_path):

@@ -4,15 +4,6 @@ from tuner.data import DataSpec
 from tuner.data.notes import folder_notes
 
 
-def test_photos_that_are_stored_turned_are_told(tmp_path):
-    turned = bytes.fromhex("ffd8ffe10022457869660000 49492a0008000000 0100 120103000100000006000000 00000000 ffda")
-    for name, content in ("cat/0.jpg", turned), ("cat/1.png", turned), ("dog/0.jpg", b"x"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    (line,) = folder_notes(DataSpec(f"folder:{tmp_path}"))
-    assert line.startswith(f"Rotated   1 image, such as {tmp_path}/cat/0.jpg: an EXIF orientation is not applied")
-
-
 def test_fractions_that_have_no_effect_on_a_folder_are_told(tmp_path):
     for split in ("train", "val", "test"):
         for name in ("cat", "dog"):

@@ -169,6 +169,27 @@ def test_arrays_are_those_of_tfds(name, images, specs, by_tfds):
         assert _in_memory(getattr(dataset, part)) == _in_memory(getattr(expected, part))
 
 
+@pytest.mark.parametrize("image_size", [None, (12, 9)])
+def test_photos_are_upright_in_arrays_streams_and_prediction_alike(image_size, turned, streamed, tmp_path):
+    root = turned(tmp_path / "photos")
+    for path in root.rglob("*.*"):  # without --image-size those of one size only
+        if image_size is None and path.stem not in ("5", "6", "7", "8"):
+            path.unlink()
+    spec = DataSpec(f"folder:{root}", image_size=image_size, validation_fraction=0.4, test_fraction=0.3)
+    files = root.rglob("*.*")
+    expected = {decode_image(path, channels=3, image_size=image_size).tobytes() for path in files}
+    dataset, stream = load(spec), streamed(spec)
+    assert dataset.input_shape == stream.input_shape == (*(image_size or (8, 13)), 3)
+    assert dataset.turned == stream.turned == (2 * 2 * 4 if image_size is None else 2 * 2 * 7)
+    parts = [dataset.train, dataset.validation, load_test(spec)]
+    streams = [stream.train, stream.validation, streamed(spec, load_test)]
+    for part, split in zip(parts, streams, strict=True):
+        assert isinstance(split, StreamedSplit)
+        assert _pairs(split.batches(5)) == _in_memory(part)
+        assert sorted(_pairs(split.batches(5, shuffle=(0, 0)))) == sorted(_in_memory(part))
+    assert {image for part in parts for image, _ in _in_memory(part)} == expected
+
+
 def test_images_that_are_not_used_are_not_decoded(folder):
     root = folder(count=10)
     spec = DataSpec(f"folder:{root}", images=6)

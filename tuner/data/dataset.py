@@ -33,6 +33,8 @@ class Dataset:
         train: Training images.
         validation: Validation images, of the same height, width and channels.
         set_aside: Number of images that were taken from those of the training for the test.
+        turned: Number of image files of the training and the validation that are turned upright as their EXIF
+            orientation says, those that are set aside or left out included.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Dataset:
     train: Split | StreamedSplit
     validation: Split | StreamedSplit
     set_aside: int = 0
+    turned: int = 0
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

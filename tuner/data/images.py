@@ -1,11 +1,12 @@
 """Decoding and resizing of images: one way for training and for prediction, so that both see the same bytes.
 
-An alpha channel is dropped, colour becomes grey or grey colour as the number of channels asks, 16-bit samples are
-reduced to 8, and an orientation in a JPEG's metadata is ignored, as TensorFlow Datasets does.
+An alpha channel is dropped, colour becomes grey or grey colour as the number of channels asks, and 16-bit samples are
+reduced to 8. Files are turned upright as their EXIF orientation says; TFDS ignores it when it prepares data.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ import tensorflow as tf
 from tuner.data.headers import read_header, refused_print
 from tuner.errors import DataError
 
-__all__ = ["decode_image", "find_broken", "resize_images", "resize_tensor"]
+__all__ = ["decode_image", "find_broken", "resize_images", "resize_tensor", "turn_upright"]
+
+# Axes of rows (0) and columns (1) along which an image runs backwards, once those of 5 and more are exchanged, by
+# orientation (JEITA CP-3451, 4.6.4).
+_BACKWARDS = {1: (), 2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
 
 
 def decode_image(path: str | Path, *, channels: int, image_size: tuple[int, int] | None = None) -> np.ndarray:
@@ -28,22 +33,44 @@ def decode_image(path: str | Path, *, channels: int, image_size: tuple[int, int]
         image_size: Height and width in pixels; None keeps the file's own.
 
     Returns:
-        uint8, `(height, width, channels)`.
+        uint8, `(height, width, channels)`, upright.
 
     Raises:
         DataError: If the file is missing, empty, broken, of another format, or CMYK while grey is asked for; it names
             the file.
     """
     path = Path(path)
-    if read_header(path).is_cmyk and channels == 1:
+    header = read_header(path)
+    if header.is_cmyk and channels == 1:
         raise refused_print(path)
     try:
-        image = tf.image.decode_image(path.read_bytes(), channels=channels, expand_animations=False).numpy()
+        with tf.device("CPU:0"):
+            stored = tf.image.decode_image(path.read_bytes(), channels=channels, expand_animations=False)
+            image = turn_upright(stored, header.orientation).numpy()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; replace or remove it.") from error
     except tf.errors.InvalidArgumentError as error:
         raise DataError(f"{path} is a broken image; replace or remove it.") from error
     return image if image_size is None else resize_images(image, image_size)
+
+
+def turn_upright(image: Any, orientation: Any) -> Any:
+    """Returns the image that an EXIF orientation means, also within `tf.data` pipelines.
+
+    Args:
+        image: Tensor of `(height, width, channels)`, as it is stored.
+        orientation: Tensor or number from 1, upright already, to 8.
+
+    Returns:
+        Tensor of `(height, width, channels)`, or of `(width, height, channels)` where they are exchanged.
+    """
+
+    def turned(number: int) -> Any:
+        stored = tf.transpose(image, (1, 0, 2)) if number >= 5 else image
+        return tf.reverse(stored, _BACKWARDS[number]) if _BACKWARDS[number] else stored
+
+    branches = [functools.partial(turned, number) for number in _BACKWARDS]
+    return tf.switch_case(tf.cast(orientation, tf.int32) - 1, branches)
 
 
 def find_broken(paths: Iterable[Path], *, channels: int) -> DataError:

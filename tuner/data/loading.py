@@ -65,7 +65,8 @@ def load(spec: DataSpec, *, on_shape: Callable[[tuple[int, int, int]], None] | N
     else:
         kept, held_out = hold_out(train.labels, fraction=spec.validation_fraction, names=source.labels)
         train, validation = train.divide(kept, held_out)
-    return Dataset(source.name, source.labels, train=train, validation=validation, set_aside=set_aside)
+    turned = source.num_turned(splits)
+    return Dataset(source.name, source.labels, train=train, validation=validation, set_aside=set_aside, turned=turned)
 
 
 def _sets_aside(source: Source, spec: DataSpec) -> bool:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 from tuner.data.copies import equal_files
-from tuner.data.headers import is_rotated
 from tuner.data.layout import Layout, count_images, find_images, find_left_out, find_unchecked, find_validation
 from tuner.data.spec import DataSpec
 from tuner.quantities import counted
 
 __all__ = ["folder_notes"]
 
-# JPEG files that are opened for their orientation before a search; so many take a third of a second where they are in
-# memory. The first of more stand for all.
-MOST_OPENED = 10_000
 # Images that are compared before a search; of more, none is. So many files of 3 kB take 1.6 s if all have one size, and
 # 0.3 s if a tenth has that of another (2 busy cores).
 MOST_COMPARED = 20_000
@@ -28,7 +23,7 @@ def folder_notes(data: DataSpec) -> list[str]:
         DataError: If it has not the form of a data set.
     """
     layout = find_images(data.location)
-    return [*_unchecked(layout), *_unused(data, layout), *_left_out(data, layout), *_rotated(layout), *_copied(layout)]
+    return [*_unchecked(layout), *_unused(data, layout), *_left_out(data, layout), *_copied(layout)]
 
 
 def _unchecked(layout: Layout) -> Iterator[str]:
@@ -61,14 +56,6 @@ def _left_out(data: DataSpec, layout: Layout) -> Iterator[str]:
     for kind, (what, why) in told.items():
         if left_out[kind]:
             yield f"Left out  {what}, such as {left_out[kind][0]}; {why}"
-
-
-def _rotated(layout: Layout) -> Iterator[str]:
-    files = (file for classes in layout.values() for files in classes.values() for file in files)
-    jpegs = (file for file in files if not file.name.lower().endswith(".png"))
-    if rotated := [file for file in itertools.islice(jpegs, MOST_OPENED) if is_rotated(file)]:
-        what = f"{counted(len(rotated), 'image')}, such as {rotated[0]}"
-        yield f"Rotated   {what}: an EXIF orientation is not applied; images are read as they are stored"
 
 
 def _copied(layout: Layout) -> Iterator[str]:

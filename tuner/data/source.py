@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Source:
         validation: Name of its validation split, if it has one.
         test: Name of its test split, if it has one.
         files: The image files of a folder; None where there is a builder.
+        turned: EXIF orientations, 2 to 8, by the path of those files that are not stored upright.
         builder: A `tfds.core.DatasetBuilder` whose data is prepared; None where there are files.
         image_key: Name of the builder's image feature.
         label_key: Name of its label feature.
@@ -36,6 +38,7 @@ class Source:
     validation: str | None
     test: str | None
     files: Layout | None = None
+    turned: Mapping[str, int] = dataclasses.field(default_factory=dict)
     builder: Any = None
     image_key: str = "image"
     label_key: str = "label"
@@ -45,6 +48,13 @@ class Source:
         if self.files is not None:
             return sum(map(len, self.files[split].values()))
         return self.builder.info.splits[split].num_examples
+
+    def num_turned(self, splits: Iterable[str]) -> int:
+        """Returns the number of images in splits that are turned upright when they are read."""
+        if self.files is None or not self.turned:
+            return 0
+        classes = [files for split in splits for files in self.files[split].values()]
+        return sum(str(file) in self.turned for files in classes for file in files)
 
     def unreadable(self, splits: str) -> DataError:
         """Returns the error for prepared images that cannot be read."""
