@@ -1,5 +1,6 @@
 """Several processes that load the same data at once get the same bytes."""
 
+import os
 import subprocess
 import sys
 
@@ -20,3 +21,18 @@ def test_processes_that_prepare_digits_at_once_agree(tmp_path):
     answers = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], answers
     assert len({out for out, _ in answers}) == 1
+
+
+@pytest.mark.slow
+def test_photos_on_their_side_are_read_without_a_complaint(turned, tmp_path):
+    code = """
+import sys
+from tuner.command import import_tensorflow
+import_tensorflow()
+from tuner.data import DataSpec, load
+load(DataSpec(sys.argv[1], image_size=(8, 8)))
+"""
+    command = [sys.executable, "-c", code, f"folder:{turned(tmp_path / 'photos')}"]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}  # that of the commands; the tests' own keeps errors quiet
+    process = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (process.returncode, process.stderr) == (0, "")

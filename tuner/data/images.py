@@ -6,7 +6,6 @@ reduced to 8. Files are turned upright as their EXIF orientation says; TFDS igno
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from tuner.errors import DataError
 
 __all__ = ["decode_image", "find_broken", "resize_images", "resize_tensor", "turn_upright"]
 
-# Axes of rows (0) and columns (1) along which an image runs backwards, once those of 5 and more are exchanged, by
-# orientation (JEITA CP-3451, 4.6.4).
-_BACKWARDS = {1: (), 2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
+# Orientations of images that are stored from below to above, and from right to left (JEITA CP-3451, 4.6.4); the rows of
+# those from _FIRST_ASIDE on are stored as columns.
+_FROM_BELOW, _FROM_RIGHT, _FIRST_ASIDE = (3, 4, 6, 7), (2, 3, 7, 8), 5
 
 
 def decode_image(path: str | Path, *, channels: int, image_size: tuple[int, int] | None = None) -> np.ndarray:
@@ -64,13 +63,21 @@ def turn_upright(image: Any, orientation: Any) -> Any:
     Returns:
         Tensor of `(height, width, channels)`, or of `(width, height, channels)` where they are exchanged.
     """
+    orientation = tf.cast(orientation, tf.int32)
+    return tf.cond(orientation > 1, lambda: _turned(image, orientation), lambda: image)
 
-    def turned(number: int) -> Any:
-        stored = tf.transpose(image, (1, 0, 2)) if number >= 5 else image
-        return tf.reverse(stored, _BACKWARDS[number]) if _BACKWARDS[number] else stored
 
-    branches = [functools.partial(turned, number) for number in _BACKWARDS]
-    return tf.switch_case(tf.cast(orientation, tf.int32) - 1, branches)
+def _turned(image: Any, orientation: Any) -> Any:
+    """Returns each pixel from its place: `tf.transpose` of bytes has oneDNN complain on processors without AVX-512."""
+    height, width = tf.unstack(tf.shape(image)[:2])
+    rows, columns = (
+        tf.where(tf.reduce_any(orientation == backwards), tf.range(side)[::-1], tf.range(side))
+        for side, backwards in ((height, _FROM_BELOW), (width, _FROM_RIGHT))
+    )
+    places = tf.cond(
+        orientation >= _FIRST_ASIDE, lambda: rows * width + columns[:, None], lambda: rows[:, None] * width + columns
+    )
+    return tf.gather(tf.reshape(image, (-1, image.shape[-1])), places)
 
 
 def find_broken(paths: Iterable[Path], *, channels: int) -> DataError:
