@@ -94,6 +94,18 @@ def test_directory_means_those_below_it_too_but_no_hidden_ones(export, photos, c
     assert names == [str(photos / name) for name in ("a.png", "b.JPG", "c.png", "sub/d.png")]
 
 
+def test_links_to_directories_are_followed_but_in_no_circle(photos, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name, target in (("all", photos), ("again", photos), ("back", linked)):
+        (linked / name).symlink_to(target)
+    (photos / "round").symlink_to(tmp_path)
+    found = predict.find_images([linked], on_broken=pytest.fail)
+    assert [str(path.relative_to(linked)) for path in found] == [
+        f"{name}/{image}" for name in ("again", "all") for image in ("a.png", "b.JPG", "c.png")
+    ]
+
+
 @pytest.mark.parametrize("format_", ["csv", "json"])
 def test_images_are_written_as_they_are_predicted(format_):
     given = []

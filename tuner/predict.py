@@ -90,7 +90,7 @@ def predict(
 def find_images(paths: Sequence[Path], *, on_broken: Callable[[DataError], None]) -> list[Path]:
     """Returns the image files meant by `paths`: a directory means the PNG and JPEG files in it and its directories.
 
-    They are sorted by path. What is hidden, with a name that begins with a dot, is passed over.
+    They are sorted by path. Links are followed. What is hidden, with a name that begins with a dot, is passed over.
 
     Args:
         paths: Image files and directories.
@@ -120,11 +120,16 @@ def _images_below(directory: Path, *, on_broken: Callable[[DataError], None]) ->
     def report(error: OSError) -> None:
         on_broken(DataError(f"{error.filename} cannot be read: {error.strerror}."))
 
-    for folder, folders, files in os.walk(directory, onerror=report):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for folder, folders, files in os.walk(directory, onerror=report, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(Path(folder, name))]
         for name in files:
             if Path(name).suffix.lower() in _IMAGE_SUFFIXES and not name.startswith("."):
                 yield Path(folder, name)
+
+
+def _leads_back(directory: Path) -> bool:
+    """Whether it is a link to a directory that it lies in, where one would walk in a circle."""
+    return directory.is_symlink() and any(directory.samefile(above) for above in directory.absolute().parents)
 
 
 def _parser() -> argparse.ArgumentParser:
