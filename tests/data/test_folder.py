@@ -159,6 +159,8 @@ def test_images_above_the_classes_and_hidden_ones_are_left_out_and_named(splits,
 
 def test_other_folders_and_files_are_left_alone(folder, draw):
     root = folder()
+    for name in ("notes.md", "train/notes.md", "train/.cache"):
+        (root / name).symlink_to(root / "nowhere")
     draw(root / "archive" / "bird" / "0.png", size=(99, 1))
     (root / "archive" / "empty").mkdir()
     (root / "README.txt").write_text("pets")
@@ -287,6 +289,14 @@ def _other_case(root, draw):
     (root / "Test" / "cat").mkdir(parents=True)
 
 
+def _link_to_nothing(place):
+    def break_folder(root, draw):
+        shutil.copytree(root / "train", root / "val")
+        (root / place).symlink_to(root.parent / "disk" / "that is not there")
+
+    return break_folder
+
+
 def _other_letters(name):
     def break_folder(root, draw):
         path = root / os.fsdecode(name)
@@ -302,6 +312,12 @@ def _other_letters(name):
     ("break_folder", "message"),
     [
         (_pipe, r"cat/pipe\.png is a pipe; remove it"),
+        (
+            _link_to_nothing("test"),
+            r"pets/test is a link that leads nowhere; bring back what it leads to, or remove it",
+        ),
+        (_link_to_nothing("train/bird"), r"train/bird is a link that leads nowhere"),
+        (_link_to_nothing("val/bird"), r"val/bird is a link that leads nowhere"),
         (_other_case, r"pets/Test is not read; call it test, or move it away"),
         (_other_letters(b"train/bird\xff"), r"train/bird\\xff has a name that is not UTF-8; rename it"),
         (_other_letters(b"train/cat/\xff.png"), r"train/cat/\\xff\.png has a name that is not UTF-8; rename it"),

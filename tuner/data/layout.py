@@ -35,7 +35,8 @@ def find_images(path: str | Path) -> Layout:
         The files by split and class; all are `train` where there are no splits.
 
     Raises:
-        DataError: If a folder is missing, empty or unreadable, or a class is in `val` or `test` only. It names it.
+        DataError: If a folder is missing, empty, unreadable or a link that leads nowhere, or a class is in `val` or
+            `test` only. It names it.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -56,7 +57,7 @@ def find_images(path: str | Path) -> Layout:
 
 def _find_splits(root: Path) -> dict[str, Path]:
     """Returns the folder of each split; where there are folders of images and no splits, all of them are `train`."""
-    entries = [entry for entry in _listed(root) if entry.is_dir() and not _is_hidden(entry)]
+    entries = _folders_of(root)
     for entry in entries:
         if entry.name not in _SPLITS and entry.name.lower() in _SPLITS:
             raise DataError(f"{entry} is not read; call it {entry.name.lower()}, or move it away.")
@@ -159,12 +160,24 @@ def _listed(folder: Path) -> list[Path]:
     return files
 
 
+def _folders_of(folder: Path) -> list[Path]:
+    """Lists the folders in a folder, but for hidden ones.
+
+    Raises:
+        DataError: If one is a link that leads nowhere, as to a disk that is not mounted. The link of a file is left
+            alone, which a name with an ending is taken for.
+    """
+    entries = [entry for entry in _listed(folder) if not _is_hidden(entry)]
+    for entry in entries:
+        if not entry.suffix and entry.is_symlink() and not entry.exists():
+            raise DataError(f"{entry} is a link that leads nowhere; bring back what it leads to, or remove it.")
+    return [entry for entry in entries if entry.is_dir()]
+
+
 def _find_classes(folder: Path) -> dict[str, list[Path]]:
     """Lists the image files of one split by class."""
     classes = {}
-    for entry in _listed(folder):
-        if _is_hidden(entry) or not entry.is_dir():
-            continue
+    for entry in _folders_of(folder):
         if not (files := _images_of(entry)):
             raise DataError(f"{entry} has no images ({', '.join(_ENDINGS)}); add some or remove the folder.")
         classes[entry.name] = files
