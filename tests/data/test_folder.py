@@ -297,6 +297,19 @@ def _link_to_nothing(place):
     return break_folder
 
 
+def _as_a_phone_keeps_them(*places):
+    def break_folder(root, draw):
+        for place in places:
+            for path in (root / place).rglob("*.png"):
+                path.rename(path.with_suffix(".HEIC"))
+        if "train" in places:
+            for name in ("cat", "dog"):
+                (root / "train" / name).rename(root / name)
+            (root / "train").rmdir()
+
+    return break_folder
+
+
 def _other_letters(name):
     def break_folder(root, draw):
         path = root / os.fsdecode(name)
@@ -318,6 +331,11 @@ def _other_letters(name):
         ),
         (_link_to_nothing("train/bird"), r"train/bird is a link that leads nowhere"),
         (_link_to_nothing("val/bird"), r"val/bird is a link that leads nowhere"),
+        (
+            _as_a_phone_keeps_them("train"),
+            r"pets/cat has no images .*jpeg\), only others such as 0\.HEIC; convert them",
+        ),
+        (_as_a_phone_keeps_them("train/dog"), r"train/dog has no images .*, only others such as 0\.HEIC; convert them"),
         (_other_case, r"pets/Test is not read; call it test, or move it away"),
         (_other_letters(b"train/bird\xff"), r"train/bird\\xff has a name that is not UTF-8; rename it"),
         (_other_letters(b"train/cat/\xff.png"), r"train/cat/\\xff\.png has a name that is not UTF-8; rename it"),

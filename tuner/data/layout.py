@@ -65,7 +65,7 @@ def _find_splits(root: Path) -> dict[str, Path]:
     validation = [name for name in splits if name in VALIDATION_NAMES]
     if len(validation) > 1:
         raise DataError(f"{root} has {' and '.join(validation)}; keep one folder of validation images.")
-    if not splits and any(_images_of(entry) for entry in entries):
+    if not splits and any(_images_of(entry, endings=(*_ENDINGS, *_OTHER_ENDINGS)) for entry in entries):
         return {"train": root}
     if "train" not in splits:
         way_out = f"put the images into {root / 'train'}/CLASS/" + ("" if splits else f", or all into {root}/CLASS/")
@@ -179,14 +179,16 @@ def _find_classes(folder: Path) -> dict[str, list[Path]]:
     classes = {}
     for entry in _folders_of(folder):
         if not (files := _images_of(entry)):
-            raise DataError(f"{entry} has no images ({', '.join(_ENDINGS)}); add some or remove the folder.")
+            others = _images_of(entry, endings=_OTHER_ENDINGS)  # as phones keep photos
+            what, way_out = (f", only others such as {others[0].name}", "convert them") if others else ("", "add some")
+            raise DataError(f"{entry} has no images ({', '.join(_ENDINGS)}){what}; {way_out} or remove the folder.")
         classes[entry.name] = files
     return classes
 
 
-def _images_of(folder: Path) -> list[Path]:
+def _images_of(folder: Path, endings: tuple[str, ...] = _ENDINGS) -> list[Path]:
     """Lists the files of a folder that are images by their names, but for hidden ones."""
-    return [file for file in _listed(folder) if file.name.lower().endswith(_ENDINGS) and not _is_hidden(file)]
+    return [file for file in _listed(folder) if file.name.lower().endswith(endings) and not _is_hidden(file)]
 
 
 def count_images(folders: Iterable[Path]) -> int:
