@@ -8,8 +8,8 @@ from samples import a_record
 
 from tuner import search
 from tuner.config import SearchConfig
-from tuner.outcome import LeaderboardFiles, finished_line, result_lines
-from tuner.records import COMPLETED, RUNNING
+from tuner.outcome import LeaderboardFiles, finished_line, result_lines, run_lines
+from tuner.records import COMPLETED, RUNNING, runs_of
 from tuner.storage import storage_url
 from tuner.study import Study
 
@@ -104,3 +104,11 @@ def test_only_a_flag_that_helps_is_named_where_a_study_is_finished(study):
     assert "a larger --total-epochs N or --trials N, or another" in finished_line(study)
     study.config = dataclasses.replace(study.config, trials=1)
     assert "all that it asked for. More: a larger --trials N, or another --study" in finished_line(study)
+
+
+def test_run_is_told_with_its_score_and_its_values(study):
+    (run,) = runs_of([a_record(hyperparameters={"width": 8, "learning_rate": 0.123456}, epochs=3, score=0.5)])
+    assert run_lines("Winner    run 0", study, run) == [
+        "Winner    run 0: val_accuracy 0.5000 after 3 epochs",
+        "          width 8, learning_rate 0.1235",
+    ]

@@ -30,7 +30,7 @@ from tuner.config import BALANCED
 from tuner.errors import StudyError, UsageError
 from tuner.files import obstacle, write_whole
 from tuner.imports import import_tensorflow
-from tuner.leaderboard import number
+from tuner.outcome import run_lines
 from tuner.quantities import counted
 from tuner.records import WORKER_DIED
 from tuner.seeds import derived_seed
@@ -113,12 +113,12 @@ def ablate(arguments: argparse.Namespace) -> None:
     config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
     prepare(staffing)  # workers import TensorFlow while this process does
     import_tensorflow()
-    from tuner.declaration import declare
+    from tuner.declaration import declared
     from tuner.hypermodel import SEResNetHyperModel
 
     session = Session.of(config, arguments.data_dir)
     if arguments.space:
-        study.check_space(declare(session.load_space()).get_config()["space"], config.space)
+        study.check_space(declared(session.load_space()), config.space)
     with locked(folder), open_crew(staffing, session) as crew:
         study.check_data(crew.facts, config.dataset)
         hypermodel = SEResNetHyperModel.of(session, crew.facts)
@@ -231,10 +231,7 @@ def _training(variant: Variant, task: Task, progress: Progress, *, hypermodel: S
 
 
 def _print_plan(study: Study, run: Run, plan: _Plan) -> None:
-    scored = f"{study.config.objective} {run.score:.4f} after {counted(run.epochs, 'epoch')}"
-    print(f"Ablation  run {run.number} of {study.name}: {scored}")
-    values = (f"{name} {number(value)}" for name, value in run.last.hyperparameters.items())
-    print(f"          {', '.join(values)}")
+    print(*run_lines(f"Ablation  run {run.number} of {study.name}", study, run), sep="\n")
     print(f"Compares  {len(plan.wanted()) // len(plan.seeds)} networks with {len(plan.seeds)} seeds each")
 
 

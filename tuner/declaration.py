@@ -17,7 +17,17 @@ from tuner.errors import SpaceError, UsageError, did_you_mean
 from tuner.quantities import is_number
 from tuner.space import AUGMENTATION_NAMES, CLASS_WEIGHTS, Space, blamed
 
-__all__ = ["GROUP_NAMES", "RECIPE_NAMES", "active_values", "can_be", "check_objective", "declare", "ends", "spelled"]
+__all__ = [
+    "GROUP_NAMES",
+    "RECIPE_NAMES",
+    "active_values",
+    "can_be",
+    "check_objective",
+    "declare",
+    "declared",
+    "ends",
+    "spelled",
+]
 
 _GATE_NAMES = ("se_ratio", "se_stages", "se_position", "squeeze", "excitation")
 GROUP_NAMES = ("cardinality", "group_width")
@@ -64,6 +74,16 @@ def declare(space: Space) -> keras_tuner.HyperParameters:
     for entry in hp.space:
         _check_conditions(entry, hp, space)
     return hp
+
+
+def declared(space: Space) -> list[dict[str, Any]]:
+    """Returns the hyperparameters that a space declares as JSON values, as a study keeps them.
+
+    Raises:
+        SpaceError: As `declare`.
+    """
+    entries: list[dict[str, Any]] = declare(space).get_config()["space"]
+    return entries
 
 
 class _Strict(keras_tuner.HyperParameters):

@@ -1,4 +1,4 @@
-"""What a search leaves a person with: the best runs, where everything is, and the command to type next."""
+"""What a search leaves a person with, in words: runs, where everything is, and the command to type next."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ from tuner import command, leaderboard
 from tuner.errors import without_password
 from tuner.flags import running_flags
 from tuner.quantities import counted
-from tuner.records import Record, runs_of
+from tuner.records import Record, Run, runs_of
 from tuner.request import study_name
 
 if TYPE_CHECKING:
     from tuner.study import Study
 
-__all__ = ["LeaderboardFiles", "command_to_go_on", "drop_states", "finished_line", "place_flags", "result_lines"]
+__all__ = [
+    "LeaderboardFiles",
+    "command_to_go_on",
+    "drop_states",
+    "finished_line",
+    "place_flags",
+    "result_lines",
+    "run_lines",
+]
 
 ROWS_SHOWN = 10
 
@@ -100,6 +108,21 @@ def result_lines(study: Study, arguments: argparse.Namespace) -> list[str]:
         f"Storage   {without_password(storage_url(results, study.name, arguments.storage))}",
         f"Report    {reporting}",
         f"Next      {selecting}",
+    ]
+
+
+def run_lines(title: str, study: Study, run: Run) -> list[str]:
+    """Returns a run with its score and its values, for a person to read.
+
+    Args:
+        title: What comes before, such as `Winner    run 17`.
+        study: Where it was found.
+        run: A run that has a score.
+    """
+    values = (f"{name} {leaderboard.number(value)}" for name, value in run.last.hyperparameters.items())
+    return [
+        f"{title}: {study.config.objective} {run.score:.4f} after {counted(run.epochs, 'epoch')}",
+        f"          {', '.join(values)}",
     ]
 
 

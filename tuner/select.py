@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner import command, leaderboard
+from tuner import command
 from tuner.config import COSTS
 from tuner.errors import DivergedError
 from tuner.imports import import_tensorflow
-from tuner.outcome import place_flags
-from tuner.quantities import counted, describe_cost
+from tuner.outcome import place_flags, run_lines
+from tuner.quantities import describe_cost
 from tuner.seeds import derived_seed
 from tuner.selector import RULES, best_run, front_runs, knee_run, run_of, within_one_standard_error
 
@@ -75,18 +75,18 @@ def select(arguments: argparse.Namespace) -> None:
         check_directory(folder)  # before anything is trained
     config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
     import_tensorflow()
-    from tuner.declaration import declare
+    from tuner.declaration import declared
     from tuner.worker import Worker
 
     worker = Worker(Session.of(config, arguments.data_dir))
     study.check_data(worker.facts, config.dataset)
     if arguments.space:
-        study.check_space(declare(worker.space).get_config()["space"], config.space)
+        study.check_space(declared(worker.space), config.space)
     if arguments.rule == "one-standard-error":
         winners = [_retested(study, winners, worker, cost=cost)]
     test = load_test(worker.session.data)  # not before the winners are fixed
     for winner in winners:
-        _print_winner(study, winner)
+        print(*run_lines(f"Winner    run {winner.number}", study, winner), sep="\n", flush=True)
         _make(study, winner, worker, test=test, folder=folders[winner.number], arguments=arguments)
     if is_front:
         _print_older(results / "front", folders.values())
@@ -208,13 +208,6 @@ def _print_older(front: Path, exports: Iterable[Path]) -> None:
     older = sorted(path.name for path in front.glob("run-*") if path not in exports)
     if older:
         print(f"Older     {', '.join(older)} in {front} are no longer of the front")
-
-
-def _print_winner(study: Study, winner: Run) -> None:
-    trained = counted(winner.epochs, "epoch")
-    print(f"Winner    run {winner.number}: {study.config.objective} {winner.score:.4f} after {trained}")
-    values = (f"{name} {leaderboard.number(value)}" for name, value in winner.last.hyperparameters.items())
-    print(f"          {', '.join(values)}", flush=True)
 
 
 def _print_retest(retest: Retest, accuracy: str, *, cost: str, images: float) -> None:
