@@ -95,6 +95,7 @@ LAYERS = {
         "outcome",
         "variants",
         "ablation",
+        "ablation_plan",
         *("situation", "advice", "importance", "axes", "charts", "page"),
     ],
     5: ["search", "select", "ablate", "report", "predict", "data.__main__", "models.__main__", "__main__"],
@@ -131,6 +132,7 @@ KERAS_COLUMN = [
     "exporter",
     "variants",
     "ablation",
+    "ablation_plan",
     "predict",
 ]
 OPTUNA_COLUMN = [

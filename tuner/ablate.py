@@ -6,13 +6,12 @@ python -m tuner.ablate [STUDY]
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuner import command
 from tuner.ablation import (
@@ -33,13 +32,12 @@ from tuner.imports import import_tensorflow
 from tuner.outcome import run_lines
 from tuner.quantities import counted
 from tuner.records import WORKER_DIED
-from tuner.seeds import derived_seed
 
 if TYPE_CHECKING:
+    from tuner.ablation_plan import AblationPlan
     from tuner.crew import Crew
     from tuner.hypermodel import SEResNetHyperModel
     from tuner.messages import Progress, Task
-    from tuner.models import AnyConfig
     from tuner.records import Run
     from tuner.study import Study
     from tuner.variants import Variant
@@ -56,36 +54,6 @@ _EXAMPLES = """examples:
 writes results/<study>/: ablation.md, ablation.csv (the tables),
 ablation-trainings.csv (every training; the same command goes on from there)
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """What is compared: rows of tables, and the trainings that they need, each network once a seed."""
-
-    found: Variant
-    variants: list[Variant]
-    seeds: list[int]
-    epochs: int
-
-    def wanted(self) -> list[tuple[Variant, int]]:
-        """Returns what is to be trained: the configuration that was found first, then the rest in their order."""
-        networks: dict[str, Variant] = {}
-        for variant in [self.found, *self.variants]:
-            networks.setdefault(variant.network, variant)
-        return [(variant, seed) for variant in networks.values() for seed in self.seeds]
-
-    def covers(self, training: Training) -> bool:
-        """Whether a training belongs to the comparison."""
-        networks = {self.found.network, *(variant.network for variant in self.variants)}
-        same = training.network in networks and training.seed in self.seeds and training.epochs == self.epochs
-        return same and _recipe(json.loads(training.hyperparameters)) == _recipe(self.found.hyperparameters)
-
-
-def _recipe(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values that decide how a network is trained; a study may find another run with the same network."""
-    from tuner.declaration import RECIPE_NAMES
-
-    return {name: value for name, value in values.items() if name in RECIPE_NAMES}
 
 
 def ablate(arguments: argparse.Namespace) -> None:
@@ -113,6 +81,7 @@ def ablate(arguments: argparse.Namespace) -> None:
     config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
     prepare(staffing)  # workers import TensorFlow while this process does
     import_tensorflow()
+    from tuner.ablation_plan import planned
     from tuner.declaration import declared
     from tuner.hypermodel import SEResNetHyperModel
 
@@ -122,20 +91,21 @@ def ablate(arguments: argparse.Namespace) -> None:
     with locked(folder), open_crew(staffing, session) as crew:
         study.check_data(crew.facts, config.dataset)
         hypermodel = SEResNetHyperModel.of(session, crew.facts)
-        plan = _plan(arguments, study, run, hypermodel=hypermodel)
+        plan = planned(
+            run,
+            ["se"] if arguments.quick else arguments.tables or (),
+            seeds=arguments.seeds or (QUICK_SEEDS if arguments.quick else DEFAULT_SEEDS),
+            search_seed=study.config.seed,
+            build=hypermodel.model_config,
+        )
         _print_plan(study, run, plan)
         if staffing.workers is None:
             _, workers = settle(staffing, crew, run.last.hyperparameters)
             print(f"Workers   {workers}", flush=True)
         trainings = _train(crew, plan, folder / "ablation-trainings.csv", hypermodel=hypermodel, arguments=arguments)
-    plan = _with_earlier(plan, trainings, build=hypermodel.model_config)
+    plan = plan.with_earlier(trainings, build=hypermodel.model_config)
     rows = compare(plan.variants, filter(plan.covers, trainings), found=plan.found.network, metric=config.accuracy)
-    text = to_markdown(rows, title=f"Ablation of run {run.number} of {study.name}")
-    write_whole(folder / "ablation.csv", to_csv(rows))
-    write_whole(folder / "ablation.md", text)
-    print(f"\n{text}")
-    _print_verdict(rows)
-    print(f"Files     {folder / 'ablation.md'}, {folder / 'ablation.csv'}")
+    _show_tables(rows, folder, title=f"Ablation of run {run.number} of {study.name}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,41 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(lambda: ablate(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
 
 
-def _plan(arguments: argparse.Namespace, study: Study, run: Run, *, hypermodel: SEResNetHyperModel) -> _Plan:
-    from tuner.variants import tables_for, variants_of
-
-    seeds = arguments.seeds or (QUICK_SEEDS if arguments.quick else DEFAULT_SEEDS)
-    values = run.last.hyperparameters
-    tables = tables_for(hypermodel.model_config(values), ["se"] if arguments.quick else arguments.tables or ())
-    return _Plan(
-        found=variants_of(values, ["se"], build=hypermodel.model_config)[0],
-        variants=variants_of(values, tables, build=hypermodel.model_config),
-        # Fresh ones: with its own seed, the best run of many was lucky.
-        seeds=[derived_seed(study.config.seed, "ablation", place) for place in range(seeds)],
-        epochs=run.epochs,
-    )
-
-
-def _with_earlier(
-    plan: _Plan, trainings: Sequence[Training], *, build: Callable[[Mapping[str, Any]], AnyConfig]
-) -> _Plan:
-    """Returns a plan with the other tables of the same run for which all trainings were made before."""
-    from tuner.variants import tables_for, variants_of
-
-    values = plan.found.hyperparameters
-    chosen, earlier = {variant.table for variant in plan.variants}, []
-    for table in tables_for(build(values)):
-        rows = variants_of(values, [table], build=build)
-        wider = dataclasses.replace(plan, variants=rows)
-        held = {(training.network, training.seed) for training in trainings if wider.covers(training)}
-        wanted = {(variant.network, seed) for variant, seed in wider.wanted()}
-        if table not in chosen and len(rows) > 1 and wanted <= held:
-            earlier += rows
-    return dataclasses.replace(plan, variants=[*plan.variants, *earlier])
-
-
 def _train(
-    crew: Crew, plan: _Plan, path: Path, *, hypermodel: SEResNetHyperModel, arguments: argparse.Namespace
+    crew: Crew, plan: AblationPlan, path: Path, *, hypermodel: SEResNetHyperModel, arguments: argparse.Namespace
 ) -> list[Training]:
     """Trains what the file has not got, and returns all that it has then."""
     from tuner.messages import Task
@@ -230,9 +167,19 @@ def _training(variant: Variant, task: Task, progress: Progress, *, hypermodel: S
     )
 
 
-def _print_plan(study: Study, run: Run, plan: _Plan) -> None:
+def _print_plan(study: Study, run: Run, plan: AblationPlan) -> None:
     print(*run_lines(f"Ablation  run {run.number} of {study.name}", study, run), sep="\n")
     print(f"Compares  {len(plan.wanted()) // len(plan.seeds)} networks with {len(plan.seeds)} seeds each")
+
+
+def _show_tables(rows: Sequence[Comparison], folder: Path, *, title: str) -> None:
+    """Writes the tables and prints them, with what they say of SE."""
+    text = to_markdown(rows, title=title)
+    write_whole(folder / "ablation.csv", to_csv(rows))
+    write_whole(folder / "ablation.md", text)
+    print(f"\n{text}")
+    _print_verdict(rows)
+    print(f"Files     {folder / 'ablation.md'}, {folder / 'ablation.csv'}")
 
 
 def _print_verdict(rows: Sequence[Comparison]) -> None:
