@@ -57,7 +57,14 @@ ablation-trainings.csv (every training; the same command goes on from there)
 
 
 def ablate(arguments: argparse.Namespace) -> None:
-    """Study -> best run with SE -> variants -> trainings on the training split -> tables of validation accuracy."""
+    """Study -> best run with SE -> variants -> trainings on the training split -> tables of validation accuracy.
+
+    Args:
+        arguments: Parsed flags.
+
+    Raises:
+        TunerError: If there is nothing to compare, or what was asked for cannot be done; trainings that ended are kept.
+    """
     if arguments.quick and arguments.tables:
         raise UsageError("--quick has the table se only; leave it out, or leave --tables out.")
     if arguments.named and arguments.study not in (None, arguments.named):

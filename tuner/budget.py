@@ -91,12 +91,24 @@ class Budget:
         return f"--time-limit is reached: the next trial, {counted(epochs, 'epoch')}, would not end in time"
 
     def is_short(self, *, epochs: int, macs: int = 0, held: Iterable[Record] = ()) -> bool:
-        """Whether there is no time for a trial of so many epochs; before there are any, of any network."""
+        """Whether there is no time left for a trial; before there are any, for one of any network.
+
+        Args:
+            epochs: Epochs that it would train.
+            macs: Multiply-accumulates of its network for one image.
+            held: The trials of the study so far.
+        """
         left = self.seconds_left()
         return left is not None and self.expected_seconds(epochs=epochs, macs=macs, held=held) > left
 
     def expected_seconds(self, *, epochs: int, macs: int, held: Iterable[Record]) -> float:
-        """Returns what a trial should take, going by the trials that ended and, before there are any, the plan."""
+        """Returns the seconds that a trial should take, by those that ended and, before there are any, the measurement.
+
+        Args:
+            epochs: Epochs that it would train.
+            macs: Multiply-accumulates of its network for one image.
+            held: The trials of the study so far.
+        """
         ended = [r for r in held if r.status in (COMPLETED, TIMED_OUT) and r.curve.get("epoch")]
         epoch_seconds = [record.seconds / len(record.curve["epoch"]) for record in ended]
         if epoch_seconds:

@@ -91,8 +91,13 @@ class Continuations:
     def save(self, task: Task, network: Network, curve: Curve, *, seconds: float, has_ended: bool = False) -> None:
         """Writes the state of a network and the trial so far to the checkpoint of that, where it has one.
 
-        Before the trial's last epoch the state says, too, whether the trial `has_ended` with it: who begins the trial
-        again, because nobody heard of its end, must not train on.
+        Args:
+            task: The trial.
+            network: Its training.
+            curve: Metrics of its own epochs so far.
+            seconds: What these took.
+            has_ended: Whether it has ended with this epoch, which a state from before its last one says, too: who
+                begins the trial again, because nobody heard of its end, must not train on.
         """
         if task.checkpoint:
             ended = has_ended and network.epoch < task.epochs

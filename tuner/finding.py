@@ -18,8 +18,14 @@ def find_study(results: Path, name: str | None, storage: str | None = None) -> S
 
     With a storage that is the newest of those that it holds: others in the folder may be kept elsewhere.
 
+    Args:
+        results: Folder of the studies.
+        name: Name of the study, or None.
+        storage: URL of the storage, or None for the study's own folder.
+
     Raises:
-        StudyError: If there is none.
+        RequestError: If there is none of that name, or none without a name and the storage holds others.
+        StudyError: If there is none at all.
     """
     written = {path: _written(path) for path in results.glob("*")}
     folders = sorted((path for path, when in written.items() if when), key=lambda path: written[path])

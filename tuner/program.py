@@ -53,7 +53,7 @@ class Structure:
 
     @classmethod
     def of(cls, config: AnyConfig, optimizer: str, *, mixed_precision: bool, jit: bool, **options: bool) -> Structure:
-        """Returns the structure of a network."""
+        """Returns the structure of a network; without XLA all that run the same operations share it."""
         shared = config if jit else structure_of(config, _maps_of(mixed_precision))
         return cls(shared, optimizer, mixed_precision, jit, **options)
 

@@ -105,6 +105,11 @@ class Recipe:
 
         What they leave out is the paper's; the weights are averaged, and images stay as they are.
 
+        Args:
+            values: Active values by name; those of the network are passed over.
+            batch_size: Images a step, >= 1, to which the default learning rate is in proportion.
+            steps_per_epoch: Training steps of an epoch, >= 1, over which averages are counted.
+
         Raises:
             ValueError: If the values make no recipe.
         """

@@ -185,7 +185,13 @@ class Run:
 
 
 def best_of(curve: Mapping[str, list[float]], objective: str, *, direction: str) -> tuple[float | None, int | None]:
-    """Returns the best finite value of a curve and its epoch; (None, None) where there is none."""
+    """Returns the best finite value of a curve and its epoch; (None, None) where there is none.
+
+    Args:
+        curve: Values after each epoch by the name of the metric; `epoch` has the absolute epochs, from 1.
+        objective: Name of the metric.
+        direction: `max` or `min`: the better end of it.
+    """
     points = _points(curve, objective)
     pick = max if direction == "max" else min
     epoch, value = pick(points, key=lambda point: point[1]) if points else (None, None)

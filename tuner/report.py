@@ -35,7 +35,14 @@ without a network
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Study -> what there is to know of it -> what may be done next -> one page."""
+    """Study -> what there is to know of it -> what may be done next -> one page.
+
+    Args:
+        arguments: Parsed flags.
+
+    Raises:
+        TunerError: If there is no such study, or the page cannot be written.
+    """
     # Imports stand in the functions because --help must not wait for Optuna and Plotly.
     from tuner.advice import advise
     from tuner.finding import find_study

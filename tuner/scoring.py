@@ -54,7 +54,13 @@ def judged(
 
 
 def worst_score(held: Iterable[Record], direction: str, *, classes: int) -> float:
-    """Returns the score of a trial that did not complete: no accuracy, or a loss no better than chance or any other."""
+    """Returns the score of a trial that did not complete: no accuracy, or a loss no better than chance or any other.
+
+    Args:
+        held: The trials of the study so far.
+        direction: `max`: the score is an accuracy; `min`: a loss.
+        classes: Number of classes, from which the loss by chance follows.
+    """
     if direction == "max":
         return 0.0
     return max([math.log(classes), *(record.score for record in held if record.score is not None)])

@@ -57,7 +57,14 @@ card.json, card.md; with --rule pareto results/<study>/front/run-N/ for each
 
 
 def select(arguments: argparse.Namespace) -> None:
-    """Study -> winners -> training on train + validation -> one look at the test split -> verified exports."""
+    """Study -> winners -> training on train + validation -> one look at the test split -> verified exports.
+
+    Args:
+        arguments: Parsed flags.
+
+    Raises:
+        TunerError: If there is no winner, its training fails, or the export is not what was trained.
+    """
     # Imports stand in the functions because --help must not wait for Optuna, nor a wrong name for TensorFlow.
     from tuner.data import load_test
     from tuner.exporter import check_directory

@@ -38,6 +38,11 @@ _BUSY_SECONDS = 60  # how long a write waits for another program that holds the 
 def storage_url(results: Path, name: str, storage: str | None) -> str:
     """Returns the URL of a study's storage: the one given, or SQLite in the study's own folder.
 
+    Args:
+        results: Folder of the studies.
+        name: Name of the study, and of its folder in there.
+        storage: The URL that was given, or None.
+
     Raises:
         UsageError: If a URL cannot hold the folder's name.
     """

@@ -164,6 +164,14 @@ def _with_one_more(planned: list[Rung], between: tuple[int, int]) -> list[Rung]:
 def rung_epochs(max_epochs: int, *, eta: int, min_epochs: int) -> list[int]:
     """Returns the epochs of each rung: the full budget, and that over each power of eta, down to `min_epochs`.
 
+    Args:
+        max_epochs: Full budget of one configuration, >= 1.
+        eta: Ratio of the epochs of neighbouring rungs, >= 2.
+        min_epochs: Fewest epochs of the lowest rung, from 1 to `max_epochs`.
+
+    Returns:
+        Epochs of the rungs, the lowest first.
+
     Raises:
         ValueError: If a number is out of its range.
     """
