@@ -74,7 +74,7 @@ def ablate(arguments: argparse.Namespace) -> None:
     from tuner.locks import locked
     from tuner.messages import Session
     from tuner.request import moved
-    from tuner.staff import Staffing, open_crew, prepare, settle
+    from tuner.staff import Staffing, import_ahead, open_crew, settle
     from tuner.variants import best_gated_run
 
     staffing = Staffing(workers=arguments.workers)
@@ -86,7 +86,7 @@ def ablate(arguments: argparse.Namespace) -> None:
     run = best_gated_run(study.records(), study.config.direction)
     read_trainings(folder / "ablation-trainings.csv")  # what is wrong with it shows before anything starts
     config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
-    prepare(staffing)  # workers import TensorFlow while this process does
+    import_ahead(staffing)  # workers import TensorFlow while this process does
     import_tensorflow()
     from tuner.ablation_plan import planned
     from tuner.declaration import declared

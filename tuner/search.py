@@ -59,10 +59,10 @@ def search(arguments: argparse.Namespace, *, on_study: Callable[[str], None] = l
         TunerError: If something that was asked for cannot be done, or trials fail alike; the study keeps what it has.
     """
     # Imports stand in the functions because a wrong flag must not wait for TensorFlow, nor --help for Optuna.
-    from tuner.staff import open_crew, prepare
+    from tuner.staff import import_ahead, open_crew
 
     began = time.monotonic()
-    prepare(staffing_of(arguments))  # workers import TensorFlow while this process looks for the study
+    import_ahead(staffing_of(arguments))  # workers import TensorFlow while this process looks for the study
 
     from tuner.locks import locked
     from tuner.storage import told_in_words

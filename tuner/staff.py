@@ -14,7 +14,7 @@ from tuner.hardware import available_cores, available_memory, num_gpus
 from tuner.imports import import_tensorflow
 from tuner.messages import Measurement, Session
 
-__all__ = ["Staffing", "open_crew", "prepare", "settle"]
+__all__ = ["Staffing", "import_ahead", "open_crew", "settle"]
 
 # What a process takes with a small data set, measured (benchmarks/README.md), and what is left for other programs.
 WORKER_BYTES = 1_200_000_000
@@ -49,7 +49,7 @@ class Staffing:
     threads: int | None = None
 
 
-def prepare(staffing: Staffing) -> None:
+def import_ahead(staffing: Staffing) -> None:
     """Starts importing what local workers need, in the background."""
     if staffing.workers != 0 and not staffing.cluster and not num_gpus():
         start_forkserver()
