@@ -171,7 +171,7 @@ class SearchConfig:
         return "bfloat16 feature maps" if self.mixed_precision else "float32"
 
     @property
-    def limits(self) -> dict[str, float]:
+    def cost_limits(self) -> dict[str, float]:
         """The most that a network may cost, by the names of `COSTS`; what has no limit is left out."""
         limits = {name: getattr(self, setting) for name, setting in COSTS.items()}
         return {name: most for name, most in limits.items() if most is not None}
@@ -189,7 +189,7 @@ class SearchConfig:
             "full_budget": counted(self.max_epochs, "epoch"),
             "objectives": self.sought,
             "precision": self.precision,
-            **{f"most_{name}": limit for name, limit in self.limits.items()},
+            **{f"most_{name}": limit for name, limit in self.cost_limits.items()},
         }
 
     @property

@@ -188,7 +188,7 @@ class Ledger:
         """Returns the next trial as it will be when it begins."""
         initial_epoch, epochs = proposal.epochs(self._model.max_epochs)
         values, config = proposal.hyperparameters, self.study.config
-        is_timed = "latency" in config.costs or "latency" in config.limits
+        is_timed = "latency" in config.costs or "latency" in config.cost_limits
         identity = json.dumps(values, sort_keys=True)
         return Record(
             trial=len(self.held),

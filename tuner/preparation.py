@@ -82,7 +82,7 @@ def prepared_search(request: Request, crew: Crew, *, began: float, tell: Callabl
     seen = study.seen if study else seen_in(request.source, declared) if request.source else []
     hypermodel = rehearsed(request.session, facts, space=space, hp=hp)
     largest = largest_state(hypermodel, hp)  # what cannot be built shows before anything is measured
-    constraints = Constraints(config.limits, Sizes(hypermodel))
+    constraints = Constraints(config.cost_limits, Sizes(hypermodel))
     oracle = _oracle(request, hp, seen=seen, is_allowed=constraints.predicate)
     asked = described(config, space, facts, request.folder, enqueued=oracle.num_enqueued, is_new=study is None)
     tell(*asked, *constraints.settle(hp, oracle.enqueue))

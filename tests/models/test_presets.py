@@ -17,7 +17,7 @@ def test_names_agree_with_what_is_built(depth, variant):
     assert preset(f"se_resnet{depth}", variant=variant, **_IMAGES).name == f"se_resnet{depth}"
 
 
-def test_paper_recipe():
+def test_variant_of_the_paper_has_its_biases_norms_and_strides():
     config = preset("se_resnet50", variant="paper", **_IMAGES)
     assert not config.conv_bias
     assert config.se_bias

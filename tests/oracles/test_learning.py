@@ -46,7 +46,7 @@ class TestStandardised:
         scores = standardised(np.array([0.2, 0.5, -np.inf]), np.array([1, 1, 1]))
         assert scores[2] == scores[0]
 
-    def test_all_failed(self):
+    def test_scores_are_alike_where_all_have_failed(self):
         assert standardised(np.array([-np.inf, -np.inf]), np.array([1, 3])).tolist() == [0.0, 0.0]
 
 
@@ -154,7 +154,7 @@ class TestBeginning:
         hp.Float("learning_rate", 0.001, 0.1, sampling="log", default=default)
         assert oracle.create_trial("tuner0").hyperparameters.values["tuner/epochs"] == epochs
 
-    def test_hurry(self, algorithm):
+    def test_one_epoch_where_there_is_no_time(self, algorithm):
         oracle, first = self._first(algorithm)
         oracle.hurry()
         assert first() == 1
