@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     0: [
         *("tuner", "errors", "config", "records", "command", "figures", "hardware", "quantities"),
-        *("files", "forking", "imports", "interrupts", "markdown", "seeds", "versions"),
+        *("files", "folders", "forking", "imports", "interrupts", "markdown", "seeds", "versions"),
     ],
     1: [
         "models",

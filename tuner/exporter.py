@@ -12,19 +12,13 @@ compared export. Nothing is trained or chosen here.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import itertools
 import json
 import os
-import stat
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +26,7 @@ import numpy as np
 from tuner.card import Card, to_json, to_markdown
 from tuner.errors import ExportError
 from tuner.files import obstacle
+from tuner.folders import aside_of, clear_away, put_in_place, staging
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +49,6 @@ REOPEN_TIMEOUT_SECONDS = 600
 
 _REOPEN_SCRIPT = Path(__file__).with_name("reopen.py")
 _EXPORT_FILES = {"model.keras", "saved_model", "labels.json", "card.json", "card.md"}
-_PREVIOUS = "-previous"  # ends the name of an export that stands aside while another takes its place
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # of programs that show folders
 _TAIL_LINES = 5
 _TAIL_CHARACTERS = 1000
@@ -104,40 +98,17 @@ def export(
     place = directory.resolve()  # a link stays one
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        _clear(place)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{place.name}-", dir=place.parent, ignore_cleanup_errors=True
-        ) as staging:
-            fresh = Path(staging) / "fresh"
+        clear_away(place, idle_seconds=2 * REOPEN_TIMEOUT_SECONDS)
+        with staging(place) as scratch:
+            fresh = scratch / "fresh"
             _write_models(model, fresh)
-            reopened = _reopen(fresh, probe_images, scratch=Path(staging))
+            reopened = _reopen(fresh, probe_images, scratch=scratch)
             differences = _compare(expected, reopened, one_by_one=lambda: _predict(model, probe_images, batch_size=1))
             _write_texts(fresh, labels=labels, card=dataclasses.replace(card, export_differences=differences))
-            left = _put_in_place(fresh, place, previous=Path(f"{staging}{_PREVIOUS}"))
+            left = put_in_place(fresh, place, previous=aside_of(scratch))
     except (OSError, OpError) as error:
         raise ExportError(f"The export to {directory} could not be written: {error}.") from error
     return ExportReport(directory=directory, differences=differences, left=left)
-
-
-def _clear(place: Path) -> None:
-    """Takes away what exports to a place have left that were killed, and puts an earlier one back that stood aside."""
-    left = [path for path in place.parent.glob(f".{place.name}-*") if path.is_dir()]
-    previous = [path for path in left if path.name.endswith(_PREVIOUS)]
-    if previous and not place.exists():
-        max(previous, key=lambda path: path.stat().st_mtime).rename(place)
-    for path in left:
-        if path.exists() and time.time() - path.stat().st_mtime > 2 * REOPEN_TIMEOUT_SECONDS:
-            _remove(path)
-
-
-def _remove(folder: Path) -> bool:
-    """Removes a folder, also what is write-protected in it; returns whether it is gone."""
-    with contextlib.suppress(OSError):  # a folder of somebody else
-        for path in itertools.chain([folder], folder.rglob("*")):  # each folder before what is in it
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(path.stat().st_mode | stat.S_IRWXU)
-    rmtree(folder, ignore_errors=True)
-    return not folder.exists()
 
 
 def check_directory(directory: Path) -> None:
@@ -276,20 +247,3 @@ def _write_texts(directory: Path, *, labels: Sequence[str], card: Card) -> None:
     (directory / "labels.json").write_text(json.dumps(list(labels), ensure_ascii=False) + "\n", encoding="utf-8")
     (directory / "card.json").write_text(to_json(card), encoding="utf-8")
     (directory / "card.md").write_text(to_markdown(card), encoding="utf-8")
-
-
-def _put_in_place(fresh: Path, directory: Path, *, previous: Path) -> Path | None:
-    """Renames `fresh` to `directory`; an earlier export steps aside and comes back if that fails.
-
-    Returns:
-        The earlier export where it stands aside still, because it could not be removed; else None.
-    """
-    try:
-        if directory.exists():
-            directory.rename(previous)
-        fresh.rename(directory)
-    except BaseException:  # an interrupt between the two must not lose the earlier export either
-        if previous.exists() and not directory.exists():
-            previous.rename(directory)
-        raise
-    return None if not previous.exists() or _remove(previous) else previous
