@@ -96,7 +96,7 @@ LAYERS = {
         "variants",
         "ablation",
         "ablation_plan",
-        *("situation", "advice", "importance", "axes", "charts", "page"),
+        *("situation", "advice", "importance", "axes", "thinning", "look", "charts", "page"),
     ],
     5: ["search", "select", "ablate", "report", "predict", "data.__main__", "models.__main__", "__main__"],
 }

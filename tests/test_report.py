@@ -14,10 +14,13 @@ from plotly.offline import get_plotlyjs
 
 from tuner import report
 from tuner.ablation import Comparison, to_csv
+from tuner.advice import advise
 from tuner.card import Card, DataSummary, ValidationScore, to_json
 from tuner.charts import charts
 from tuner.config import SearchConfig
 from tuner.figures import Figures
+from tuner.leaderboard import rows_of
+from tuner.page import render
 from tuner.records import COMPLETED, DIVERGED, RUNNING, Record
 from tuner.situation import Situation
 from tuner.study import Study
@@ -351,9 +354,9 @@ def test_report_imports_no_tensorflow_and_brings_plotly(tmp_path):
     assert _Page(text).open == []
 
 
-def _drawn(records=RECORDS, **changes):
+def _drawn(records=RECORDS, space=SPACE, **changes):
     config = SearchConfig(space="small", max_epochs=9, batch_size=64, **changes)
-    situation = Situation(name="mine", config=config, space=SPACE, records=records, is_through=True)
+    situation = Situation(name="mine", config=config, space=space, records=records, is_through=True)
     return {chart.name: json.loads(chart.figure.to_json()) for chart in charts(situation)}
 
 
@@ -437,3 +440,77 @@ def test_losses_are_drawn_too():
     assert drawn["curves"]["data"][1]["y"] == [0.3, 0.2, 0.1]
     low, high = drawn["curves"]["layout"]["yaxis"]["range"]
     assert low < high
+
+
+MANY = 2000
+
+
+def _many(number=MANY, epochs=9, names=3):
+    """Returns runs of a search of `number` whole runs; the best one is the last but ten."""
+    values = {f"a_name_that_is_longer_than_its_chart_{place:02}": 0.5 for place in range(names - 3)}
+    return [
+        _record(
+            trial,
+            epochs=(0, epochs),
+            score=0.99 if trial == number - 10 else 0.5 + trial % 97 / 250,
+            learning_rate=0.001 + trial / number / 2,
+            **{name: 0.1 + (7 * trial + place) % 89 / 100 for place, name in enumerate(values)},
+        )
+        for trial in range(number)
+    ]
+
+
+def test_page_of_a_long_study_is_one_that_a_browser_opens(tmp_path):
+    page = _written_of(_many(), tmp_path)
+    text = _Page(page).text
+    assert len(page) < 6e6
+    assert page.count("<tr>") < 600
+    assert "These are the first 500 of 2,000 runs; python -m tuner.leaderboard mine prints all." in text
+    assert "Drawn are the best 750 of 2,000 trials, and 750 of the others." in text
+
+
+def test_many_messages_are_not_all_shown(tmp_path):
+    records = [_record(trial, status=DIVERGED, message="the loss is not finite") for trial in range(300)]
+    page = _written_of(records, tmp_path)
+    assert page.count("<td>the loss is not finite") == 200
+    assert "These are the first 200 of 300." in _Page(page).text
+
+
+def _written_of(records, tmp_path):
+    """Returns the page of records that need no storage, which would take a minute to write."""
+    config = SearchConfig(space="small", max_epochs=9, batch_size=64)
+    situation = Situation(name="mine", config=config, space=SPACE, records=records, is_through=True)
+    rows = rows_of(records, config.objectives)
+    return render(situation, advise(situation), rows=rows, versions={}, written="now")
+
+
+def test_charts_of_a_long_study_have_the_best_and_say_what_they_leave_out():
+    drawn = _drawn(_many())
+    after, best = drawn["progress"]["data"]
+    assert len(after["x"]) == 1500
+    assert any(text.startswith(f"<b>trial {MANY - 10},") for text in after["text"])
+    assert max(best["x"]) == 9 * MANY  # the line of the best goes on to the end
+    assert len(best["x"]) < 200
+    others, *named = drawn["curves"]["data"]
+    assert (len(named), others["x"].count(None) + 1) == (10, 333)
+    for trace in drawn["values"]["data"]:
+        assert len(trace["x"]) == 1500
+        assert trace["marker"]["size"][-1] == 11
+    assert len(drawn["costs"]["data"][0]["x"]) == 1500
+
+
+def test_axes_of_a_long_study_hold_every_value_tried():
+    records = [*_many(), _record(MANY, epochs=(0, 9), score=0.6, optimizer="</script><b>sgd")]
+    assert "</script><b>sgd" in _drawn(records)["values"]["layout"]["xaxis2"]["categoryarray"]
+
+
+def test_many_hyperparameters_have_charts_that_are_not_each_as_large_as_all():
+    records = _many(300, epochs=3, names=60)
+    ends = {"min_value": 0.1, "max_value": 1.0, "step": None, "sampling": "linear", "conditions": []}
+    more = [{"class_name": "Float", "config": {"name": name, **ends}} for name in records[0].hyperparameters]
+    drawn = _drawn(records, [*SPACE, *more[len(SPACE) :]])
+    assert len(json.dumps(drawn["values"])) < 8e6
+    assert len(drawn["values"]["data"][-1]["x"]) == 103
+    last = f"a_name_that_is_longer_than_its_chart_{56:02}"
+    assert all(last in text and "and " in text for text in drawn["values"]["data"][-1]["text"])
+    assert max(len(note["text"]) for note in drawn["values"]["layout"]["annotations"]) <= 30

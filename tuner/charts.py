@@ -6,7 +6,7 @@ import dataclasses
 import html
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -14,24 +14,25 @@ from plotly.subplots import make_subplots
 
 from tuner.axes import ScoreAxis, log_axis
 from tuner.importance import comparable, importances
-from tuner.leaderboard import number
+from tuner.look import BEST, COLOURS, GREY, described, label
 from tuner.quantities import counted, describe_cost, describe_count
 from tuner.records import Record, Run, ended_in_order, varying
 from tuner.selector import front_runs
 from tuner.situation import Situation
+from tuner.thinning import thinned, thinning_note
 
 __all__ = ["Chart", "charts"]
 
 MOST_CURVES = 10  # that have a colour and a name; those of other runs are grey
 MOST_CATEGORIES = 10  # whole numbers that stand side by side; more of them are a range
+MOST_POINTS = 1500  # of trials or runs in a chart; a browser draws each as an element of its own
+MOST_SMALL_POINTS, FEWEST_POINTS = 6000, 100  # of all small charts together, and of one
+MOST_CURVE_POINTS = 3000  # of the grey curves together
+MOST_LETTERS = 30  # of a name above a small chart
 MOST_TICKS = 30  # epochs; more have a tick now and then
 COLUMNS = 3  # of small charts, one for each hyperparameter
 LOGARITHMIC = 10  # the largest of values over the smallest from which on their axis is a logarithm
 SMALL_HEIGHT, BAR_HEIGHT, AXIS_HEIGHT = 230, 28, 90  # pixels
-
-# The first six: Okabe and Ito, 2008, https://jfly.uni-koeln.de/color, which those tell apart who see few colours, too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#5D3A9B", "#B22222", "#909090")
-GREY, BEST = "rgba(128,128,128,0.35)", "#D55E00"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,19 +73,23 @@ def _progress(situation: Situation) -> Chart:
             best.append((spent, max(leader, record, key=lambda r: (r.rung, sign * (r.score or 0.0)))))
     figure, axis = go.Figure(), _score_axis(situation)
     _add_points(figure, points, axis)
+    if len(best) > MOST_POINTS:  # the line goes straight on between two that lead
+        changes = (new for old, new in itertools.pairwise(best) if old[1] is not new[1])
+        best = [best[0], *changes, best[-1]]
     figure.add_scatter(
         x=[x for x, _ in best],
         y=[axis.place(record.score or 0.0) for _, record in best],
         mode="lines",
         line={"shape": "hv", "color": BEST},
         name="best so far",
-        text=[_described(record) for _, record in best],
+        text=[described(record) for _, record in best],
         hovertemplate="best so far: %{text}<extra></extra>",
     )
-    _label(figure, "epochs trained so far", situation.config.objective)
+    label(figure, "epochs trained so far", situation.config.objective)
     figure.update_yaxes(axis.settings(record.score or 0.0 for _, record in points))
     caption = "Each point is a trial, placed where it ended. A run of more epochs counts as better than one of fewer, "
     caption += f"whatever their scores, so the line of the best run may fall. {axis.note}"
+    caption += thinning_note(len(points), MOST_POINTS, "trials")
     return Chart("progress", "What the search found, and when", caption, figure)
 
 
@@ -92,6 +97,8 @@ def _curves(situation: Situation) -> Chart:
     """Shows the score of each run after each epoch."""
     objective, ranked, axis = situation.config.objective, situation.ranked, _score_axis(situation)
     named, others = ranked[:MOST_CURVES], ranked[MOST_CURVES:]
+    ends = itertools.accumulate(len(run.curve(objective)) for run in others)
+    others = [run for run, end in zip(others, ends, strict=True) if end <= MOST_CURVE_POINTS]
     figure = go.Figure()
     if others:
         look = {"line": {"color": GREY, "width": 1}, "marker": {"size": 3}}
@@ -99,12 +106,14 @@ def _curves(situation: Situation) -> Chart:
     for place, run in reversed(list(enumerate(named))):  # the best one is drawn over the others
         look = {"line": {"color": COLOURS[place], "width": 2}, "marker": {"size": 5}}
         figure.add_scatter(**_lines([run], objective, axis), **look, name=f"run {run.number}", legendrank=place)
-    _label(figure, "epoch", objective)
+    label(figure, "epoch", objective)
     figure.update_xaxes(dtick=1 if situation.config.max_epochs <= MOST_TICKS else None)
     figure.update_yaxes(axis.settings(value for run in ranked for _, value in run.curve(objective)))
     budget = counted(situation.config.max_epochs, "epoch")
     caption = f"Each line is a run. The learning rate falls over {budget}, so one that ended earlier was stopped "
     caption += f"on its way. {axis.note}"
+    if (drawn := len(named) + len(others)) < len(ranked):
+        caption += f" Drawn are the best {drawn:,} of {len(ranked):,} runs."
     return Chart("curves", "How the runs learned", caption, figure)
 
 
@@ -112,7 +121,7 @@ def _lines(runs: Sequence[Run], objective: str, axis: ScoreAxis) -> dict[str, An
     """Returns the curves of some runs as one trace of Plotly, with a gap behind each."""
     points: list[tuple[int | None, float | None, str | None]] = []
     for run in runs:
-        about = _described(run.last)
+        about = described(run.last)
         points += [(e, axis.place(value), f"{about}<br>epoch {e}: {value:.4f}") for e, value in run.curve(objective)]
         points.append((None, None, None))
     x, y, text = zip(*points[:-1], strict=True)
@@ -128,7 +137,7 @@ def _importances(situation: Situation) -> Chart | None:
     names = list(reversed(shares))
     figure = go.Figure(go.Bar(x=[shares[name] for name in names], y=names, orientation="h", marker_color=COLOURS[0]))
     figure.update_traces(hovertemplate="%{y}: %{x:.2f}<extra></extra>")
-    _label(figure, "share of the importance", None)
+    label(figure, "share of the importance", None)
     figure.update_layout(height=BAR_HEIGHT * len(names) + AXIS_HEIGHT)
     compared = f"{len(scored)} runs after {counted(epochs, 'epoch')}"
     caption = f"PED-ANOVA (Watanabe et al., 2023) of the scores of {compared}: what sets the best tenth apart from the "
@@ -143,18 +152,22 @@ def _values(situation: Situation) -> Chart | None:
     if not names:
         return None
     rows, axis = math.ceil(len(names) / COLUMNS), _score_axis(situation)
-    titles, spacing = [html.escape(name) for name in names], 0.3 / rows
+    titles, spacing = [_title(name) for name in names], 0.3 / rows
     figure = make_subplots(rows, COLUMNS, subplot_titles=titles, shared_yaxes=True, vertical_spacing=spacing)
-    _label(figure, None, None)
+    label(figure, None, None)
+    best, sign = situation.ranked[0].number, 1 if situation.config.direction == "max" else -1
+    most = min(MOST_POINTS, max(MOST_SMALL_POINTS // len(names), FEWEST_POINTS))
+    drawn = thinned(scored, most, goodness=lambda pair: (pair[0].number == best, sign * pair[1]))
     for place, name in enumerate(names):
         at = {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
-        shown = [(run, score) for run, score in scored if name in run.last.hyperparameters]
-        _add_values(figure, shown, name, situation=situation, epochs=epochs, at=at)
+        shown = [(run, score) for run, score in drawn if name in run.last.hyperparameters]
+        tried = [run.last.hyperparameters[name] for run, _ in scored if name in run.last.hyperparameters]
+        _add_values(figure, shown, name, tried=tried, situation=situation, epochs=epochs, at=at)
     figure.update_yaxes(axis.settings(score for _, score in scored))
     figure.update_layout(height=SMALL_HEIGHT * rows)
     compared = f"{len(scored)} runs after {counted(epochs, 'epoch')}"
     caption = f"{situation.config.objective} of {compared}, so that all had the same chance; the orange "
-    caption += f"point is run {situation.ranked[0].number}, the best one. {axis.note}"
+    caption += f"point is run {best}, the best one. {axis.note}{thinning_note(len(scored), most, 'runs')}"
     return Chart("values", "Which values were tried", caption, figure)
 
 
@@ -163,16 +176,17 @@ def _add_values(
     scored: Sequence[tuple[Run, float]],
     name: str,
     *,
+    tried: Sequence[Any],
     situation: Situation,
     epochs: int,
     at: Mapping[str, int],
 ) -> None:
-    """Adds the small chart of one hyperparameter: the score of each run over its value."""
+    """Adds the small chart of one hyperparameter: the score of each run over its value, on an axis of all values."""
     axis, best = _score_axis(situation), situation.ranked[0].number
     scored = sorted(scored, key=lambda pair: pair[0].number == best)  # the best one is drawn over the others
     values = [run.last.hyperparameters[name] for run, _ in scored]
-    is_number = all(isinstance(value, int | float) for value in values)
-    is_range = is_number and (any(isinstance(value, float) for value in values) or len(set(values)) > MOST_CATEGORIES)
+    is_number = all(isinstance(value, int | float) for value in tried)
+    is_range = is_number and (any(isinstance(value, float) for value in tried) or len(set(tried)) > MOST_CATEGORIES)
     figure.add_scatter(
         x=values if is_range else list(map(str, values)),
         y=[axis.place(score) for _, score in scored],
@@ -182,15 +196,15 @@ def _add_values(
             "size": [11 if run.number == best else 7 for run, _ in scored],
             "opacity": 0.8,
         },
-        text=[f"{_described(run.last)}<br>after {counted(epochs, 'epoch')}: {score:.4f}" for run, score in scored],
+        text=[f"{described(run.last, name)}<br>after {counted(epochs, 'epoch')}: {score:.4f}" for run, score in scored],
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
         **at,
     )
-    if is_range and min(values) > 0 and max(values) > LOGARITHMIC * min(values):
-        figure.update_xaxes(log_axis(values, most_decades=1), **at)
+    if is_range and min(tried) > 0 and max(tried) > LOGARITHMIC * min(tried):
+        figure.update_xaxes(log_axis(tried, most_decades=1), **at)
     elif not is_range:
-        order = [str(value) for value in sorted(set(values), key=lambda value: (isinstance(value, str), value))]
+        order = [str(value) for value in sorted(set(tried), key=lambda value: (isinstance(value, str), value))]
         figure.update_xaxes(type="category", categoryorder="array", categoryarray=order, **at)
 
 
@@ -214,24 +228,25 @@ def _costs(situation: Situation) -> Chart | None:
         hoverinfo="skip",
     )
     unit = {"params": "weights", "macs": "multiply-accumulates an image", "latency": "milliseconds an image"}[cost]
-    _label(figure, unit, config.objective)
+    label(figure, unit, config.objective)
     costs = log_axis(x for x, _ in points)
     figure.update_xaxes(costs | {"ticktext": [describe_count(tick) for tick in costs["tickvals"]]})
     figure.update_yaxes(axis.settings(record.score or 0.0 for _, record in points))
     caption = f"The line joins the runs of the most epochs that no other of these beats in both. {axis.note}"
+    caption += thinning_note(len(points), MOST_POINTS, "runs")
     return Chart("costs", "What the networks cost", caption, figure)
 
 
 def _add_points(
     figure: go.Figure,
-    points: Iterable[tuple[float, Record]],
+    points: Sequence[tuple[float, Record]],
     axis: ScoreAxis,
     *,
     about: Callable[[Record], str] = lambda _: "",
 ) -> None:
     """Adds the scores of trials at some places: the more epochs they had behind them, the darker."""
     groups: dict[int, list[tuple[float, Record]]] = {}
-    for x, record in points:
+    for x, record in thinned(points, MOST_POINTS, goodness=lambda point: (point[1].rung, _goodness(point[1], axis))):
         groups.setdefault(record.epochs, []).append((x, record))
     for place, (epochs, those) in enumerate(sorted(groups.items()), start=1):
         figure.add_scatter(
@@ -240,37 +255,23 @@ def _add_points(
             mode="markers",
             marker={"color": f"hsl(205,70%,{75 - 45 * place / len(groups):.0f}%)", "size": 8},
             name=f"after {counted(epochs, 'epoch')}",
-            text=[f"{_described(record)}<br>{about(record)}" for _, record in those],
+            text=[f"{described(record)}<br>{about(record)}" for _, record in those],
             hovertemplate="%{text}<extra></extra>",
         )
 
 
-def _described(record: Record) -> str:
-    """Returns a trial for the box that shows where the pointer is, as Plotly reads HTML."""
-    run = f"trial {record.trial}, epochs {record.initial_epoch} to {record.epochs}"
-    score = "" if record.score is None else f", score {record.score:.4f}"
-    values = [f"{html.escape(name)} {html.escape(number(value))}" for name, value in record.hyperparameters.items()]
-    return "<br>".join([f"<b>{run}{score}</b>", *values])
+def _title(name: str) -> str:
+    """Returns the title of a small chart, not wider than that: its boxes have the whole name."""
+    if len(name) > MOST_LETTERS:
+        name = f"{name[: MOST_LETTERS // 2]}…{name[1 - MOST_LETTERS // 2 :]}"
+    return html.escape(name)
+
+
+def _goodness(record: Record, axis: ScoreAxis) -> float:
+    """Returns a score whose larger end is the better one."""
+    score = record.score or 0.0
+    return score if axis.is_accuracy else -score
 
 
 def _score_axis(situation: Situation) -> ScoreAxis:
     return ScoreAxis(situation.config.objective, situation.validation_images)
-
-
-def _label(figure: go.Figure, x: str | None, y: str | None) -> None:
-    """Gives a figure the look of all: no background of its own, so that it stands on light and dark pages."""
-    figure.update_layout(
-        template="none",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": "#7a7a7a"},
-        margin={"l": 60, "r": 20, "t": 30, "b": 50},
-        hoverlabel={"align": "left"},
-        legend={"orientation": "v"},
-    )
-    figure.update_xaxes(gridcolor="rgba(128,128,128,0.25)", zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor="rgba(128,128,128,0.25)", zeroline=False, automargin=True)
-    if x:
-        figure.update_xaxes(title=x)
-    if y:
-        figure.update_yaxes(title=y)

@@ -18,6 +18,8 @@ from tuner.situation import Situation
 
 __all__ = ["render"]
 
+MOST_ROWS, MOST_MESSAGES = 500, 200  # a browser lays out each cell
+
 _PLOTLY = {"displayModeBar": False, "responsive": True}
 
 
@@ -35,8 +37,11 @@ def render(
     """
     loader = jinja2.PackageLoader("tuner")
     page = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    heads, body = leaderboard.to_cells(rows)
-    return page.get_template("report.html").render(
+    heads, body = leaderboard.to_cells(rows, top=MOST_ROWS)
+    messages = [(f"trial {r.trial}, {r.status}", r.cause) for r in situation.records if r.message]
+    return page.get_template(
+        "report.html"
+    ).render(
         situation=situation,
         subtitle=_subtitle(situation, written),
         figures=_figures(situation),
@@ -47,7 +52,9 @@ def render(
         heads=heads,
         rows=body,
         front=leaderboard.describe_front(rows),
-        messages=[(f"trial {r.trial}, {r.status}", r.cause) for r in situation.records if r.message],
+        num_rows=len(rows),
+        messages=messages[:MOST_MESSAGES],
+        num_messages=len(messages),
         settings=_settings(situation, versions),
     )
 
