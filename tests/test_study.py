@@ -591,6 +591,47 @@ def test_study_that_is_deleted_meanwhile_is_told(use, study, url):
         use(study)
 
 
+def _numbered(number):
+    return dataclasses.replace(BEGUN, trial=number), dataclasses.replace(ENDED, trial=number, order=number)
+
+
+def test_ended_trials_are_read_once(study, url, monkeypatch):
+    """A search that goes on looks at its trials seven times; of 5,000, each time took three seconds."""
+    for number in range(5):
+        _written(study, *_numbered(number))
+    study.begin(dataclasses.replace(BEGUN, trial=5), proposal={})
+    read, get = [], optuna.storages.RDBStorage.get_all_trials
+
+    def counted(*arguments, **options):
+        read.append(get(*arguments, **options))
+        return read[-1]
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "get_all_trials", counted)
+    reopened = Study.open(url, "mine")
+    assert reopened.records() == reopened.records() == study.records()
+    assert len(reopened.proposals()) == 6
+    assert [len(trials) for trials in read] == [6, 1, 6, 1]  # the third is of the other one
+
+
+@pytest.mark.parametrize("writer", ["itself", "another"])
+@pytest.mark.parametrize("held", [0, 1, 3])
+def test_trials_that_were_read_before_hide_no_later_ones(held, writer, study, url):
+    for number in range(held):
+        _written(study, *_numbered(number))
+    study.begin(_numbered(held)[0], proposal={})
+    other = study if writer == "itself" else Study.open(url, "mine")
+    assert [record.status for record in study.records()] == [COMPLETED] * held + [RUNNING]
+    other.finish(_numbered(held)[1])
+    assert [record.status for record in study.records()] == [COMPLETED] * (held + 1)
+    _written(other, *_numbered(held + 1))
+    assert [record.status for record in study.records()] == [COMPLETED] * (held + 2)
+    other.begin(_numbered(held + 2)[0], proposal={})
+    other.finish(_numbered(held + 2)[1])
+    other.begin(_numbered(held + 3)[0], proposal={})
+    assert [record.status for record in study.records()] == [COMPLETED] * (held + 3) + [RUNNING]
+    assert [record.trial for record in study.records()] == [*range(held + 4)]
+
+
 def test_file_that_is_removed_meanwhile_is_told(study, url):
     file = Path(url.removeprefix("sqlite:///"))
     file.rename(file.with_name("elsewhere"))

@@ -55,6 +55,7 @@ class Study:
     def __init__(self, storage: optuna.storages.RDBStorage, identifier: int, name: str) -> None:
         self._storage = storage
         self._id = identifier
+        self._reader = trials.Reader(storage, identifier)
         self.name = name
         self.hold: Callable[[], None] = lambda: None
         facts = storage.get_study_user_attrs(identifier)
@@ -272,7 +273,7 @@ class Study:
 
     def _trials(self) -> list[FrozenTrial]:
         with told_in_words(getattr(self._storage, "url", "in memory")), self._there():
-            return sorted(self._storage.get_all_trials(self._id), key=lambda trial: trial.number)
+            return self._reader.all()
 
     def _trial_id(self, number: int) -> int:
         with self._there():
