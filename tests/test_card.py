@@ -177,6 +177,21 @@ def test_json_keeps_everything_in_full_precision():
     assert plain["validation"]["score"] == 0.96666668
 
 
+def test_json_has_a_line_for_each_row_of_the_confusions():
+    card = _card(settings={"note": "[\n1,\n 2]", "empty": [], "widths": [[8, 16.5], [None]]})
+    text = to_json(card)
+    assert json.loads(text) == _plain(card)
+    lines = [line.strip().rstrip(",") for line in text.splitlines()]
+    for row in card.test.confusion:
+        assert json.dumps(row) in lines
+    assert {"[8, 16.5]", "[null]"} < set(lines)
+
+
+def _plain(card):
+    """Returns what the JSON of a card says, whatever its lines are."""
+    return json.loads(json.dumps(dataclasses.asdict(card)))
+
+
 def test_json_writes_null_for_numbers_it_does_not_have():
     card = _card(test=None, validation=ValidationScore("val_loss", math.inf, 1, 0.5))
     plain = json.loads(to_json(card))

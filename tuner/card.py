@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = ["Card", "DataSummary", "Figures", "ValidationScore", "test_figures", 
 
 _LARGEST_MATRIX = 20  # classes; a wider table cannot be read
 _NUM_CONFUSIONS = 10  # pairs listed in its place
+_NUMBERS = re.compile(r'\[\n[^\[\]{}"]*\]')  # a list without texts in JSON; a text has no line break of its own
 
 _LOADING = """\
 ## How to load
@@ -135,8 +137,12 @@ class Card:
 
 
 def to_json(card: Card) -> str:
-    """Returns the card with full precision; a number that is not finite becomes null, as JSON has none."""
-    return json.dumps(_plain(dataclasses.asdict(card)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Returns the card with full precision; a number that is not finite becomes null, as JSON has none.
+
+    A list of numbers has one line: the confusions of 1,000 classes would have a million.
+    """
+    text = json.dumps(_plain(dataclasses.asdict(card)), indent=2, ensure_ascii=False, allow_nan=False)
+    return _NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
 
 
 def to_markdown(card: Card) -> str:
