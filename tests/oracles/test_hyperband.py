@@ -137,6 +137,18 @@ def test_survivors_of_a_round_of_failures_go_on_to_the_end(good, outcome, in_fli
     assert scores <= {*range(1, good + 1), *range(10, 200)}
 
 
+@pytest.mark.parametrize("space", [flat, six_values])
+@pytest.mark.parametrize("failed", [(), (3, 4, 5)])
+def test_least_losses_go_on_where_a_round_is_not_full(space, failed):
+    situation = Situation(outcome=lambda number, score: None if number in failed else score)
+    most, least = (
+        Drive(Hyperband(objective=objective, hyperparameters=space(), max_epochs=9), 200, situation)
+        for objective in (keras_tuner.Objective("score", "max"), keras_tuner.Objective("score", "min"))
+    )
+    assert most.proposals == least.proposals
+    assert _rungs(least).count((3, 9)) > 0
+
+
 @pytest.mark.parametrize("in_flight", [1, 4])
 @pytest.mark.parametrize("hurried", [False, True])
 def test_small_space_goes_on_to_the_end(hurried, in_flight):
@@ -216,6 +228,22 @@ def test_more_iterations_of_a_project_go_on_where_it_stopped(tmp_path):
     rest = Drive(again, 200)
     assert begun.proposals + rest.proposals == expected.proposals
     assert again.reason == ""
+
+
+def test_fewer_iterations_of_a_project_end_with_the_one_that_has_begun(tmp_path):
+    def searched(iterations, trials):
+        oracle = Hyperband(objective="val_accuracy", hyperparameters=flat(), max_epochs=9, iterations=iterations)
+        oracle._set_project_dir(tmp_path, "p")
+        if iterations == 1:
+            oracle.reload()
+        return Drive(oracle, trials).proposals
+
+    begun = searched(3, 30)  # of 23 an iteration
+    rest = searched(1, 200)
+    assert (
+        begun + rest
+        == Drive(Hyperband(objective="val_accuracy", hyperparameters=flat(), max_epochs=9, iterations=2), 200).proposals
+    )
 
 
 @pytest.mark.parametrize(
