@@ -38,6 +38,14 @@ def test_batches_add_up_and_weights_count(probabilities):
     assert float(parts.result()) == pytest.approx(float(whole.result()), rel=1e-5)
 
 
+@pytest.mark.parametrize("form", ["numbers", "column"])
+def test_batch_of_as_many_numbers_as_there_are_classes_is_none_of_one_hot_targets(form):
+    labels = np.array([3, 0, 1, 1])
+    metric = BalancedAccuracy(4)
+    metric.update_state(labels if form == "numbers" else labels[:, None], np.eye(4)[[3, 0, 1, 2]])
+    assert float(metric.result()) == pytest.approx((1 + 1 + 1 / 2) / 3)
+
+
 def test_nothing_is_no_accuracy():
     assert float(BalancedAccuracy(3).result()) == 0.0
 

@@ -38,6 +38,9 @@ def test_jpeg_with_long_metadata_is_read(progressive, tmp_path):
         (b"\x89PNG\r\n\x1a\n" + bytes(30), "broken"),
         (b"\xff\xd8", "broken"),
         (b"\xff\xd8\xff\xe0\x00\x00" * 5, "broken"),
+        (b"\xff\xd8\xff\xc0\x00\x11\x08\x00\x00\x00\x09\x03", "broken"),  # no height
+        (b"\xff\xd8\xff\xc0\x00\x11\x08\x00\x05\x00\x00\x03", "broken"),  # no width
+        (b"\xff\xd8\x00\xc0\x00\x11\x08\x00\x05\x00\x09\x03", "broken"),  # no marker before the frame
     ],
 )
 def test_other_content_is_refused_by_file_name(content, message, tmp_path):
