@@ -176,6 +176,21 @@ def test_default_recipe_is_that_of_the_paper():
     assert Recipe.from_values({}, **STEPS).learning_rate == pytest.approx(0.0375)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("weight_decay", -1e-9, "0 and more"),
+        ("label_smoothing", -1e-9, "0 and more, below 1"),
+        ("label_smoothing", 1, "0 and more, below 1"),
+        ("translation", -1e-9, "0 and more, below 1"),
+        ("translation", 1, "0 and more, below 1"),
+    ],
+)
+def test_number_beyond_its_range_is_refused(name, value, allowed):
+    with pytest.raises(ValueError, match=f"^{name} is {value!r}; allowed is {allowed}[.]$"):
+        Recipe("sgd", 0.1, **{name: value})
+
+
 @pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "label_smoothing"])
 def test_values_go_into_the_recipe(name):
     assert getattr(Recipe.from_values({"optimizer": "adam", name: 0.125}, **STEPS), name) == 0.125

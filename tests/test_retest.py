@@ -46,6 +46,15 @@ def test_each_training_is_a_whole_one_with_a_seed_of_its_own():
     assert told == found
 
 
+def test_seeds_do_not_depend_on_the_order_of_the_values():
+    worker = FakeWorker()
+    for names in (["width", "depth"], ["depth", "width"]):
+        record = dataclasses.replace(_runs()[1].last, hyperparameters=dict.fromkeys(names, 4))
+        retested(runs_of([record]), worker, seed=0, times=1)
+    first, second = worker.tasks
+    assert first.seed == second.seed
+
+
 def test_accuracy_is_the_one_that_is_asked_for():
     found = retested(_runs()[:1], FakeWorker(), seed=0, times=1, accuracy="epoch")
     assert found[0].accuracies == [9]
