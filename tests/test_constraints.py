@@ -110,6 +110,21 @@ def test_limits_that_exclude_one_another_are_told_apart():
         found.check({"params": 3000, "macs": macs - 1})
 
 
+def test_limits_that_no_network_keeps_together_are_refused():
+    class Opposite:
+        """Narrow networks have few weights, wide ones few multiply-accumulates."""
+
+        def of(self, values, name):
+            return values["width"] if name == "params" else 20 - values["width"]
+
+    found = constraints.Survey([{"width": 4}, {"width": 16}], [], True, Opposite())
+    message = "--max-macs 5 admits no network of the space that keeps --max-params 5: the smallest of all 1 has 16 macs"
+    with pytest.raises(UsageError, match=message):
+        found.check({"params": 5, "macs": 5})
+    found.check({"params": 5, "macs": 16})
+    found.check({"params": 16, "macs": 5})
+
+
 def test_few_networks_are_measured_to_see_that_none_is_fast_enough(latencies):
     with pytest.raises(UsageError, match="the smallest of 3 seen has 4 ms; allow at least that"):
         survey(_tiny(), latencies).check({"latency": 3.5})
