@@ -258,6 +258,18 @@ def test_what_a_killed_worker_left_is_removed(folder):
     assert _left(folder) == [0, 1, 2, 3, 4, 5]
 
 
+def test_write_that_was_killed_in_its_middle_leaves_nothing_for_the_next_search(path, monkeypatch):
+    save_state(path, STATE)
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)  # it has no time to clear up
+    monkeypatch.setattr(np, "savez", lambda file, **_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save_state(path, STATE)
+    monkeypatch.undo()
+    assert len([*path.parent.iterdir()]) == 2
+    CheckpointFolder(path.parent)
+    assert [*path.parent.iterdir()] == [path]
+
+
 def test_state_of_a_trial_that_may_go_on_stays(folder):
     held = _held(0.5, 0.6)
     assert _after(folder, held[1], held) == [0, 1, 2, 3, 4, 5]
