@@ -231,6 +231,22 @@ def test_path_without_model_is_wrong_usage(model, photos, tmp_path, capsys):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("absent", "Model {} does not exist."),
+        ("mine/study.db", "{} is no model: name an export directory, a .keras file or a SavedModel directory."),
+        ("mine", "{0} contains no model: neither model.keras nor a SavedModel; that of a study is {0}/model."),
+        ("mine/model", "{} contains no model: neither model.keras nor a SavedModel."),
+    ],
+)
+def test_path_without_model_is_told_with_what_it_is_and_where_a_study_has_one(model, told, photos, tmp_path, capsys):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "study.db").touch()
+    status, _, err = _predict(capsys, tmp_path / model, photos)
+    assert (status, err) == (2, f"Error: {told.format(tmp_path / model)}\n")
+
+
 def test_unreadable_model_fails_in_one_line(photos, tmp_path, capsys):
     (tmp_path / "model.keras").write_bytes(b"no zip")
     status, _, err = _predict(capsys, tmp_path, photos)
