@@ -269,6 +269,25 @@ def test_many_classes_list_the_worst_confusions_instead():
     assert "True \\ predicted" not in markdown
 
 
+def test_most_frequent_confusions_are_none_of_the_right_answers_and_stand_in_their_order():
+    labels = [f"class {i}" for i in range(30)]
+    told = [(4, 29), (4, 29), (4, 29), (29, 29), (29, 29), (29, 29), (29, 29), (5, 4), (7, 6), (7, 6)]
+    probabilities = [[float(i == predicted) for i in range(30)] for _, predicted in told]
+    result = figures.test_figures(probabilities, [true for true, _ in told], classes=30)
+    markdown = to_markdown(_card(test=result, data=DataSummary("x", (8, 8, 3), {"train": 1}, labels)))
+    rows = _rows(markdown[markdown.index("## Confusions") :])
+    rows = rows[rows.index(["True", "Predicted", "Images"]) + 2 :]
+    confused = [["class 4", "class 29", "3"], ["class 7", "class 6", "2"], ["class 5", "class 4", "1"]]
+    assert [row for row in rows if row[0].startswith("class")] == confused
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(12.34, "12.3 s"), (60.4, "1 min 0 s"), (125.0, "2 min 5 s"), (7_199.0, "1 h 59 min")]
+)
+def test_training_time_is_told_in_units_of_its_length(seconds, told):
+    assert ["Training time", told] in _rows(to_markdown(_card(training_seconds=seconds)))
+
+
 @pytest.mark.parametrize("wrong", [{"created": "yesterday"}, {"data": DataSummary("x", (8, 8, 1), {}, ["one"])}])
 def test_contradictory_card_is_refused(wrong):
     with pytest.raises(ValueError, match=r"yesterday|1 labels"):
