@@ -47,6 +47,13 @@ def test_losses_are_placed_by_themselves():
     assert ScoreAxis("val_loss").place(0.0) > 0
 
 
+@pytest.mark.parametrize(
+    ("objective", "what"), [("val_accuracy", "errors"), ("val_balanced_accuracy", "errors"), ("val_loss", "loss")]
+)
+def test_axis_says_what_its_distances_divide(objective, what):
+    assert ScoreAxis(objective).note == f"Equal distances up or down divide the {what} by the same factor."
+
+
 def test_many_decades_have_a_tick_each():
     assert log_axis([1e-5, 1e-1])["ticktext"] == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]
     assert log_axis([0.1, 5.0], most_decades=1)["tickvals"] == [0.1, 1.0]
