@@ -39,9 +39,8 @@ def render(
     page = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     heads, body = leaderboard.to_cells(rows, top=MOST_ROWS)
     messages = [(f"trial {r.trial}, {r.status}", r.cause) for r in situation.records if r.message]
-    return page.get_template(
-        "report.html"
-    ).render(
+    template = page.get_template("report.html")
+    return template.render(
         situation=situation,
         subtitle=_subtitle(situation, written),
         figures=_figures(situation),
