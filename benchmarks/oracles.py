@@ -4,12 +4,15 @@
     python benchmarks/oracles.py --problems mixed late --algorithms keras_tuner.Hyperband tuner.hyperband --seeds 5
     python benchmarks/oracles.py --problems 'drawn-*' --seeds 3 --jobs 2
     python benchmarks/oracles.py --report
+    python benchmarks/oracles.py --report --seeds 10 --algorithms 'tuner.*' 'keras_tuner.*' 'optuna.*' 'dehb*'
     python benchmarks/oracles.py --timing
 
 A search spends up to 32 full budgets R of one configuration; each trained epoch counts one, and of a trial that
 continues another only its own. After each trial the incumbent is the run with the most epochs, among those the one with
 the best score. Its regret is what its noise-free score at R is below the best one of the problem. The rows are in
-`results/oracles-<problem>.csv`; a search that is there is not repeated unless `--again` is given.
+`results/oracles-<problem>.csv`; a search that is there is not repeated unless `--again` is given. `--report` needs
+neither the libraries nor the ImageNet recordings: it shows what rows there are of the problems, algorithms and seeds
+that are asked for.
 
 The peers have environments of their own; the same command, run there, adds their rows:
 
@@ -25,7 +28,6 @@ import contextlib
 import csv
 import dataclasses
 import datetime
-import difflib
 import fnmatch
 import functools
 import importlib.metadata
@@ -33,18 +35,21 @@ import json
 import multiprocessing
 import os
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import peers
 from drawn import DRAWN
 from problem import Problem
 from problems import load_problems
 from record_curves import RESULTS, append
 from regret import BUDGETS, Row, at_budget, report
 from trainer import Spent, Trainer, trajectory
+
+from tuner import command
+from tuner.errors import UsageError, did_you_mean
 
 LIBRARIES = ("keras-tuner", "optuna", "dehb", "smac", "neural-pipeline-search", "syne-tune", "hpbandster", "numpy")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -151,16 +156,33 @@ def _kept(
     return True
 
 
+def reported(arguments: argparse.Namespace) -> list[Row]:
+    """Returns the rows of the problems, algorithms and seeds that are asked for, whatever could be searched here."""
+    files = sorted(arguments.results.glob("oracles-*.csv"))
+    found = rows(arguments.results, [path.stem.removeprefix("oracles-") for path in files])
+    if not found:
+        return []
+    names = _problems(arguments.problems, list(dict.fromkeys(row["problem"] for row in found)))
+    chosen = _chosen(arguments.algorithms, list(dict.fromkeys(row["algorithm"] for row in found)), "algorithm")
+    seeds = _seeds(arguments)
+    return [
+        row for row in found if row["problem"] in names and row["algorithm"] in chosen and int(row["seed"]) in seeds
+    ]
+
+
 def main() -> int:
     """Makes the searches that are asked for and prints the tables."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves what runs through its `finally`
     arguments = _parser().parse_args()
-    names = _chosen(arguments.problems, list(load_problems(arguments.curves)), "problem")
-    if not arguments.problems:
-        names = [name for name in names if name not in DRAWN]
+    return command.run(lambda: _run(arguments), debug=arguments.debug)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.report:
-        print(report(rows(arguments.results, names)))
+        print(report(reported(arguments)))
         return 0
+    if arguments.curves and not arguments.curves.is_file():
+        raise UsageError(f"--curves is {arguments.curves}, and there is no such file.")
+    names = _problems(arguments.problems, list(load_problems(arguments.curves)))
     from algorithms import algorithms
 
     chosen = _chosen(arguments.algorithms, list(algorithms()), "algorithm")
@@ -169,8 +191,9 @@ def main() -> int:
 
         print(timing(chosen, _problem(names[0], arguments.curves)))
         return 0
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    tasks = [Search(name, each, seed, arguments.curves) for seed in seeds for name in names for each in chosen]
+    tasks = [
+        Search(name, each, seed, arguments.curves) for seed in _seeds(arguments) for name in names for each in chosen
+    ]
     arguments.results.mkdir(parents=True, exist_ok=True)
     tasks = tasks if arguments.again else list(missing(tasks, arguments.results))
     failures = run_all(tasks, jobs=arguments.jobs, folder=arguments.results)
@@ -194,30 +217,48 @@ def _version(library: str) -> str:
         return ""
 
 
+def _seeds(arguments: argparse.Namespace) -> range:
+    return range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+
+
+def _problems(wanted: list[str] | None, names: list[str]) -> list[str]:
+    """Returns the problems that are asked for; all but the drawn ones where nothing is."""
+    chosen = _chosen(wanted, names, "problem")
+    return chosen if wanted else [name for name in chosen if name not in DRAWN]
+
+
 def _chosen(wanted: list[str] | None, names: list[str], noun: str) -> list[str]:
     """Returns the names that are asked for, by name or pattern; all where nothing is."""
     for name in wanted or []:
-        if not fnmatch.filter(names, name):
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise SystemExit(f"Error: there is no {noun} {name} here; there are {', '.join(names)}.{hint}")
+        if fnmatch.filter(names, name):
+            continue
+        if name in peers.PEERS and noun == "algorithm":
+            needed = peers.PEERS[name][0].partition(".")[0]
+            raise UsageError(
+                f"The algorithm {name} needs {needed}, which is not installed; --help says how peers are run."
+            )
+        shown = ", ".join(each for each in names if each not in DRAWN)
+        raise UsageError(f"There is no {noun} {name} here; there are {shown}.{did_you_mean(name, names)}")
     return [name for name in names if not wanted or any(fnmatch.fnmatch(name, pattern) for pattern in wanted)]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Compares search oracles without training.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", metavar="NAME", help="names or patterns (default: all but drawn-*)")
     parser.add_argument("--algorithms", nargs="+", metavar="NAME", help="names or patterns (default: all)")
-    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="number of seeds (default: 20)")
-    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="default: 0")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="searches at once (default: 1)")
+    parser.add_argument(
+        "--seeds", type=command.nonnegative, default=20, metavar="N", help="number of seeds (default: 20)"
+    )
+    parser.add_argument("--first-seed", type=command.nonnegative, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--jobs", type=command.positive, default=1, metavar="N", help="searches at once (default: 1)")
     parser.add_argument("--curves", type=Path, metavar="FILE", help="recorded ImageNet trainings")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the CSVs are")
     parser.add_argument("--again", action="store_true", help="repeat searches that have a row; the newest row counts")
     parser.add_argument("--report", action="store_true", help="only print the tables of what was searched before")
     parser.add_argument("--timing", action="store_true", help="only time create_trial after 1,000 trials")
+    command.add_debug_flag(parser)
     return parser
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())
