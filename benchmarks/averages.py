@@ -6,7 +6,8 @@
 Averaging changes nothing of a training, so one serves all spans. What the configurations score in the end is known
 from `record_curves.py`, whose configurations and seeds these are; so the first epochs are enough to see what they say
 about the last. Small networks come first. The CSV in `benchmarks/results/` grows after each configuration; one that is
-recorded to `--until` is left out. `--report` only prints.
+recorded to `--until` is left out. `--report` only prints; the
+table of benchmarks/README.md is of gates that began half open, so it comes with `--report --recorded`.
 
 With `--constant-rate` it trains them to the end with one learning rate and batch-normalisation momentum 0.9, to see
 what the schedule is worth: the first epochs are then held against the last one of the same span.
@@ -23,9 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from record_curves import append, bootstrap_interval, csv_of, draw, make_parser, make_worker, read_curves
+from record_curves import append, bootstrap_interval, csv_of, curves_of, draw, make_parser, make_worker, read_curves
 from scipy.stats import spearmanr
 
+from tuner import command
 from tuner.space import load_space
 
 if TYPE_CHECKING:
@@ -39,20 +41,25 @@ Scores = dict[tuple[int, float], dict[int, float]]
 
 def main() -> int:
     """Trains what the CSV lacks, unless only the report is asked for, and prints the report."""
-    parser = make_parser("Scores averages of the weights over several spans.")
-    parser.add_argument("--until", type=int, default=9, metavar="N", help="train so many of the epochs (default: 9)")
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "--until", type=command.positive, default=9, metavar="N", help="train so many of the epochs (default: 9)"
+    )
     parser.add_argument("--constant-rate", action="store_true", help="train to the end without the schedule")
     arguments = parser.parse_args()
+    return command.run(lambda: _run(arguments), debug=arguments.debug)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     space = load_space(arguments.space)
     path = csv_of("averages", arguments, space)
     if arguments.constant_rate:
         path, arguments.until = csv_of("constant", arguments, space), arguments.epochs
     if not arguments.report:
         record(arguments, path)
-    curves = {} if arguments.constant_rate else read_curves(csv_of("curves", arguments, space))
+    curves = {} if arguments.constant_rate else read_curves(curves_of(arguments, space))
     finals = {number: float(rows[-1]["val_accuracy"]) for number, rows in curves.items()}
     print_report(read_scores(path), finals, last=arguments.until)
-    return 0
 
 
 def leave_out_schedule() -> None:
@@ -154,4 +161,4 @@ def print_report(scores: Scores, recorded: Mapping[int, float], *, last: int) ->
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())

@@ -22,12 +22,13 @@ import_tensorflow()
 
 from rich.console import Console  # noqa: E402
 
-from tuner import markdown  # noqa: E402
+from tuner import command, markdown  # noqa: E402
 from tuner.budget import Budget, Limits  # noqa: E402
 from tuner.config import SearchConfig  # noqa: E402
 from tuner.crew import LocalCrew  # noqa: E402
 from tuner.declaration import declare  # noqa: E402
 from tuner.display import Display  # noqa: E402
+from tuner.errors import UsageError  # noqa: E402
 from tuner.executor import Executor  # noqa: E402
 from tuner.hypermodel import SEResNetHyperModel  # noqa: E402
 from tuner.messages import Facts, Measurement, Progress, Task  # noqa: E402
@@ -99,19 +100,28 @@ def search(algorithm: str, trials: int, folder: Path) -> list[float]:
 
 def main() -> int:
     """Searches once and prints a line for each number of trials."""
-    parser = argparse.ArgumentParser(description="Times the driver of a search.")
-    parser.add_argument("--algorithm", choices=sorted(ORACLES), default="asha")
-    parser.add_argument("--trials", type=int, default=2000, metavar="N")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algorithm", choices=sorted(ORACLES), default="asha", help="default: asha")
+    parser.add_argument("--trials", type=command.positive, default=2000, metavar="N", help="default: 2000")
+    command.add_debug_flag(parser)
     arguments = parser.parse_args()
+    return command.run(lambda: _run(arguments), debug=arguments.debug)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.trials <= AROUND:
+        raise UsageError(
+            f"--trials is {arguments.trials}; more than {AROUND} are needed, the number that a median is of."
+        )
     with tempfile.TemporaryDirectory() as folder:
         seconds = search(arguments.algorithm, arguments.trials, Path(folder))
     rows = []
-    for number in (n for n in SHOWN if n <= len(seconds) + 1):
+    last = len(seconds) + 1
+    for number in [*(n for n in SHOWN if n < last), last]:
         here = seconds[max(0, number - AROUND - 1) : number - 1]
         rows.append([number, f"{1000 * statistics.median(here):.1f}", f"{1000 * max(here):.0f}"])
     print(markdown.table(["trials before", f"ms a trial, {arguments.algorithm}", "largest"], rows), end="")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())

@@ -20,16 +20,11 @@ newest row of each program and seed with the same setting; `--report` prints the
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
-import datetime
 import itertools
 import json
 import os
-import shlex
-import signal
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -38,9 +33,12 @@ from typing import Any
 import programs
 import report
 import start
+from book import Book
 from programs import Setting
-from record_curves import append, draw
+from record_curves import draw
 
+from tuner import command
+from tuner.errors import UsageError
 from tuner.hardware import has_fast_bfloat16
 from tuner.messages import Session
 from tuner.space import load_space
@@ -50,7 +48,6 @@ RESULTS = Path(__file__).parent / "results"
 OURS, STOCK = "tuner.search", "keras_tuner.Hyperband"
 HYPERBAND = ("--algorithm", "hyperband")
 TARGETS = {"digits": 0.98, "tfds:fashion_mnist": 0.88}
-KEYS = ("program", "seed", "ended", "configuration")  # what tells the rows of one measure and setting apart
 
 GAP_TRIALS = 25
 GAP_SPACE = '''"""One architecture: the program's default network, and its learning rate."""
@@ -154,7 +151,10 @@ def memory(setting: Setting, arguments: argparse.Namespace) -> Programs:
 
 def target(setting: Setting, arguments: argparse.Namespace) -> Programs:
     """The time until an epoch of any trial reaches the target: by default, with Hyperband, and with Keras Tuner's."""
-    options = {"value": arguments.target or TARGETS[setting.dataset], "cap": arguments.cap}
+    value = arguments.target or TARGETS.get(setting.dataset)
+    if value is None:
+        raise UsageError(f"target knows no accuracy to wait for on {setting.dataset}; give one with --target.")
+    options = {"value": value, "cap": arguments.cap}
     return {
         OURS: lambda seed: [options | programs.target(setting, seed, **options)],
         f"{OURS} {' '.join(HYPERBAND)}": lambda seed: [options | programs.target(setting, seed, *HYPERBAND, **options)],
@@ -190,55 +190,13 @@ MEASURES = {
 }
 
 
-class Book:
-    """The rows of one measure on one data set, in a CSV that only grows.
-
-    Args:
-        folder: Where it is.
-        name: Name of the measure.
-        setting: What was asked for; each row has it.
-    """
-
-    def __init__(self, folder: Path, name: str, setting: Setting) -> None:
-        self.path = folder / f"engine-{name}-{Path(setting.dataset.rpartition(':')[2]).name}.csv"
-        self._setting = {key: "" if value is None else str(value) for key, value in vars(setting).items()}
-
-    def add(self, row: Row, *, load: float) -> None:
-        """Appends a row, with what it was measured on; `load` is the machine's before the measurement."""
-        facts = {
-            "load_before": f"{load:.2f}",
-            "cores": len(os.sched_getaffinity(0)),
-            "date": datetime.datetime.now().isoformat(timespec="seconds"),
-            "command": shlex.join(["python", "benchmarks/engine.py", *sys.argv[1:]]),
-            "versions": "; ".join(f"{name} {version}" for name, version in library_versions().items()),
-        }
-        full = {**row, **self._setting, **facts}
-        self.check(list(full))
-        append([full], self.path)
-        print({"measure": self.path.stem, **row}, file=sys.stderr, flush=True)
-
-    def check(self, columns: list[str]) -> None:
-        """Refuses a CSV with other columns."""
-        if self.path.exists():
-            with self.path.open(newline="") as file:
-                header = next(csv.reader(file))
-            if header != columns:
-                raise SystemExit(f"{self.path} has other columns; move it away.\n{header}\n{columns}")
-
-    def rows(self, seeds: list[int]) -> list[dict[str, str]]:
-        """Returns the newest row of each program and seed with this setting."""
-        if not self.path.exists():
-            return []
-        with self.path.open(newline="") as file:
-            found = [row for row in csv.DictReader(file) if self._setting.items() <= row.items()]
-        newest = {tuple(row.get(key) for key in KEYS): row for row in found if int(row["seed"]) in seeds}
-        return list(newest.values())
-
-
 def main() -> int:
     """Measures what is asked for and prints the tables."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves what runs through its `finally`, which ends it
     arguments = _parser().parse_args()
+    return command.run(lambda: _run(arguments), debug=arguments.debug)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     space = load_space(arguments.space)
     setting = Setting(
         space=space.name,
@@ -256,7 +214,7 @@ def main() -> int:
         adapted = measure.adapt(setting)
         book, compared = Book(arguments.results, name, adapted), measure.programs(adapted, arguments)
         if arguments.only not in (None, *compared):
-            raise SystemExit(f"--only is {arguments.only!r}; {name} compares {', '.join(map(repr, compared))}.")
+            raise UsageError(f"--only is {arguments.only!r}; {name} compares {', '.join(map(repr, compared))}.")
         measured = {program: run for program, run in compared.items() if arguments.only in (None, program)}
         for place, seed in enumerate([] if arguments.report else arguments.seeds):
             for program, run in programs.alternated(measured, place):
@@ -272,14 +230,20 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Measures the engine.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measures", nargs="+", choices=MEASURES, metavar="MEASURE", help=", ".join(MEASURES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default: 0 1 2")
+    parser.add_argument(
+        "--seeds", type=command.nonnegative, nargs="+", default=[0, 1, 2], metavar="N", help="default: 0 1 2"
+    )
     parser.add_argument("--space", default="small", help="search space (default: small)")
     parser.add_argument("--dataset", default="digits", metavar="SOURCE", help="as of tuner.search (default: digits)")
-    parser.add_argument("--images", type=int, metavar="N", help="use so many images of the training split only")
-    parser.add_argument("--image-size", type=int, metavar="N", help="resize images to N x N pixels")
-    parser.add_argument("--max-epochs", type=int, metavar="N", help="default: the space's; gap and memory take 1")
+    parser.add_argument(
+        "--images", type=command.positive, metavar="N", help="use so many images of the training split only"
+    )
+    parser.add_argument("--image-size", type=command.positive, metavar="N", help="resize images to N x N pixels")
+    parser.add_argument(
+        "--max-epochs", type=command.positive, metavar="N", help="default: the space's; gap and memory take 1"
+    )
     parser.add_argument(
         "--mixed-precision", choices=("auto", "on", "off"), default="auto", help="of tuner.search (default: auto)"
     )
@@ -288,12 +252,15 @@ def _parser() -> argparse.ArgumentParser:
         "--cap", type=float, default=3600.0, metavar="SECONDS", help="of a run to target (default: 3600)"
     )
     parser.add_argument("--only", metavar="PROGRAM", help="measure this one again, and compare with the rows of others")
-    parser.add_argument("--memory-trials", type=int, default=200, metavar="N", help="default: 200")
-    parser.add_argument("--configs", type=int, default=20, metavar="N", help="of scores, a seed (default: 20)")
+    parser.add_argument("--memory-trials", type=command.positive, default=200, metavar="N", help="default: 200")
+    parser.add_argument(
+        "--configs", type=command.positive, default=20, metavar="N", help="of scores, a seed (default: 20)"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the CSVs are")
     parser.add_argument("--report", action="store_true", help="print the tables of what was measured before")
+    command.add_debug_flag(parser)
     return parser
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())

@@ -14,9 +14,11 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from tuner import command
 from tuner.config import STEPS_BETWEEN_CHECKS
 from tuner.data import DataSpec
 from tuner.declaration import active_values, declare
+from tuner.errors import UsageError
 from tuner.messages import Session
 from tuner.program import Program
 from tuner.training import Network
@@ -38,14 +40,23 @@ def networks_of(worker: Worker, steps: Sequence[int]) -> dict[int, Network]:
 
 def main() -> int:
     """Measures and prints two Markdown tables."""
-    parser = argparse.ArgumentParser(description="Measures several steps in one call of a program.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--image-size", type=command.positive)
     parser.add_argument("--space", default="small")
     parser.add_argument("--mixed", action="store_true")
-    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--repeats", type=int, default=31)
+    parser.add_argument("--steps", type=command.positive, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--repeats", type=command.positive, default=31)
+    command.add_debug_flag(parser)
     arguments = parser.parse_args()
+    return command.run(lambda: _run(arguments), debug=arguments.debug)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.repeats < 2:
+        raise UsageError(f"--repeats is {arguments.repeats}; quartiles need two at least.")
+    if max(arguments.steps) > STEPS_BETWEEN_CHECKS:
+        raise UsageError(f"--steps has {max(arguments.steps)}; {STEPS_BETWEEN_CHECKS} are the most.")
     size = (arguments.image_size, arguments.image_size) if arguments.image_size else None
     data = DataSpec(arguments.dataset, size)
     session = Session(
@@ -80,8 +91,7 @@ def main() -> int:
     print(f"\n| steps a call | seconds to the end of the first step (n = {STARTS}) |\n|---:|---:|")
     for number, taken in starts.items():
         print(f"| {number} | {statistics.median(taken):.2f} ({min(taken):.2f} to {max(taken):.2f}) |")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())

@@ -27,6 +27,7 @@ import keras_tuner  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # noqa: E402
 
+from tuner import command  # noqa: E402
 from tuner.data import DataSpec  # noqa: E402
 from tuner.declaration import active_values, declare  # noqa: E402
 from tuner.hardware import has_fast_bfloat16  # noqa: E402
@@ -43,13 +44,18 @@ ROWS = 14
 Shape = tuple[int, int, int, int, int]  # side, channels in, channels out, kernel, stride
 
 
-def main() -> None:
+def main() -> int:
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--images", type=int)
+    parser.add_argument("--images", type=command.positive)
     parser.add_argument("--float32", action="store_true")
+    command.add_debug_flag(parser)
     arguments = parser.parse_args()
+    return command.run(lambda: _run(arguments), debug=arguments.debug)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     data = DataSpec(arguments.dataset, images=arguments.images)
     mixed = has_fast_bfloat16(data.known_size) and not arguments.float32
     worker = Worker(Session(data=data, space="small", max_epochs=9, batch_size=64, mixed_precision=mixed, cores=1))
@@ -179,4 +185,4 @@ def _seconds_of(shape: Shape, dtype: tf.DType) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    command.leave(main())

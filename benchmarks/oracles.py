@@ -34,7 +34,6 @@ import importlib.metadata
 import json
 import multiprocessing
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +43,7 @@ import peers
 from drawn import DRAWN
 from problem import Problem
 from problems import load_problems
-from record_curves import RESULTS, append
+from record_curves import RESULTS, append, command_line
 from regret import BUDGETS, Row, at_budget, report
 from trainer import Spent, Trainer, trajectory
 
@@ -125,7 +124,7 @@ def run_all(searches: list[Search], *, jobs: int, folder: Path) -> int:
     """Makes searches in processes of one thread each, appends the rows as they end, and returns how many failed."""
     facts = {
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "benchmarks/oracles.py", *sys.argv[1:]]),
+        "command": command_line(),
         "versions": "; ".join(f"{name} {_version(name)}" for name in LIBRARIES if _version(name)),
     }
     failures = 0

@@ -24,6 +24,8 @@ from scipy.stats import spearmanr
 from spaces import sample
 from surrogates import recorded_problems
 
+from tuner import command
+
 __all__ = ["load_problems"]
 
 
@@ -38,10 +40,16 @@ def load_problems(curves: Path | None = None) -> dict[str, Callable[[], Problem]
 
 def main() -> int:
     """Prints what each problem is like."""
-    parser = argparse.ArgumentParser(description="Describes the problems.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--curves", type=Path, metavar="FILE", help="recorded ImageNet curves")
+    command.add_debug_flag(parser)
+    arguments = parser.parse_args()
+    return command.run(lambda: _run(arguments.curves), debug=arguments.debug)
+
+
+def _run(curves_file: Path | None) -> None:
     print("| problem | parameters | epochs | diverged | best | median | rho 1 | rho 3 | rho 9 |\n|---|" + "---:|" * 8)
-    for name, make in load_problems(parser.parse_args().curves).items():
+    for name, make in load_problems(curves_file).items():
         problem = make()
         rng = np.random.default_rng(1)
         drawn = [sample(problem.space, rng) for _ in range(1000)]
@@ -49,9 +57,8 @@ def main() -> int:
         truth = np.array([problem.final(values) for values in drawn])
         rho = [f"{spearmanr(curves[:, epoch - 1], truth).statistic:.2f}" for epoch in (1, 3, 9)]
         facts = [f"{(truth == 0).mean():.2f}", f"{problem.best:.4f}", f"{np.median(truth):.4f}", *rho]
-        print(f"| {' | '.join([name, str(len(problem.space)), str(problem.max_epochs), *facts])} |")
-    return 0
+        print(f"| {' | '.join([name, str(len(problem.space)), str(problem.max_epochs), *facts])} |", flush=True)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())

@@ -23,6 +23,7 @@ import optuna
 import psutil
 
 from tuner.config import SearchConfig
+from tuner.errors import TunerError
 from tuner.finding import find_study
 from tuner.messages import Session
 from tuner.records import COMPLETED, Record
@@ -123,7 +124,10 @@ class Searched:
 
 def prepare(setting: Setting) -> None:
     """Prepares the data set, once, so that no measurement does."""
-    _run(["-P", "-c", f"from tuner.data import DataSpec, load; load(DataSpec({setting.dataset!r}))"])
+    code = f"""from tuner import command
+from tuner.data import DataSpec, load
+command.leave(command.run(lambda: load(DataSpec({setting.dataset!r})) and None, debug=False))"""
+    _run(["-P", "-c", code])
 
 
 def search(setting: Setting, seed: int, *flags: str) -> Searched:
@@ -200,7 +204,8 @@ def network(program: str, measure: str, session: Session, **request: Any) -> dic
     """
     text = json.dumps({"session": dataclasses.asdict(session), **request})
     command = [sys.executable, str(BENCHMARKS / "start.py"), program, measure, text]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=_environment())
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=_environment())
+    _check(done)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -262,9 +267,9 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def _check(process: subprocess.Popen[bytes]) -> None:
+def _check(process: subprocess.Popen[bytes] | subprocess.CompletedProcess[str]) -> None:
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, process.args)
+        raise TunerError(f"A program that is measured ended with status {process.returncode}; what it said is above.")
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -6,7 +6,8 @@ Configuration 0 is the space's default, every other one is drawn from the seed a
 begins with a shorter one. Seconds of a first epoch contain the tracing of a new structure. The CSV in
 `benchmarks/results/` has one row a configuration and epoch and grows after each configuration; a recording that was
 stopped goes on where it was. In the end, or at once with `--report`, it is printed how well the order after a few
-epochs tells the order after the last one.
+epochs tells the order after the last one. What was recorded before gates began open, and problems of `oracles.py` are
+made of, is reported with `--report --recorded`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import argparse
 import concurrent.futures
 import csv
 import dataclasses
+import functools
 import io
 import json
 import math
 import multiprocessing
-import signal
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +31,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
+from tuner import command
+from tuner.errors import UsageError
 from tuner.hardware import available_cores
 from tuner.space import Space, load_space
 
@@ -42,22 +46,40 @@ Rows = list[dict[str, str]]
 
 def main() -> int:
     """Records what is missing in the CSV, unless only the report is asked for, and prints the report."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves what runs through its `finally`
-    parser = make_parser("Records learning curves of random configurations.")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="configurations at once (default: 1)")
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "--jobs", type=command.positive, default=1, metavar="N", help="configurations at once (default: 1)"
+    )
     arguments = parser.parse_args()
+    return command.run(lambda: _run(arguments), debug=arguments.debug)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     space = load_space(arguments.space)
-    path = csv_of("curves", arguments, space)
+    path = curves_of(arguments, space)
     if not arguments.report:
         record(arguments, space, path)
     print_report(read_curves(path))
-    return 0
 
 
 def csv_of(kind: str, arguments: argparse.Namespace, space: Space) -> Path:
     """Returns the CSV of a recording: named by space, data set, size of the images and number of those trained on."""
     sizes = [str(size) for size in (arguments.image_size, arguments.train_images) if size]
-    return RESULTS / f"{'-'.join([kind, space.label, Path(arguments.dataset.rpartition(':')[2]).name, *sizes])}.csv"
+    return (
+        arguments.results
+        / f"{'-'.join([kind, space.label, Path(arguments.dataset.rpartition(':')[2]).name, *sizes])}.csv"
+    )
+
+
+def curves_of(arguments: argparse.Namespace, space: Space) -> Path:
+    """Returns the CSV of learning curves: what the program records now, or with `--recorded` what problems are made of.
+
+    Raises:
+        UsageError: If something is to be recorded into the latter.
+    """
+    if arguments.recorded and not arguments.report:
+        raise UsageError("--recorded is of gates that began half open, which are no longer trained; add --report.")
+    return csv_of("recorded" if arguments.recorded else "curves", arguments, space)
 
 
 def record(arguments: argparse.Namespace, space: Space, path: Path) -> None:
@@ -88,7 +110,8 @@ def rows_of(number: int, hyperparameters: Mapping[str, Any], *, seed: int) -> Ro
     """Trains a configuration in a process that has its worker, and returns the rows of its epochs."""
     from tuner.models import cost
 
-    (worker,) = WORKER
+    (make,) = WORKER
+    worker = make()
     size = cost(worker.hypermodel.model_config(hyperparameters))
     first = {"config": str(number), **_columns(worker.space, hyperparameters)}
     last = {"params": str(size.params), "macs": str(size.macs)}
@@ -96,7 +119,9 @@ def rows_of(number: int, hyperparameters: Mapping[str, Any], *, seed: int) -> Ro
 
 
 def _begin(arguments: argparse.Namespace, space: str) -> None:
-    WORKER[:] = [make_worker(arguments, load_space(space), cores=max(1, available_cores() // arguments.jobs))]
+    cores = max(1, available_cores() // arguments.jobs)
+    # Made by the first task: what is wrong with the data is told by a task, and breaks a pool that begins.
+    WORKER[:] = [functools.cache(functools.partial(make_worker, arguments, load_space(space), cores=cores))]
 
 
 def train(worker: Any, hyperparameters: Mapping[str, Any], *, seed: int) -> Rows:
@@ -157,6 +182,12 @@ def append(rows: Rows, path: Path) -> None:
         file.write(text.getvalue())
 
 
+def command_line() -> str:
+    """Returns what was typed, with nothing but the names of files and folders that only this machine has."""
+    shown = (Path(argument).name if argument.startswith(("/", "~")) else argument for argument in sys.argv[1:])
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *shown])
+
+
 def read_curves(path: Path) -> dict[int, Rows]:
     """Returns the rows of each configuration by its number; none where there is no file."""
     curves: dict[int, Rows] = {}
@@ -213,7 +244,7 @@ def make_worker(arguments: argparse.Namespace, space: Space, *, cores: int | Non
 
 def _check(rows: Rows, values: Mapping[str, str], *, epochs: int, path: Path) -> None:
     if not (values.items() <= rows[-1].items() and (_diverged(rows) or rows[-1]["epoch"] == str(epochs))):
-        raise SystemExit(f"{path} was recorded with another space, seed or --epochs; give the same or move it away.")
+        raise UsageError(f"{path} was recorded with another space, seed or --epochs; give the same or move it away.")
 
 
 def _diverged(rows: Rows) -> bool:
@@ -233,17 +264,21 @@ def _text(value: Any) -> str:
 
 def make_parser(description: str) -> argparse.ArgumentParser:
     """Returns the parser of what is trained on."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="small", help="search space, with its own batch (default: small)")
     parser.add_argument("--dataset", default="digits", metavar="SOURCE", help="as of tuner.search (default: digits)")
-    parser.add_argument("--image-size", type=int, metavar="N", help="resize images to N x N pixels")
+    parser.add_argument("--image-size", type=command.positive, metavar="N", help="resize images to N x N pixels")
     for name in ("--train-images", "--validation-images"):
-        parser.add_argument(name, type=int, metavar="N", help="only the first N (default: all)")
-    for name, default in (("--configs", 60), ("--epochs", 27), ("--seed", 0)):
-        parser.add_argument(name, type=int, default=default, metavar="N", help=f"default: {default}")
+        parser.add_argument(name, type=command.positive, metavar="N", help="only the first N (default: all)")
+    for name, default in (("--configs", 60), ("--epochs", 27)):
+        parser.add_argument(name, type=command.positive, default=default, metavar="N", help=f"default: {default}")
+    parser.add_argument("--seed", type=command.nonnegative, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the CSVs are")
     parser.add_argument("--report", action="store_true", help="only print the report of what is recorded")
+    parser.add_argument("--recorded", action="store_true", help="report the curves of before gates began open")
+    command.add_debug_flag(parser)
     return parser
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    command.leave(main())

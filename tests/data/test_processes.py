@@ -27,7 +27,7 @@ def test_processes_that_prepare_digits_at_once_agree(tmp_path):
 def test_photos_on_their_side_are_read_without_a_complaint(turned, tmp_path):
     code = """
 import sys
-from tuner.command import import_tensorflow
+from tuner.imports import import_tensorflow
 import_tensorflow()
 from tuner.data import DataSpec, load
 load(DataSpec(sys.argv[1], image_size=(8, 8)))
