@@ -14,15 +14,19 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from tuner import command
-from tuner.config import STEPS_BETWEEN_CHECKS
-from tuner.data import DataSpec
-from tuner.declaration import active_values, declare
-from tuner.errors import UsageError
-from tuner.messages import Session
-from tuner.program import Program
-from tuner.training import Network
-from tuner.worker import Worker
+from tuner.imports import import_tensorflow
+
+import_tensorflow()  # as the program does: with oneDNN
+
+from tuner import command  # noqa: E402
+from tuner.config import STEPS_BETWEEN_CHECKS  # noqa: E402
+from tuner.data import DataSpec  # noqa: E402
+from tuner.declaration import active_values, declare  # noqa: E402
+from tuner.errors import UsageError  # noqa: E402
+from tuner.messages import Session  # noqa: E402
+from tuner.program import Program  # noqa: E402
+from tuner.training import Network  # noqa: E402
+from tuner.worker import Worker  # noqa: E402
 
 STARTS = 5
 

@@ -2,8 +2,9 @@
 
     python -m tuner.search --space tiny --max-epochs 3
 
-Cost: 8x8 to 32x32 images, at most 5,460 weights; on digits 6 trials, 11 epochs, 20 seconds on 2 cores.
-Expected: on digits (seed 0) a validation accuracy of 0.819 after 3 epochs.
+Cost: 8x8 to 32x32 images, at most 5,460 weights; on digits 16 trials of 10 configurations, 24 epochs, 20
+seconds on 2 cores.
+Expected: on digits a validation accuracy of 0.868 to 0.972 after 3 epochs (seeds 0 to 2, `--workers 1`).
 """
 
 MAX_EPOCHS = 3

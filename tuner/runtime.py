@@ -22,7 +22,7 @@ def configure_runtime(
 
     Operations that do not wait for each other run side by side, on all cores. How many threads share one operation is
     another matter: the order in which numbers are added depends on it, and with it the last bits of a result. Where the
-    images are large, all cores do; two of two make a step on 28x28 images take 0.83 to 0.92 of the time, but one on
+    images are large, all cores do; two of two make a step on 28x28 images take 0.84 to 0.92 of the time, but one on
     14x14 0.89 to 1.26 of it, and one on 8x8 1.3 (benchmarks/README.md).
 
     Graph rewriting is off where there is no GPU: it takes longer to start a network than its steps win back in a short
