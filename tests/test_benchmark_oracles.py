@@ -36,6 +36,20 @@ def test_report_has_the_seeds_and_algorithms_that_are_asked_for(oracles):
     assert {int(row["seed"]) for row in rows} == set(range(10))
 
 
+@pytest.mark.parametrize(
+    ("flags", "number"),
+    [
+        (["--seeds", "10", "--algorithms", "tuner.*", "keras_tuner.*", "optuna.*", "dehb*"], 14),
+        (["--seeds", "5"], 9),  # of 19, those that the table shows
+    ],
+)
+def test_tables_of_the_readme_are_what_report_prints(oracles, flags, number):
+    five = ["--problems", "mixed", "late", "architecture", "valley", "imagenet"]
+    printed = oracles.report(_reported(oracles, *five, *flags)).partition("\n\n\n")[0].splitlines()
+    shown = set((BENCHMARKS / "README.md").read_text().splitlines())
+    assert sum(line in shown for line in printed if line.startswith("| ") and line.split()[3].isdigit()) == number
+
+
 def test_report_of_an_empty_folder_says_so(oracles, tmp_path, capsys):
     flags = ["--report", "--problems", "mixed", "--results", str(tmp_path)]
     assert oracles._run(oracles._parser().parse_args(flags)) == 0
