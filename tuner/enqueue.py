@@ -10,13 +10,12 @@ import contextlib
 import itertools
 import json
 import math
-import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tuner.errors import UsageError, did_you_mean
-from tuner.quantities import is_number, on_grid
+from tuner.quantities import is_number, native, on_grid
 
 __all__ = ["as_declared", "completed", "listed", "read_queue", "still_allowed"]
 
@@ -112,14 +111,9 @@ def _by_name(space: Any) -> dict[str, list[Any]]:
 
 def _as_declared(values: Mapping[str, Any], entries: Mapping[str, Sequence[Any]], number: int) -> dict[str, Any]:
     return {
-        name: _of_any(entries[name], value, number) if name in entries else _native(value)
+        name: _of_any(entries[name], value, number) if name in entries else native(value)
         for name, value in values.items()
     }
-
-
-def _native(value: Any) -> Any:
-    """Returns a number of NumPy as one of Python, and all else as it is."""
-    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
 
 
 def _of_any(entries: Sequence[Any], received: Any, number: int) -> Any:
@@ -167,7 +161,7 @@ def _without_effect(name: str, condition: Any, values: Mapping[str, Any], number
 
 def _value(entry: Any, received: Any, number: int) -> Any:
     """Returns the value of a hyperparameter that is meant by one in JSON, which tells 1 and 1.0 apart and we do not."""
-    received = _native(received)
+    received = native(received)
     kind = type(entry).__name__
     if _is_range(entry):
         within = is_number(received) and entry.min_value <= received <= entry.max_value

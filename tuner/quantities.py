@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import numbers
 import re
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "is_number",
     "is_whole",
     "milliseconds",
+    "native",
     "on_grid",
 ]
 
@@ -39,6 +41,11 @@ def is_number(value: object) -> bool:
 def is_whole(value: Any, lowest: int, *, kind: Any = int) -> bool:
     """Whether a value is a whole number of at least so much; with `numbers.Integral` as kind, one of NumPy is, too."""
     return isinstance(value, kind) and not isinstance(value, bool) and bool(value >= lowest)
+
+
+def native(value: Any) -> Any:
+    """Returns a number of NumPy as one of Python, and all else as it is."""
+    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
 
 
 def on_grid(value: float, step: float) -> float:

@@ -133,3 +133,19 @@ def test_nothing_is_drawn_without_a_seed_where_scopes_share_a_name(algorithm, mo
     objective = keras_tuner.Objective("score", "max")
     oracle = ORACLES[algorithm](objective=objective, hyperparameters=shared_names(), max_epochs=9)
     assert len(Drive(oracle, 14).proposals) == 14
+
+
+@pytest.mark.filterwarnings("ignore:The use case of calling:DeprecationWarning")
+@pytest.mark.parametrize("number", [np.int64, np.float32])
+def test_numbers_of_numpy_may_be_told(number, tmp_path):
+    class Telling(keras_tuner.Tuner):
+        """Tells two epochs in numbers of NumPy."""
+
+        def run_trial(self, trial, *args, **options):
+            for epoch in number(range(2)):
+                self.oracle.update_trial(trial.trial_id, {"score": np.float32(epoch)}, step=epoch)
+
+    oracle = _oracle(max_trials=2)
+    Telling(oracle, directory=tmp_path).search()
+    again = Telling(_oracle(max_trials=2), directory=tmp_path).oracle
+    assert [(trial.score, trial.best_step) for trial in again.trials.values()] == [(1.0, 1)] * 2

@@ -15,6 +15,7 @@ from keras_tuner.engine.trial import Trial
 from tuner.oracles.encoding import is_active
 from tuner.oracles.files import has_directory, mend, replacing
 from tuner.oracles.queue import drop_undeclared
+from tuner.quantities import native
 
 __all__ = ["LifecycleOracle", "exclusive", "last_told"]
 
@@ -78,7 +79,7 @@ class LifecycleOracle(keras_tuner.Oracle):
         known = dict(metrics)
         if self.objective.name not in known and self.objective.has_value(known):
             known[self.objective.name] = self.objective.get_value(known)
-        return super().update_trial(trial_id, known, step)
+        return super().update_trial(trial_id, known, native(step))  # Keras Tuner writes it as JSON
 
     @exclusive
     def end_trial(
