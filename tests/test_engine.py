@@ -304,6 +304,15 @@ def test_setting_reaches_the_workers(flags, told, results):
         (["--workers", "-1"], "argument --workers: '-1' is no whole number from 0"),
         (["--workers", "many"], "argument --workers: 'many' is no whole number from 0"),
         (
+            ["--workers", "Auto"],
+            "argument --workers: 'Auto' is no whole number from 0 to 1,000,000,000; write auto, or one",
+        ),
+        (
+            ["--steps-per-execution", "17"],
+            "argument --steps-per-execution: '17' is no number of steps from 1 to 16, after which the loss is checked; "
+            "write auto, or one",
+        ),
+        (
             ["--gpus-per-trial", "1.5"],
             "argument --gpus-per-trial: '1.5' is no share; write a number above 0",
         ),

@@ -208,14 +208,20 @@ def with_joined_objectives(argv: Sequence[str]) -> list[str]:
 
 def _or_auto(parse: Callable[[str], int]) -> Callable[[str], int | None]:
     """Returns what parses a number, and `auto` as None."""
-    return lambda text: None if text == "auto" else parse(text)
+
+    def parsed(text: str) -> int | None:
+        try:
+            return None if text == "auto" else parse(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}; write auto, or one") from None
+
+    return parsed
 
 
 def _steps_per_execution(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_STEPS_PER_EXECUTION:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of steps; write auto or 1 to {MOST_STEPS_PER_EXECUTION}, after which the loss is "
-            "checked"
+            f"{text!r} is no number of steps from 1 to {MOST_STEPS_PER_EXECUTION}, after which the loss is checked"
         )
     return int(text)
 
