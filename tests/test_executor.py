@@ -565,6 +565,18 @@ def test_observer_of_a_continued_search_hears_what_is_held(tmp_path):
     assert listener.events[:4] == [("resume", 2), ("began", 1), ("epoch", 1), (COMPLETED, 1)]
 
 
+def test_search_goes_on_from_what_its_oracle_was_told_before(tmp_path, complete):
+    """A command says so where that takes long: 5,000 trials of `auto` take minutes in which nothing else shows."""
+    search = Search(tmp_path / "search", CONFIG)
+    search.kill(20)
+    executor = search.executor()
+    executor.ledger.replay()
+    held = len(executor.ledger.held)
+    executor.search()
+    assert 0 < held < len(search.study().records())
+    assert without_times(search.study().records()) == without_times(complete.study().records())
+
+
 def test_executor_is_a_tuner_of_keras_tuner(search):
     executor = search.executor()
     assert isinstance(executor, keras_tuner.Tuner)

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tuner import checkpoint, leaderboard, search, staff
+from tuner import checkpoint, command, leaderboard, search, staff
+from tuner.ledger import Ledger
 from tuner.locks import locked
 from tuner.study import Study
 
@@ -125,6 +126,19 @@ class TestInThisProcess:
         assert out.splitlines()[-1] == "Stopped   the 3 trials are made"
         assert "continuing: 2 trials are in the study" in err
         assert len(_rows(tmp_path, "mine")) == 3
+
+    def test_what_a_long_study_holds_takes_no_time_in_silence(self, call, monkeypatch, capsys):
+        assert call("--trials", "1", "--quiet") == 0
+        replay, told_after = Ledger.replay, command.told_after
+
+        def slow(ledger):
+            time.sleep(0.0 if ledger.held else 0.3)
+            replay(ledger)
+
+        monkeypatch.setattr(Ledger, "replay", slow)
+        monkeypatch.setattr(command, "told_after", lambda line: told_after(line, seconds=0.1))
+        assert call("--trials", "2", "--quiet") == 0
+        assert "Waiting   until the algorithm has heard all trials that the study holds\n" in capsys.readouterr().err
 
     def test_plan_says_who_trains_in_which_precision_and_what_it_takes(self, call, capsys):
         assert call("--trials", "1", "--mixed-precision", "on", "--dry-run") == 0

@@ -80,11 +80,15 @@ class Ledger:
         return self._dialogue.ending
 
     def replay(self) -> None:
-        """Tells a new oracle what the study holds, event by event.
+        """Tells a new oracle what the study holds, event by event, unless it has been told.
+
+        Of thousands of trials, many algorithms take minutes to propose them again.
 
         Raises:
             StudyError: If it proposes other trials than the study holds.
         """
+        if self.held:
+            return
         held, proposals = self.study.records(), self.study.proposals()
         ended = ended_in_order(held)
         for record, values in zip(held, proposals, strict=True):

@@ -161,18 +161,21 @@ def _run(request: Request, prepared: Prepared, study: Study, *, crew: Crew) -> s
     config, folder, budget = study.config, request.folder, prepared.budget
     order, files = FixedOrder() if config.deterministic else None, LeaderboardFiles(study, folder)
     quiet = request.arguments.quiet
-    with Display(prepared.plan, config.objective, direction=config.direction, quiet=quiet, budget=budget) as display:
-        executor = Executor(
-            prepared.oracle,
-            crew=crew,
-            hypermodel=prepared.hypermodel,
-            study=study,
-            checkpoints=folder.absolute() / "checkpoints" / study.token,  # workers may have a disk of their own
-            budget=budget,
-            order=order,
-            observer=display,
-            on_trial_end=files.trial_ended,
-        )
+    display = Display(prepared.plan, config.objective, direction=config.direction, quiet=quiet, budget=budget)
+    executor = Executor(
+        prepared.oracle,
+        crew=crew,
+        hypermodel=prepared.hypermodel,
+        study=study,
+        checkpoints=folder.absolute() / "checkpoints" / study.token,  # workers may have a disk of their own
+        budget=budget,
+        order=order,
+        observer=display,
+        on_trial_end=files.trial_ended,
+    )
+    with command.told_after("Waiting   until the algorithm has heard all trials that the study holds"):
+        executor.ledger.replay()
+    with display:
         try:
             executor.search()
         except BaseException:
