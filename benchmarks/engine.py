@@ -42,7 +42,6 @@ from tuner.errors import UsageError
 from tuner.hardware import has_fast_bfloat16
 from tuner.messages import Session
 from tuner.space import load_space
-from tuner.versions import library_versions
 
 RESULTS = Path(__file__).parent / "results"
 OURS, STOCK = "tuner.search", "keras_tuner.Hyperband"
