@@ -14,11 +14,13 @@ from programs import Setting
 from record_curves import append, command_line
 
 from tuner.errors import UsageError
+from tuner.hardware import processor_name
 from tuner.versions import library_versions
 
-__all__ = ["Book"]
+__all__ = ["Book", "processor"]
 
 KEYS = ("program", "seed", "ended", "configuration")  # what tells the rows of one measure and setting apart
+_KINDS = ("cpu family", "model")  # of processors whose names are as good as none, such as those of virtual machines
 
 
 class Book:
@@ -39,6 +41,7 @@ class Book:
         facts = {
             "load_before": f"{load:.2f}",
             "cores": len(os.sched_getaffinity(0)),
+            "processor": processor(),
             "date": datetime.datetime.now().isoformat(timespec="seconds"),
             "command": command_line(),
             "versions": "; ".join(f"{name} {version}" for name, version in library_versions().items()),
@@ -57,10 +60,23 @@ class Book:
                 raise UsageError(f"{self.path} has other columns, {header}, not {columns}; move it away.")
 
     def rows(self, seeds: list[int]) -> list[dict[str, str]]:
-        """Returns the newest row of each program and seed with this setting."""
+        """Returns the newest row of each program and seed with this setting, on the processor of the last of all.
+
+        Rows of before 2026-12-01 have none, so they are taken for those of one.
+        """
         if not self.path.exists():
             return []
         with self.path.open(newline="") as file:
             found = [row for row in csv.DictReader(file) if self._setting.items() <= row.items()]
-        newest = {tuple(row.get(key) for key in KEYS): row for row in found if int(row["seed"]) in seeds}
+        found = [row for row in found if int(row["seed"]) in seeds]
+        alike = [row for row in found if row["processor"] == found[-1]["processor"]]
+        newest = {tuple(row.get(key) for key in KEYS): row for row in alike}
         return list(newest.values())
+
+
+def processor() -> str:
+    """Returns the processor's name, with its family and model as Linux numbers them, where it does."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return ", ".join([processor_name(), *(f"{kind} {facts[kind]}" for kind in _KINDS if kind in facts)])

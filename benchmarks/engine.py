@@ -14,7 +14,8 @@
 
 Each measurement is made in processes of its own, one after the other, never two at once; which program goes first
 alternates with the seed. Each row is at once in `results/engine-<measure>-<dataset>.csv`. The tables are made of the
-newest row of each program and seed with the same setting; `--report` prints them without measuring.
+newest row of each program and seed with the same setting on the processor of the last; `--report` prints them without
+measuring.
 """
 
 from __future__ import annotations

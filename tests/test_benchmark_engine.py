@@ -67,14 +67,27 @@ def test_a_program_that_fails_is_told_without_its_arguments():
         programs._run(["-c", "raise SystemExit(1)"])
 
 
-def test_a_row_with_other_columns_is_refused(tmp_path):
+@pytest.fixture
+def book(tmp_path):
+    """Rows that are not there yet."""
     from book import Book
     from programs import Setting
 
     setting = Setting(
         space="tiny", dataset="digits", images=None, image_size=None, max_epochs=1, mixed_precision="auto"
     )
-    book = Book(tmp_path, "speed", setting)
+    return Book(tmp_path, "speed", setting)
+
+
+def test_rows_of_two_processors_stand_in_no_table_together(book, monkeypatch):
+    for name, program, speed in (("old", "a", 1), ("old", "b", 2), ("new", "a", 3), ("new", "c", 4), ("new", "a", 5)):
+        monkeypatch.setattr("book.processor", lambda name=name: name)
+        book.add({"program": program, "seed": 0, "images_per_second": speed}, load=0.0)
+    assert [(row["program"], row["images_per_second"]) for row in book.rows([0])] == [("a", "5"), ("c", "4")]
+    assert book.rows([1]) == []
+
+
+def test_a_row_with_other_columns_is_refused(book):
     book.path.write_text("a,b\n1,2\n")
     with pytest.raises(UsageError, match="has other columns"):
         book.check(["a", "c"])
