@@ -17,6 +17,8 @@ Row = dict[str, str]
 
 BUDGETS = (4, 8, 16, 32)  # full budgets of one configuration
 REFERENCE, REFERENCE_BUDGET = "keras_tuner.Hyperband", 16
+WANTED_RATIO = 0.25  # the bar of the default algorithm
+LEAST_REGRET = 1e-5  # of accuracy; a logarithm of less would outweigh all others
 
 
 def at_budget(changes: Iterable[Sequence[float]], budget_epochs: float) -> float:
@@ -30,9 +32,9 @@ def at_budget(changes: Iterable[Sequence[float]], budget_epochs: float) -> float
 
 
 def report(rows: Sequence[Row]) -> str:
-    """Returns the tables: regret on each problem, epochs to the reference's result, and mean ranks."""
+    """Returns the tables: epochs to the reference's result and ranks, mean regrets, and regret on each problem."""
     problems = list(dict.fromkeys(row["problem"] for row in rows))
-    parts = [f"{_summary(rows)}"] if rows else ["Nothing was searched."]
+    parts = [_summary(rows), _means(rows)] if rows else ["Nothing was searched."]
     for problem in problems:
         own = [row for row in rows if row["problem"] == problem]
         parts.append(f"Regret on {problem} in % of accuracy, median (quartiles)\n\n{_regrets(own)}")
@@ -58,6 +60,30 @@ def _summary(rows: Sequence[Row]) -> str:
     )
     heads = ["algorithm", "searches", "ratio", "quartiles", "reached", "once", "rank"]
     return f"{title}\n\n{markdown.table([*heads, *(f'rank {budget} R' for budget in BUDGETS)], table, first='---')}"
+
+
+def _means(rows: Sequence[Row]) -> str:
+    """Returns a line an algorithm: mean regrets, and the ratio on each problem or family of drawn ones."""
+    families: dict[str, list[Row]] = {}
+    for row in rows:
+        families.setdefault(row["problem"].partition("#")[0], []).append(row)
+    ratios, by_family = _ratios(rows, kept=True), [_ratios(own, kept=True) for own in families.values()]
+    table = []
+    for name in sorted(ratios, key=lambda name: -_within(ratios[name])):
+        regrets = [[float(row[f"regret_{budget}"]) for row in rows if row["algorithm"] == name] for budget in BUDGETS]
+        means = [100 * math.exp(np.mean(np.log(np.maximum(each, LEAST_REGRET)))) for each in regrets]
+        shown = [f"{_quartiles(own[name])[1]:.2f}" if name in own else "" for own in by_family]
+        table.append([name, f"{_within(ratios[name]):.2f}", *(f"{mean:.2f}" for mean in means), *shown])
+    title = (
+        f"Share of these searches with a ratio of at most {WANTED_RATIO}; regret in % of accuracy, geometric mean over "
+        f"problems and seeds (at least {100 * LEAST_REGRET:g} %); median ratio by problem"
+    )
+    heads = ["algorithm", f"within {WANTED_RATIO}", *(f"{budget} R" for budget in BUDGETS), *families]
+    return f"{title}\n\n{markdown.table(heads, table, first='---')}"
+
+
+def _within(ratios: Sequence[float]) -> float:
+    return float(np.mean(np.array(ratios) <= WANTED_RATIO))
 
 
 def _ratios(rows: Sequence[Row], *, kept: bool) -> dict[str, list[float]]:

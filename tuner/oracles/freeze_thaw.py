@@ -43,16 +43,17 @@ class FreezeThaw(LearningOracle):
     default goes to the full budget first, there is an incumbent from the start, and the share is 7 of 10, the epochs of
     the default among them; else it is 4 of 10.
 
-    It is `auto`. Six problems, 16 seeds (`benchmarks/README.md`): geometric mean of the regret in % of accuracy, and
+    It is `auto`. Six problems, 20 seeds (`benchmarks/README.md`): geometric mean of the regret in % of accuracy, and
     epochs until the result of Keras Tuner's Hyperband after 16 R is found, over 16 R (median):
 
     | algorithm | 4 R | 8 R | 16 R | 32 R | epochs |
     |---|---:|---:|---:|---:|---:|
-    | `freeze-thaw` | 2.32 | 1.45 | 0.88 | 0.57 | 0.53 |
-    | `mobster` | 2.39 | 1.46 | 1.07 | 0.60 | 0.67 |
-    | Optuna's TPE with its HyperbandPruner | 3.47 | 2.04 | 1.42 | 1.03 | 0.99 |
-    | Optuna's TPE | 3.84 | 2.12 | 1.29 | 0.88 | 1.03 |
-    | Keras Tuner's Hyperband | 2.85 | 1.82 | 1.38 | 1.11 | |
+    | `freeze-thaw` | 2.40 | 1.43 | 0.91 | 0.60 | 0.52 |
+    | `mobster` | 2.43 | 1.53 | 1.11 | 0.62 | 0.72 |
+    | DEHB | 2.72 | 1.63 | 1.30 | 1.02 | 0.98 |
+    | Optuna's TPE with its HyperbandPruner | 3.62 | 2.09 | 1.39 | 1.02 | 1.09 |
+    | Optuna's TPE | 3.95 | 2.21 | 1.32 | 0.88 | 1.07 |
+    | Keras Tuner's Hyperband | 2.92 | 1.84 | 1.36 | 1.08 | |
 
     Args:
         options: See `LearningOracle`.
