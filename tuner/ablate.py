@@ -88,7 +88,6 @@ def ablate(arguments: argparse.Namespace) -> None:
     config = moved(study.config, dataset=arguments.dataset, space=arguments.space)
     import_ahead(staffing)  # workers import TensorFlow while this process does
     import_tensorflow()
-    from tuner.ablation_plan import planned
     from tuner.declaration import declared
     from tuner.hypermodel import SEResNetHyperModel
 
@@ -98,13 +97,7 @@ def ablate(arguments: argparse.Namespace) -> None:
     with locked(folder), open_crew(staffing, session) as crew:
         study.check_data(crew.facts, config.dataset)
         hypermodel = SEResNetHyperModel.of(session, crew.facts)
-        plan = planned(
-            run,
-            ["se"] if arguments.quick else arguments.tables or (),
-            seeds=arguments.seeds or (QUICK_SEEDS if arguments.quick else DEFAULT_SEEDS),
-            search_seed=study.config.seed,
-            build=hypermodel.model_config,
-        )
+        plan = _planned(arguments, study, run, hypermodel=hypermodel)
         _print_plan(study, run, plan)
         if staffing.workers is None:
             _, workers = settle(staffing, crew, run.last.hyperparameters)
@@ -121,6 +114,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     resume = command.shell_line("tuner.ablate", *given)
     return command.run(lambda: ablate(arguments), debug=arguments.debug, interrupted=f"Interrupted. To go on: {resume}")
+
+
+def _planned(arguments: argparse.Namespace, study: Study, run: Run, *, hypermodel: SEResNetHyperModel) -> AblationPlan:
+    from tuner.ablation_plan import planned
+
+    return planned(
+        run,
+        ["se"] if arguments.quick else arguments.tables or (),
+        seeds=arguments.seeds or (QUICK_SEEDS if arguments.quick else DEFAULT_SEEDS),
+        search_seed=study.config.seed,
+        build=hypermodel.model_config,
+    )
 
 
 def _train(
