@@ -14,13 +14,12 @@ from programs import Setting
 from record_curves import append, command_line
 
 from tuner.errors import UsageError
-from tuner.hardware import processor_name
+from tuner.hardware import processor_kind
 from tuner.versions import library_versions
 
-__all__ = ["Book", "processor"]
+__all__ = ["Book"]
 
 KEYS = ("program", "seed", "ended", "configuration")  # what tells the rows of one measure and setting apart
-_KINDS = ("cpu family", "model")  # of processors whose names are as good as none, such as those of virtual machines
 
 
 class Book:
@@ -41,7 +40,7 @@ class Book:
         facts = {
             "load_before": f"{load:.2f}",
             "cores": len(os.sched_getaffinity(0)),
-            "processor": processor(),
+            "processor": processor_kind(),
             "date": datetime.datetime.now().isoformat(timespec="seconds"),
             "command": command_line(),
             "versions": "; ".join(f"{name} {version}" for name, version in library_versions().items()),
@@ -72,11 +71,3 @@ class Book:
         alike = [row for row in found if row["processor"] == found[-1]["processor"]]
         newest = {tuple(row.get(key) for key in KEYS): row for row in alike}
         return list(newest.values())
-
-
-def processor() -> str:
-    """Returns the processor's name, with its family and model as Linux numbers them, where it does."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return ", ".join([processor_name(), *(f"{kind} {facts[kind]}" for kind in _KINDS if kind in facts)])

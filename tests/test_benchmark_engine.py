@@ -81,7 +81,7 @@ def book(tmp_path):
 
 def test_rows_of_two_processors_stand_in_no_table_together(book, monkeypatch):
     for name, program, speed in (("old", "a", 1), ("old", "b", 2), ("new", "a", 3), ("new", "c", 4), ("new", "a", 5)):
-        monkeypatch.setattr("book.processor", lambda name=name: name)
+        monkeypatch.setattr("book.processor_kind", lambda name=name: name)
         book.add({"program": program, "seed": 0, "images_per_second": speed}, load=0.0)
     assert [(row["program"], row["images_per_second"]) for row in book.rows([0])] == [("a", "5"), ("c", "4")]
     assert book.rows([1]) == []

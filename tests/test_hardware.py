@@ -144,6 +144,13 @@ def test_processor_is_named_by_the_system(text, name, files):
     assert hardware.processor_name() == name
 
 
+def test_kind_of_a_processor_has_the_numbers_that_linux_gives_it(files):
+    files["/proc/cpuinfo"] = "model name\t: Some CPU\ncpu family\t: 6\nmodel\t\t: 207\n\nmodel\t\t: 1\n"
+    assert hardware.processor_kind() == "Some CPU, cpu family 6, model 207"
+    files["/proc/cpuinfo"] = ""
+    assert hardware.processor_kind() == platform.machine()
+
+
 def test_processor_without_a_name_is_of_a_kind(files):
     assert hardware.processor_name() == platform.machine()
 

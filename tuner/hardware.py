@@ -17,6 +17,7 @@ __all__ = [
     "has_fast_bfloat16",
     "has_wide_vectors",
     "num_gpus",
+    "processor_kind",
     "processor_name",
     "resident_memory",
     "total_memory_bytes",
@@ -108,8 +109,14 @@ def has_wide_vectors() -> bool:
 
 def processor_name() -> str:
     """Returns the processor's name, such as "Intel(R) Xeon(R) Platinum 8481C"; its kind where no name can be read."""
-    names = (line.partition(":")[2].strip() for line in _read("/proc/cpuinfo").splitlines() if "model name" in line)
-    return next(names, platform.machine())
+    return _processor_facts().get("model name", platform.machine())
+
+
+def processor_kind() -> str:
+    """Returns the name with family and model as Linux numbers them: virtual machines have names that tell little."""
+    facts = _processor_facts()
+    numbers = (f"{name} {facts[name]}" for name in ("cpu family", "model") if name in facts)
+    return ", ".join([processor_name(), *numbers])
 
 
 def resident_memory() -> int:
@@ -117,6 +124,12 @@ def resident_memory() -> int:
     if sys.platform != "linux":
         return 0
     return int(_read("/proc/self/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _processor_facts() -> dict[str, str]:
+    """Returns what Linux says of processors, each fact as the first that has it does."""
+    lines = (line.partition(":") for line in reversed(_read("/proc/cpuinfo").splitlines()))
+    return {name.strip(): value.strip() for name, _, value in lines}
 
 
 def _read(path: str) -> str:
