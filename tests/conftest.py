@@ -63,3 +63,12 @@ def validation(stripes):
     from tuner.batches import Images
 
     return Images(stripes.validation.images, stripes.validation.labels)
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """A folder that a failure must leave alone, such as an export."""
+    directory = tmp_path / "model"
+    directory.mkdir()
+    (directory / "card.md").write_text("earlier")
+    return directory

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow
+from samples import only_earlier_is_left
 
 from tuner import exporter
 from tuner.card import Card, DataSummary, ValidationScore
@@ -80,15 +81,6 @@ def card():
 
 
 @pytest.fixture
-def earlier(tmp_path):
-    """An export that a failure must leave alone."""
-    directory = tmp_path / "model"
-    directory.mkdir()
-    (directory / "card.md").write_text("earlier")
-    return directory
-
-
-@pytest.fixture
 def reopened(monkeypatch):
     """Lets a test say what the re-opened files predict, given what they should."""
 
@@ -105,12 +97,6 @@ def reopened(monkeypatch):
 
 def _export(model, directory, card, *, images=IMAGES, labels=LABELS):
     return exporter.export(model, directory, labels=labels, probe_images=images, card=card)
-
-
-def _only_earlier_is_left(directory):
-    assert [path.name for path in directory.parent.iterdir()] == ["model"]
-    assert [path.name for path in directory.iterdir()] == ["card.md"]
-    assert (directory / "card.md").read_text() == "earlier"
 
 
 def _run_as_stranger(code, directory):
@@ -177,7 +163,7 @@ def test_tampered_file_is_refused_and_the_earlier_export_survives(model, card, e
     monkeypatch.setattr(exporter, "_write_models", tamper)
     with pytest.raises(ExportError, match=r"model\.keras predicts probabilities that differ"):
         _export(model, earlier, card)
-    _only_earlier_is_left(earlier)
+    only_earlier_is_left(earlier)
 
 
 def test_cause_of_a_failed_opening_is_told(model, card, earlier, tmp_path_factory, monkeypatch):
@@ -186,14 +172,14 @@ def test_cause_of_a_failed_opening_is_told(model, card, earlier, tmp_path_factor
     monkeypatch.setattr(exporter, "_REOPEN_SCRIPT", script)
     with pytest.raises(ExportError, match="ValueError: no such op"):
         _export(model, earlier, card)
-    _only_earlier_is_left(earlier)
+    only_earlier_is_left(earlier)
 
 
 @pytest.mark.slow
 def test_model_with_own_layer_is_refused_with_the_cause(card, earlier):
     with pytest.raises(ExportError, match=r"cannot be opened without this package[\s\S]*OwnLayer"):
         _export(_model(OwnLayer()), earlier, card)
-    _only_earlier_is_left(earlier)
+    only_earlier_is_left(earlier)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +196,7 @@ def test_other_predictions_are_refused(change, message, model, card, earlier, re
     reopened(change)
     with pytest.raises(ExportError, match=message):
         _export(model, earlier, card)
-    _only_earlier_is_left(earlier)
+    only_earlier_is_left(earlier)
 
 
 def test_difference_within_tolerance_replaces_the_earlier_export(model, card, earlier, reopened):
@@ -270,7 +256,7 @@ def test_full_disk_of_tensorflow_is_an_export_error(model, card, earlier, monkey
     monkeypatch.setattr(exporter, "_write_models", fail)
     with pytest.raises(ExportError, match="could not be written: No space left"):
         _export(model, earlier, card)
-    _only_earlier_is_left(earlier)
+    only_earlier_is_left(earlier)
 
 
 def test_unwritable_place_is_an_export_error(model, card, tmp_path, reopened):
@@ -296,7 +282,7 @@ def test_hanging_process_is_given_up(model, card, earlier, monkeypatch):
     monkeypatch.setattr(exporter, "REOPEN_TIMEOUT_SECONDS", 0.01)
     with pytest.raises(ExportError, match="within"):
         _export(model, earlier, card)
-    _only_earlier_is_left(earlier)
+    only_earlier_is_left(earlier)
 
 
 @pytest.mark.parametrize(

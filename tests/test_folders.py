@@ -5,24 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from samples import only_earlier_is_left
 
 from tuner import folders
 from tuner.folders import clear_away, put_in_place
-
-
-@pytest.fixture
-def earlier(tmp_path):
-    """A folder that a failure must leave alone."""
-    directory = tmp_path / "model"
-    directory.mkdir()
-    (directory / "card.md").write_text("earlier")
-    return directory
-
-
-def _only_earlier_is_left(directory):
-    assert [path.name for path in directory.parent.iterdir()] == ["model"]
-    assert [path.name for path in directory.iterdir()] == ["card.md"]
-    assert (directory / "card.md").read_text() == "earlier"
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=repr)
@@ -40,7 +26,7 @@ def test_interrupted_replacement_brings_the_earlier_folder_back(error, tmp_path,
     with pytest.raises(type(error)):
         put_in_place(fresh, earlier, previous=tmp_path / "previous")
     fresh.rmdir()
-    _only_earlier_is_left(earlier)
+    only_earlier_is_left(earlier)
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
@@ -78,4 +64,4 @@ def test_what_killed_processes_left_is_cleared_away_and_the_earlier_one_is_put_b
     clear_away(earlier, idle_seconds=1200)
     assert sorted(earlier.parent.iterdir()) == sorted([earlier, running])
     running.rmdir()
-    _only_earlier_is_left(earlier)
+    only_earlier_is_left(earlier)
