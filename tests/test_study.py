@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import os
 import signal
@@ -715,6 +716,31 @@ def test_searches_that_begin_at_once_on_a_new_storage_all_open_it(tmp_path):
     for thread in threads:
         thread.join()
     assert names == [(1,)] * 4
+
+
+def test_tables_that_others_make_slowly_are_waited_for(url, monkeypatch):
+    """On a slow disk they take many seconds; until then a search gave up after two."""
+    attempts, opened = itertools.count(), optuna.storages.RDBStorage
+
+    def make(*given):
+        if next(attempts) < 20:
+            raise sqlalchemy.exc.OperationalError("CREATE TABLE studies", {}, Exception("table studies already exists"))
+        return opened(*given)
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", make)
+    monkeypatch.setattr("tuner.storage.time.sleep", lambda _: None)
+    open_storage(url)
+
+
+@pytest.mark.slow
+def test_a_file_that_another_program_holds_for_a_while_is_waited_for(url):
+    """Until then for the five seconds that Python waits by itself."""
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), check_same_thread=False)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        release = threading.Timer(7, holder.rollback)
+        release.start()
+        open_storage(url)
+        release.join()
 
 
 @pytest.mark.parametrize("folder", ["a{b}", "a{}", "a{{b}}"])

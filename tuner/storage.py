@@ -31,8 +31,8 @@ __all__ = [
 _SQLITE = "sqlite:///"
 _FORMS = "sqlite:///FILE.db or postgresql+psycopg://USER@HOST/DB"
 _YES = ("true", "t", "yes", "y", "on", "1")  # as SQLAlchemy takes it
-_ATTEMPTS, _SECONDS_BETWEEN_ATTEMPTS = 5, 0.5  # where several searches make the tables of a new storage at once
-_BUSY_SECONDS = 60  # how long a write waits for another program that holds the file
+_BUSY_SECONDS = 60  # how long one waits for another program that holds the file, or makes the tables of a new storage
+_SECONDS_BETWEEN_ATTEMPTS = 0.5
 
 
 def storage_url(results: Path, name: str, storage: str | None) -> str:
@@ -100,7 +100,8 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     opened = _readable(url)
     # Where a server was restarted, or has cut a connection that nobody used for long, another one is made.
-    options = {} if opened.startswith("sqlite") else {"pool_pre_ping": True}
+    is_file = opened.startswith("sqlite")
+    options = {"connect_args": {"timeout": _BUSY_SECONDS}} if is_file else {"pool_pre_ping": True}
     try:
         # Optuna puts the version of its tables in the place of {SCHEMA_VERSION}.
         storage = _with_tables(opened.replace("{", "{{").replace("}", "}}"), options)
@@ -128,14 +129,15 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
 
 def _with_tables(url: str, options: dict[str, Any]) -> optuna.storages.RDBStorage:
     """Returns Optuna's storage, whose tables it makes where there are none, unless another search does so meanwhile."""
-    for _ in range(_ATTEMPTS - 1):
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
         try:
             return optuna.storages.RDBStorage(url, options)
         except sqlalchemy.exc.DatabaseError as error:
-            if not isinstance(error, sqlalchemy.exc.IntegrityError) and "already exists" not in str(error):
+            is_made = isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error)
+            if not is_made or time.monotonic() > deadline:
                 raise
-            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)  # the other one is through soon
-    return optuna.storages.RDBStorage(url, options)
+        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)  # the other one is through soon
 
 
 def _readable(url: str) -> str:
@@ -209,6 +211,5 @@ def _watch(engine: sqlalchemy.Engine, file: Path) -> None:
 
 def _without_waiting(connection: Any, _: Any) -> None:
     """Lets SQLite append to a log instead of waiting for the disk twice a write; a killed process loses nothing."""
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
