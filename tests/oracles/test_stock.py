@@ -367,9 +367,9 @@ def test_bayesian_guesses_the_scores_in_flight_by_what_has_ended_alone():
     assert again.create_trial("d").hyperparameters.values == oracle.create_trial("d").hyperparameters.values
 
 
-@pytest.mark.parametrize("algorithm", ["asha", "nsga2"])
+@pytest.mark.parametrize("algorithm", ["asha", "nsga2", "random", "bayesian", "hyperband"])
 def test_best_trials_wait_for_who_asks_for_the_next_one(algorithm):
-    """Both take in what has ended; at once they did so twice, and a search waited for ever for what had ended."""
+    """The first two take in what has ended; at once they did so twice, and a search waited for ever for that."""
     within, best = threading.Event(), []
 
     class Spy(ORACLES[algorithm]):
@@ -400,6 +400,41 @@ def test_trial_has_not_ended_before_the_oracle_hears_of_it():
     _end(oracle, again, score=0.9)
     assert oracle.get_best_trials(1) == [trial]
     assert [run.score for run in oracle.history if run.scores] == [0.9]
+
+
+@pytest.mark.parametrize("algorithm", ["asha", "random", "bayesian", "hyperband"])
+def test_trial_that_has_no_score_yet_is_none_of_the_best(algorithm):
+    """Keras Tuner asks for the best whenever it shows how a search goes."""
+    oracle = _oracle(algorithm)
+    early, late, last = (oracle.create_trial(f"tuner{number}") for number in range(3))
+    _end(oracle, late, score=0.5)
+    _end(oracle, last, score=0.9)
+    oracle.update_trial(early.trial_id, {"score": 0.99}, step=1)
+    early.status = "COMPLETED"
+    assert oracle.get_best_trials(2) == [last, late]
+
+
+def test_hyperband_promotes_nothing_while_a_trial_that_may_be_better_has_not_ended():
+    oracle = _oracle("hyperband", begins_whole=False)
+    first = [oracle.create_trial(f"tuner{number}") for number in range(9)]
+    for number, trial in enumerate(first[:6]):
+        _end(oracle, trial, score=0.1 * number)
+    oracle.update_trial(first[6].trial_id, {"score": 0.9}, step=1)
+    first[6].status = "COMPLETED"
+    assert oracle.create_trial("tuner9").hyperparameters.values["tuner/initial_epoch"] == 0
+    _end(oracle, first[6], score=0.9)
+    assert oracle.create_trial("tuner10").hyperparameters.values["tuner/trial_id"] == first[6].trial_id
+
+
+def test_bayesian_does_not_learn_of_a_trial_as_a_failure_before_it_has_ended():
+    oracle = _oracle("bayesian", num_initial_points=3)
+    for number in range(4):
+        _end(oracle, oracle.create_trial("tuner0"), score=0.2 * number)
+    oracle.create_trial("tuner1")
+    again = copy.deepcopy(oracle)
+    again.ongoing_trials["tuner1"].status = "COMPLETED"
+    proposed = [each.create_trial("tuner2").hyperparameters.values for each in (oracle, again)]
+    assert proposed[0] == proposed[1]
 
 
 def test_threads_limit_linear_algebra_one_after_the_other(monkeypatch):

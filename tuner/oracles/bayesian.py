@@ -14,7 +14,7 @@ from keras_tuner.engine.trial import Trial
 from tuner.oracles.base import StudyOracle
 from tuner.oracles.encoding import Encoding, probability_of
 from tuner.oracles.history import LARGEST, best_and_spread
-from tuner.oracles.lifecycle import LifecycleOracle
+from tuner.oracles.lifecycle import LifecycleOracle, ended_trials
 from tuner.oracles.process import Process
 
 __all__ = ["Bayesian"]
@@ -34,7 +34,7 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response: random values at first, then those where the bound is best."""
-        completed = sum(trial.status == "COMPLETED" for trial in self.trials.values())
+        completed = sum(trial.status == "COMPLETED" for trial in ended_trials(self))
         if completed < (self.num_initial_points or max(3 * len(self.hyperparameters.space), 3)):
             response: dict[str, Any] = self._random_populate_space()
             return response
@@ -69,7 +69,7 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         pessimistic guess by those that are: Keras Tuner's own comes from the process of the proposal before, which a
         search that goes on has not got.
         """
-        ended = [trial for trial in self.trials.values() if trial.status in ("COMPLETED", "FAILED")]
+        ended = ended_trials(self)
         losses = self._losses(ended)
         places = best_and_spread(np.argsort(losses, kind="stable").tolist(), MOST_TRIALS)
         points, scores = self._points([ended[place] for place in places]), losses[places]

@@ -106,7 +106,20 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
         return {"status": "IDLE"} if promotion is None else self._granted(promotion["values"])
 
     def _proposed(self, trial_id: str) -> dict[str, Any]:
-        return self._promotion(trial_id) or super()._proposed(trial_id)
+        """Returns Keras Tuner's response; its own goes by the status of trials, which they have before a score."""
+        promotion = self._promotion(trial_id)
+        if promotion is not None:
+            return promotion
+        self._remove_completed_brackets()
+        begun = (each for each in self._brackets if len(each["rounds"][0]) < self._get_size(each["bracket_num"], 0))
+        bracket = next(begun, None)
+        if bracket is None:
+            if self._current_bracket == 0 and self._current_iteration + 1 == self.hyperband_iterations:
+                return {"status": "IDLE" if self.ongoing_trials else "STOPPED"}
+            self._increment_bracket_num()
+            self._start_new_bracket()
+            bracket = self._brackets[-1]
+        return self._random_trial(trial_id, bracket)
 
     def _leave(self, trial_id: str) -> None:
         """Gives up a trial's place in its bracket."""
@@ -124,6 +137,7 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
             trial_id: Name of the trial that goes on with it.
             is_exhausted: Whether nothing new can begin, so that a first round gets no more.
         """
+        ended = set(self.end_order)  # the status says so before there is a score
         for bracket in self._brackets:
             number, rounds = bracket["bracket_num"], bracket["rounds"]
             is_closed = is_exhausted or len(rounds[0]) == self._get_size(number, 0)
@@ -132,7 +146,7 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
             for place, (past, following) in enumerate(itertools.pairwise(rounds), 1):
                 gone_on = {each["past_id"] for each in following}
                 waiting = [self.trials[each["id"]] for each in past if each["id"] not in gone_on]
-                scored = [trial for trial in waiting if trial.status == "COMPLETED"]
+                scored = [trial for trial in waiting if trial.trial_id in ended and trial.status == "COMPLETED"]
                 to_come = 0 if is_closed else self._get_size(number, place - 1) - len(past)
                 open_places = self._get_size(number, place) - len(following)
                 if scored and open_places > to_come + len(waiting) - len(scored):
@@ -159,12 +173,11 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
         Keras Tuner would wait for ever for a score of what failed, and go on with what diverged.
         """
         held: list[tuple[Trial, str, float | None]] = []
-        worst = self._worst_score()
+        worst, over = self._worst_score(), set(self.end_order)
         for bracket in self._brackets:
             for past, following in itertools.pairwise(bracket["rounds"]):
                 gone_on = {place["past_id"] for place in following}
-                trials = [self.trials[place["id"]] for place in past if place["id"] not in gone_on]
-                ended = [trial for trial in trials if trial.status in ("COMPLETED", "FAILED")]
+                ended = [self.trials[place["id"]] for place in past if place["id"] in over - gone_on]
                 bad = [trial for trial in ended if trial.status == "FAILED" or trial.score == worst]
                 held += [(trial, trial.status, trial.score) for trial in bad]
                 for trial in bad:

@@ -17,7 +17,7 @@ from tuner.oracles.files import has_directory, mend, replacing
 from tuner.oracles.queue import drop_undeclared
 from tuner.quantities import native
 
-__all__ = ["LifecycleOracle", "exclusive", "last_told"]
+__all__ = ["LifecycleOracle", "ended_trials", "exclusive", "last_told"]
 
 Self = TypeVar("Self")
 Parameters = ParamSpec("Parameters")
@@ -55,6 +55,15 @@ def last_told(trial: Trial, metric: str) -> tuple[float, int]:
     """Returns the value of a metric after the last epoch of which a trial told one, and that; NaN and 0 without any."""
     points = trial.metrics.get_history(metric) if trial.metrics.exists(metric) else []  # by their epochs
     return (float(points[-1].value[-1]), points[-1].step) if points else (math.nan, 0)
+
+
+def ended_trials(oracle: keras_tuner.Oracle) -> list[Trial]:
+    """Returns the trials of which an oracle has heard the end, in the order in which they began.
+
+    Their status says so before: a tuner sets it, and threads that share an oracle see it while there is no score.
+    """
+    ended = set(oracle.end_order)
+    return [trial for name, trial in oracle.trials.items() if name in ended]
 
 
 class LifecycleOracle(keras_tuner.Oracle):
@@ -108,6 +117,14 @@ class LifecycleOracle(keras_tuner.Oracle):
         if self._surrender is not None:
             surrender, self._surrender = self._surrender, None
             raise surrender
+
+    @exclusive
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
+        """Returns the best trials, then those without a score where there are too few."""
+        completed = [trial for trial in ended_trials(self) if trial.status == "COMPLETED"]
+        best = sorted(completed, key=lambda trial: trial.score, reverse=self.objective.direction == "max")
+        names = {trial.trial_id for trial in completed}
+        return (best + [trial for name, trial in self.trials.items() if name not in names])[:num_trials]
 
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """Takes in what a hypermodel has declared besides, a parent before what depends on it.

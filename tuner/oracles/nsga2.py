@@ -13,7 +13,7 @@ from keras_tuner.engine.trial import Trial
 from tuner.oracles.checks import check_count
 from tuner.oracles.encoding import is_active, is_ordered
 from tuner.oracles.history_oracle import HistoryOracle
-from tuner.oracles.lifecycle import exclusive, last_told
+from tuner.oracles.lifecycle import ended_trials, exclusive, last_told
 from tuner.oracles.moves import Move
 from tuner.pareto import contenders, fronts
 
@@ -68,7 +68,7 @@ class Nsga2(HistoryOracle):
         """
         if not self._has_several:
             return super().get_best_trials(1 if num_trials is None else num_trials)
-        ended = [trial for trial in self.trials.values() if trial.status in ("COMPLETED", "FAILED")]
+        ended = ended_trials(self)
         goodness = np.array([self._goodness(trial) for trial in ended]).reshape(len(ended), len(self._objectives))
         most = len(contenders(goodness, 1)) if num_trials is None else num_trials
         return [ended[row] for row in survivors(goodness, most)]
