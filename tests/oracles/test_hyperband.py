@@ -261,5 +261,13 @@ def test_rungs_that_cannot_be_are_refused(wrong, message, kind):
         kind(objective="val_accuracy", hyperparameters=flat(), max_epochs=9, **wrong)
 
 
+@pytest.mark.parametrize("iterations", [0, -1, 1.5, True])
+def test_iterations_that_cannot_be_are_refused(iterations):
+    """0 was without end, -1 a plan without a trial."""
+    message = f"iterations is {iterations!r}; allowed is a whole number from 1, or None."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Hyperband(objective="val_accuracy", hyperparameters=flat(), max_epochs=9, iterations=iterations)
+
+
 def _rungs(drive):
     return [(v["tuner/initial_epoch"], v["tuner/epochs"]) for v in drive.proposals]

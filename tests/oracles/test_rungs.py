@@ -1,11 +1,13 @@
 import collections
+import math
+import re
 
 import keras_tuner
 import numpy as np
 import pytest
 
 from oracles.driving import Drive, Situation, flat, own
-from tuner.oracles import ORACLES, Asha, Bohb, OneEpoch, Priorband
+from tuner.oracles import ORACLES, Asha, Bohb, Hyperband, OneEpoch, Priorband
 from tuner.oracles.encoding import default_values
 from tuner.oracles.history import Seen
 from tuner.oracles.moves import Rung
@@ -126,6 +128,27 @@ def test_bohb_without_a_random_share_stays_near_the_best():
     oracle = _oracle(Bohb, warm_start=seen, random_share=0.0)
     widths = [own(v)["width"] for v in Drive(oracle, 60).proposals[1:] if "tuner/trial_id" not in v]
     assert sum(width > 40 for width in widths[:12]) >= 9
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, math.nan, "half", None])
+def test_share_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match=re.escape(f"random_share is {share!r}; allowed is a number from 0 to 1.")):
+        _oracle(Bohb, random_share=share)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (OneEpoch, {"min_epochs": 2}),
+        (Asha, {"min_epochs": 2, "eta": 2}),
+        (Hyperband, {"min_epochs": 2, "eta": 2, "iterations": 2}),
+    ],
+)
+def test_rungs_of_numbers_of_numpy_are_written(kind, options, tmp_path):
+    oracle = _oracle(kind, **{name: np.int64(value) for name, value in options.items()})
+    oracle._set_project_dir(tmp_path, "p")
+    assert Drive(oracle, 9).proposals == Drive(_oracle(kind, **options), 9).proposals
+    assert (tmp_path / "p" / "oracle.json").exists()
 
 
 def test_priorband_begins_near_the_defaults_and_at_random():

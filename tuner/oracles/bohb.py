@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.oracles.checks import check_share
 from tuner.oracles.rungs import RungOracle
 from tuner.oracles.sampling import Sampling, TPESampler
 
@@ -23,13 +24,16 @@ class Bohb(RungOracle):
         random_share: Share of random configurations, 0 to 1; a third in the paper.
         options: See `RungOracle`.
 
+    Raises:
+        ValueError: If `random_share` is no number from 0 to 1.
+
     Reference: Falkner et al., 2018, https://arxiv.org/abs/1807.01774, algorithm 2; asynchronous as in Li et al., 2020,
     https://arxiv.org/abs/1810.05934.
     """
 
     def __init__(self, *, random_share: float = 1 / 3, **options: Any) -> None:
         super().__init__(**options)
-        self.random_share = random_share
+        self.random_share = check_share("random_share", random_share)
         # The rung has enough observations, or there would be no model.
         self._sampling = Sampling(lambda seed: TPESampler(seed=seed, n_startup_trials=0))
 

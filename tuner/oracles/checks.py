@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from tuner.quantities import is_whole
 
-__all__ = ["check_count", "check_queue", "check_rungs"]
+__all__ = ["check_count", "check_queue", "check_rungs", "check_share"]
 
 
 @overload
@@ -31,6 +31,17 @@ def check_count(name: str, received: Any, *, lowest: int = 1, optional: bool = F
         none = ", or None" if optional else ""
         raise ValueError(f"{name} is {received!r}; allowed is a whole number from {lowest}{none}.")
     return int(received)
+
+
+def check_share(name: str, received: Any) -> float:
+    """Returns a share of a whole as a number of Python.
+
+    Raises:
+        ValueError: If it is no number from 0 to 1.
+    """
+    if not isinstance(received, numbers.Real) or not 0.0 <= float(received) <= 1.0:
+        raise ValueError(f"{name} is {received!r}; allowed is a number from 0 to 1.")
+    return float(received)
 
 
 def check_rungs(max_epochs: int, *, eta: int, min_epochs: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from tuner.oracles.checks import check_rungs
+from tuner.oracles.checks import check_count, check_rungs
 from tuner.oracles.lifecycle import LifecycleOracle
 from tuner.oracles.moves import Rung
 from tuner.oracles.whole import WholeFirst
@@ -36,7 +36,7 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
         max_epochs: Full budget of one configuration.
         eta: The best 1/eta of a rung go on to the next.
         min_epochs: Fewest epochs of a trial.
-        iterations: How often the schedule of all brackets is gone through; None means without end.
+        iterations: How often the schedule of all brackets is gone through, >= 1; None means without end.
         options: See `WholeFirst`.
 
     Raises:
@@ -52,6 +52,7 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
             if theirs in options:
                 raise ValueError(f"{theirs} is {options[theirs]!r}; here its name is {ours}: give {ours}=... instead.")
         check_rungs(max_epochs, eta=eta, min_epochs=min_epochs)
+        iterations = check_count("iterations", iterations, optional=True)
         eta, min_epochs = int(eta), int(min_epochs)  # of NumPy, Keras Tuner could not write them
         super().__init__(max_epochs=max_epochs, factor=eta, hyperband_iterations=iterations or sys.maxsize, **options)
         self._iterations = iterations

@@ -32,7 +32,7 @@ class OneEpoch(RungOracle):
 
     def __init__(self, *, min_epochs: int = 1, **options: Any) -> None:
         super().__init__(min_epochs=min_epochs, **options)
-        self.rungs = sorted({min_epochs, self.max_epochs})
+        self.rungs = sorted({int(min_epochs), self.max_epochs})  # of NumPy, Keras Tuner could not write it
 
     def _planned_rungs(self, trials: int) -> list[Rung]:
         first, rest = self.rungs[0], self.max_epochs - self.rungs[0]
