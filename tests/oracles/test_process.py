@@ -125,6 +125,18 @@ def test_end_of_a_range_is_proposed_and_nothing_beyond_it():
     assert {values["width"] for values in drive.proposals} == set(range(1, 9))
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_space_of_one_configuration_is_exhausted_where_the_first_trial_ends_the_random_ones(declared):
+    hp = keras_tuner.HyperParameters()
+    if declared:
+        hp.Fixed("stages", 2)
+    objective = keras_tuner.Objective("score", "max")
+    oracle = Bayesian(objective=objective, hyperparameters=hp, max_epochs=9, num_initial_points=1)
+    drive = Drive(oracle, 3)
+    assert (len(drive.proposals), drive.status) == (1, "STOPPED")
+    assert oracle.reason == "the space is exhausted, 1 of 1 tried"
+
+
 def test_even_choice_comes_from_all_that_is_not_among_the_best():
     assert best_and_spread(list(range(100)), 10) == [0, 1, 2, 3, 4, 5, 24, 43, 62, 81]
     assert best_and_spread([1, 2, 3], 3) == [1, 2, 3]

@@ -35,11 +35,12 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response: random values at first, then those where the bound is best."""
         completed = sum(trial.status == "COMPLETED" for trial in ended_trials(self))
-        if completed < (self.num_initial_points or max(3 * len(self.hyperparameters.space), 3)):
+        free = self._nonfixed_space()
+        if not free or completed < (self.num_initial_points or max(3 * len(self.hyperparameters.space), 3)):
             response: dict[str, Any] = self._random_populate_space()
             return response
         self._learn()
-        starts = self._random_state.random_sample((STARTS, len(self._nonfixed_space())))
+        starts = self._random_state.random_sample((STARTS, len(free)))
         return {"status": "RUNNING", "values": self._vector_to_values(self.gpr.lowest(starts, self.beta))}
 
     def get_state(self) -> dict[str, Any]:
