@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from tuner import imports
@@ -63,3 +64,28 @@ def test_tensorflow_hears_it(given, printed):
     environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"} | given
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == printed, done.stderr
+
+
+@pytest.mark.parametrize("environment", [{}, {"KERAS_BACKEND": "jax"}])
+def test_keras_is_as_its_defaults_say_whatever_was_set_for_other_programs(environment, tmp_path):
+    """Until then a search ended in "No module named 'jax'", and exports of half precision were refused by `select`."""
+    others = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
+    (tmp_path / "keras.json").write_text(json.dumps(others))
+    code = (
+        "from tuner.imports import import_tensorflow\nimport_tensorflow()\nfrom keras.config import *\n"
+        "print(backend(), floatx(), image_data_format(), epsilon(), dtype_policy().name)"
+    )
+    environment = os.environ | {"KERAS_HOME": str(tmp_path)} | environment
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["tensorflow", "float32", "channels_last", "1e-07", "float32"], done.stderr
+
+
+def test_a_keras_that_is_imported_already_stays_as_it_is(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    floatx = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    try:
+        imports.import_tensorflow()
+        assert (keras.config.floatx(), os.environ["KERAS_BACKEND"]) == ("float64", "jax")
+    finally:
+        keras.config.set_floatx(floatx)

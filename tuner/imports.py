@@ -19,7 +19,7 @@ X86 = ("x86_64", "AMD64")
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow with oneDNN's operations on, and with its start-up notices kept off the terminal.
+    """Imports TensorFlow with oneDNN's operations on, and Keras on it, with start-up notices kept off the terminal.
 
     TensorFlow turns oneDNN on by itself where a processor has instructions for neural networks, such as AVX512-VNNI. On
     an older one a step is up to 1.8 times as fast with it (137 ms, not 244, at 28x28: benchmarks/README.md); who sets
@@ -27,7 +27,13 @@ def import_tensorflow() -> None:
 
     The notices come from C++ before its log level counts, and would break the live display. The devices are looked for
     here too, because a machine without a GPU gets another notice then.
+
+    Who has set another backend, type or order of axes for Keras, by `KERAS_BACKEND` or in `keras.json`, has meant other
+    programs: networks and exports here do not depend on it. A Keras that is imported already is its importer's.
     """
+    is_first = "keras" not in sys.modules
+    if is_first:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if platform.machine() in X86:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -37,8 +43,13 @@ def import_tensorflow() -> None:
     with tempfile.TemporaryFile() as notices, lasting_imports(), hidden("sklearn"):
         os.dup2(notices.fileno(), 2)
         try:
+            import keras
             import tensorflow
 
+            if is_first:
+                keras.config.set_floatx("float32")
+                keras.config.set_image_data_format("channels_last")
+                keras.config.set_epsilon(1e-7)
             tensorflow.config.list_physical_devices()
             tensorflow.get_logger().setLevel("ERROR")  # it counts the tracings of different networks as one's
         finally:
