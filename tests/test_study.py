@@ -24,7 +24,7 @@ from tuner.finding import find_study
 from tuner.messages import Facts
 from tuner.oracles.encoding import grid_values
 from tuner.records import COMPLETED, DIVERGED, FAILED, OUT_OF_MEMORY, RUNNING, TIMED_OUT, WORKER_DIED, Record
-from tuner.storage import open_storage, sqlite_file, storage_url, told_in_words
+from tuner.storage import open_storage, sqlite_file, storage_url, stored_names, told_in_words
 from tuner.study import Study
 
 CONFIG = SearchConfig(space="tiny", max_epochs=9, batch_size=64, image_size=(8, 9))
@@ -729,7 +729,8 @@ def test_tables_that_others_make_slowly_are_waited_for(url, monkeypatch):
 
     monkeypatch.setattr(optuna.storages, "RDBStorage", make)
     monkeypatch.setattr("tuner.storage.time.sleep", lambda _: None)
-    open_storage(url)
+    assert stored_names(open_storage(url)) == []
+    assert next(attempts) == 21
 
 
 @pytest.mark.slow
@@ -739,7 +740,7 @@ def test_a_file_that_another_program_holds_for_a_while_is_waited_for(url):
         holder.execute("BEGIN EXCLUSIVE")
         release = threading.Timer(7, holder.rollback)
         release.start()
-        open_storage(url)
+        assert stored_names(open_storage(url)) == []
         release.join()
 
 

@@ -34,12 +34,13 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response: random values at first, then those where the bound is best."""
-        completed = sum(trial.status == "COMPLETED" for trial in ended_trials(self))
+        ended = ended_trials(self)
+        completed = sum(trial.status == "COMPLETED" for trial in ended)
         free = self._nonfixed_space()
         if not free or completed < (self.num_initial_points or max(3 * len(self.hyperparameters.space), 3)):
             response: dict[str, Any] = self._random_populate_space()
             return response
-        self._learn()
+        self._learn(ended)
         starts = self._random_state.random_sample((STARTS, len(free)))
         return {"status": "RUNNING", "values": self._vector_to_values(self.gpr.lowest(starts, self.beta))}
 
@@ -63,14 +64,13 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         place = dict(zip(map(id, self._nonfixed_space()), vector, strict=True))  # also of what has one value alone
         return encoding.values([place[id(entry)] for entry in encoding.free])
 
-    def _learn(self) -> None:
-        """Fits the process to the trials that have ended.
+    def _learn(self, ended: Sequence[Trial]) -> None:
+        """Fits the process to the trials that have ended, and to those in flight.
 
         What has no finite score counts as the worst that was seen. In place of a score that is not there yet stands a
         pessimistic guess by those that are: Keras Tuner's own comes from the process of the proposal before, which a
         search that goes on has not got.
         """
-        ended = ended_trials(self)
         losses = self._losses(ended)
         places = best_and_spread(np.argsort(losses, kind="stable").tolist(), MOST_TRIALS)
         points, scores = self._points([ended[place] for place in places]), losses[places]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import sys
@@ -78,8 +77,7 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response; what is not going to run leaves its place in the bracket."""
-        with self._failures_last():
-            response: dict[str, Any] = super().populate_space(trial_id)
+        response: dict[str, Any] = super().populate_space(trial_id)
         if response["status"] != "RUNNING":
             self._leave(trial_id)
         if (
@@ -132,13 +130,14 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
         """Returns the response that promotes the best of a round, where what is not scored cannot leave it behind.
 
         Keras Tuner counts on a full round. One of less, as after many failures or where the space has no more
-        configurations, would promote nothing.
+        configurations, would promote nothing. It would also wait for ever for a score of what failed, and go on with
+        what diverged: here both are the worst of their round.
 
         Args:
             trial_id: Name of the trial that goes on with it.
             is_exhausted: Whether nothing new can begin, so that a first round gets no more.
         """
-        ended = set(self.end_order)  # the status says so before there is a score
+        over, worst = set(self.end_order), self._worst_score()  # a status says so before there is a score
         for bracket in self._brackets:
             number, rounds = bracket["bracket_num"], bracket["rounds"]
             is_closed = is_exhausted or len(rounds[0]) == self._get_size(number, 0)
@@ -147,14 +146,16 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
             for place, (past, following) in enumerate(itertools.pairwise(rounds), 1):
                 gone_on = {each["past_id"] for each in following}
                 waiting = [self.trials[each["id"]] for each in past if each["id"] not in gone_on]
-                scored = [trial for trial in waiting if trial.trial_id in ended and trial.status == "COMPLETED"]
+                ended = [trial for trial in waiting if trial.trial_id in over]
+                good = [trial for trial in ended if trial.status == "COMPLETED" and trial.score != worst]
                 to_come = 0 if is_closed else self._get_size(number, place - 1) - len(past)
                 open_places = self._get_size(number, place) - len(following)
-                if scored and open_places > to_come + len(waiting) - len(scored):
-                    best = (max if self.objective.direction == "max" else min)(scored, key=lambda trial: trial.score)
+                still_to_end = len(waiting) - len(ended)
+                if good and open_places > to_come + still_to_end:
+                    best = (max if self.objective.direction == "max" else min)(good, key=lambda trial: trial.score)
                     following.append({"past_id": best.trial_id, "id": trial_id})
                     return {"status": "RUNNING", "values": self._continued(best, number, place)}
-                is_closed = is_closed and (not open_places or all(trial.status == "FAILED" for trial in waiting))
+                is_closed = is_closed and not (open_places and (good or still_to_end))
         return None
 
     def _continued(self, trial: Trial, bracket: int, place: int) -> dict[str, Any]:
@@ -166,28 +167,6 @@ class Hyperband(WholeFirst, LifecycleOracle, keras_tuner.oracles.HyperbandOracle
             "tuner/bracket": bracket,
             "tuner/round": place,
         }
-
-    @contextlib.contextmanager
-    def _failures_last(self) -> Iterator[None]:
-        """Shows what failed or diverged as the worst of its round, and as gone where nothing else there can go on.
-
-        Keras Tuner would wait for ever for a score of what failed, and go on with what diverged.
-        """
-        held: list[tuple[Trial, str, float | None]] = []
-        worst, over = self._worst_score(), set(self.end_order)
-        for bracket in self._brackets:
-            for past, following in itertools.pairwise(bracket["rounds"]):
-                gone_on = {place["past_id"] for place in following}
-                ended = [self.trials[place["id"]] for place in past if place["id"] in over - gone_on]
-                bad = [trial for trial in ended if trial.status == "FAILED" or trial.score == worst]
-                held += [(trial, trial.status, trial.score) for trial in bad]
-                for trial in bad:
-                    trial.status, trial.score = "COMPLETED" if len(bad) < len(ended) else "FAILED", worst
-        try:
-            yield
-        finally:
-            for trial, status, score in held:
-                trial.status, trial.score = status, score
 
     def _random_trial(self, trial_id: str, bracket: dict[str, Any]) -> dict[str, Any]:
         """Returns the response that begins a run; Keras Tuner's own takes the one configuration of no values for none.

@@ -121,10 +121,9 @@ class LifecycleOracle(keras_tuner.Oracle):
     @exclusive
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """Returns the best trials, then those without a score where there are too few."""
-        completed = [trial for trial in ended_trials(self) if trial.status == "COMPLETED"]
-        best = sorted(completed, key=lambda trial: trial.score, reverse=self.objective.direction == "max")
-        names = {trial.trial_id for trial in completed}
-        return (best + [trial for name, trial in self.trials.items() if name not in names])[:num_trials]
+        completed = {trial.trial_id: trial for trial in ended_trials(self) if trial.status == "COMPLETED"}
+        best = sorted(completed.values(), key=lambda trial: trial.score, reverse=self.objective.direction == "max")
+        return (best + [trial for name, trial in self.trials.items() if name not in completed])[:num_trials]
 
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """Takes in what a hypermodel has declared besides, a parent before what depends on it.
