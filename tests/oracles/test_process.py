@@ -1,5 +1,7 @@
 """The process of the Bayesian oracle against scikit-learn's, which Keras Tuner has in its place."""
 
+import math
+import re
 import warnings
 
 import keras_tuner
@@ -135,6 +137,20 @@ def test_space_of_one_configuration_is_exhausted_where_the_first_trial_ends_the_
     drive = Drive(oracle, 3)
     assert (len(drive.proposals), drive.status) == (1, "STOPPED")
     assert oracle.reason == "the space is exhausted, 1 of 1 tried"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"num_initial_points": -1}, "num_initial_points is -1; allowed is a whole number from 0, or None."),
+        ({"num_initial_points": 2.5}, "num_initial_points is 2.5; allowed is a whole number from 0, or None."),
+        ({"alpha": -1.0}, "alpha is -1.0; allowed is a finite number from 0."),
+        ({"alpha": math.nan}, "alpha is nan; allowed is a finite number from 0."),
+    ],
+)
+def test_what_no_process_can_be_made_of_is_refused_where_the_oracle_is_made(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Bayesian(objective="val_accuracy", max_epochs=9, **given)
 
 
 def test_even_choice_comes_from_all_that_is_not_among_the_best():

@@ -12,6 +12,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.base import StudyOracle
+from tuner.oracles.checks import check_count, check_size
 from tuner.oracles.encoding import Encoding, probability_of
 from tuner.oracles.history import LARGEST, best_and_spread
 from tuner.oracles.lifecycle import LifecycleOracle, ended_trials
@@ -99,10 +100,21 @@ class ProcessOracle(keras_tuner.oracles.BayesianOptimizationOracle):
 class Bayesian(StudyOracle, LifecycleOracle, ProcessOracle):
     """A Gaussian process over the hyperparameters proposes trials, each of the full budget.
 
-    Its first trials are random: three for each hyperparameter, and at least three. See `StudyOracle` for the arguments.
-
     Reference: `keras_tuner.oracles.BayesianOptimizationOracle`.
+
+    Args:
+        num_initial_points: Random trials before the first that is proposed; None or 0 means three for each
+            hyperparameter, and at least three.
+        alpha: Variance of the noise of scores that are scaled to a variance of 1, >= 0.
+        options: Arguments of `StudyOracle`.
+
+    Raises:
+        ValueError: If an argument is none of those.
     """
+
+    def __init__(self, *, num_initial_points: int | None = None, alpha: float = 1e-4, **options: Any) -> None:
+        num_initial_points = check_count("num_initial_points", num_initial_points, lowest=0, optional=True)
+        super().__init__(num_initial_points=num_initial_points, alpha=check_size("alpha", alpha), **options)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response; what came to nothing leaves the random numbers where they were."""

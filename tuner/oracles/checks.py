@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 from tuner.quantities import is_whole
 
-__all__ = ["check_count", "check_queue", "check_rungs", "check_share"]
+__all__ = ["check_count", "check_queue", "check_rungs", "check_share", "check_size"]
 
 
 @overload
@@ -41,6 +42,17 @@ def check_share(name: str, received: Any) -> float:
     """
     if not isinstance(received, numbers.Real) or not 0.0 <= float(received) <= 1.0:
         raise ValueError(f"{name} is {received!r}; allowed is a number from 0 to 1.")
+    return float(received)
+
+
+def check_size(name: str, received: Any) -> float:
+    """Returns a size as a number of Python.
+
+    Raises:
+        ValueError: If it is no finite number from 0 on.
+    """
+    if not isinstance(received, numbers.Real) or not 0.0 <= float(received) < math.inf:
+        raise ValueError(f"{name} is {received!r}; allowed is a finite number from 0.")
     return float(received)
 
 
