@@ -9,9 +9,9 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from oracles.driving import Drive, Situation, flat, score_of
-from tuner.oracles import Hyperband
+from tuner.oracles import Bohb, Hyperband, Tpe
 from tuner.oracles.freeze_thaw import FEWEST_SEEN, SHARE_ALONE, FreezeThaw
-from tuner.oracles.history import Run
+from tuner.oracles.history import Run, Seen
 from tuner.oracles.learning import expected_gain, standardised
 from tuner.oracles.mobster import Mobster
 
@@ -21,7 +21,7 @@ OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
 class TestStandardised:
     def test_better_is_higher_in_each_rung(self):
         goodness = np.array([0.2, 0.5, 0.4, 0.7, 0.6])
-        scores = standardised(goodness, np.array([1, 1, 1, 3, 3]))
+        scores = _standardised(goodness, np.array([1, 1, 1, 3, 3]))
         assert scores[1] > scores[2] > scores[0]
         assert scores[3] > scores[4]
         assert scores.mean() == pytest.approx(0.0)
@@ -30,8 +30,8 @@ class TestStandardised:
     def test_rung_at_the_level_of_chance_says_nothing(self):
         """All alike after one epoch: the next rung is as it would be without them."""
         later = np.array([0.3, 0.5, 0.8, 0.1])
-        alone = standardised(later, np.full(4, 3))
-        scores = standardised(np.concatenate([np.full(5, 0.1), later]), np.repeat([1, 3], [5, 4]))
+        alone = _standardised(later, np.full(4, 3))
+        scores = _standardised(np.concatenate([np.full(5, 0.1), later]), np.repeat([1, 3], [5, 4]))
         assert np.ptp(scores[:5]) == 0.0
         gaps, expected = np.diff(scores[5:]), np.diff(alone)
         assert gaps / gaps[0] == pytest.approx(expected / expected[0])
@@ -39,15 +39,73 @@ class TestStandardised:
     def test_noise_at_the_level_of_chance_is_not_blown_up_later(self):
         """A tie but for rounding in the lowest rung makes the unit of the next one hardly smaller than its own."""
         later = np.linspace(0.2, 0.8, 30)
-        scores = standardised(np.concatenate([np.full(9, 0.1), [0.1 + 1e-12], later]), np.repeat([1, 3], [10, 30]))
+        scores = _standardised(np.concatenate([np.full(9, 0.1), [0.1 + 1e-12], later]), np.repeat([1, 3], [10, 30]))
         assert np.ptp(scores[10:]) > np.ptp(scores[:10]) / 3
 
     def test_what_failed_is_as_bad_as_the_worst(self):
-        scores = standardised(np.array([0.2, 0.5, -np.inf]), np.array([1, 1, 1]))
+        scores = _standardised(np.array([0.2, 0.5, -np.inf]), np.array([1, 1, 1]))
         assert scores[2] == scores[0]
 
     def test_scores_are_alike_where_all_have_failed(self):
-        assert standardised(np.array([-np.inf, -np.inf]), np.array([1, 3])).tolist() == [0.0, 0.0]
+        assert _standardised(np.array([-np.inf, -np.inf]), np.array([1, 3])).tolist() == [0.0, 0.0]
+
+    @pytest.mark.parametrize("moved", [0.3, -7.0, 0.0])
+    def test_level_of_another_study_does_not_matter(self, moved):
+        goodness, epochs = np.array([0.5, 0.25, 0.75, 0.375, 0.625]), np.array([1, 1, 3, 1, 3])
+        others = np.array([0.125, 0.5, 0.25]) + np.float64(moved)
+        scores = standardised(np.append(goodness, others), np.append(epochs, [1, 1, 9]), np.repeat([0, 1], [5, 3]))
+        assert scores[6] == scores[0] > scores[5]
+
+
+def _standardised(goodness, epochs):
+    return standardised(goodness, epochs, np.zeros(len(goodness)))
+
+
+@pytest.mark.parametrize("algorithm", [FreezeThaw, Mobster, Bohb, Tpe])
+def test_warm_start_from_data_of_another_level_proposes_the_same(algorithm):
+    """The scores are multiples of a power of 2, so that moving them is exact."""
+    oracle = algorithm(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=9)
+    Drive(oracle, 40, score=_binary)
+    known = [(run.values, epochs, score) for run in oracle.history for epochs, score in run.scores.items()]
+    first, *others = (_warm(algorithm, [Seen(v, e, s + level) for v, e, s in known]) for level in (0.0, 0.5, -4.0))
+    assert others == [first, first]
+    assert first != _warm(algorithm, [])
+
+
+def test_freeze_thaw_begins_with_the_best_of_another_study():
+    """The model, sure of it, has nothing to learn there."""
+    values = [{"optimizer": "sgd", "width": width} for width in (8, 16, 32, 64)]
+    seen = [Seen(each, 9, score) for each, score in zip(values, (0.5, 0.9, 0.7, 0.8), strict=True)]
+    begun = _warm(FreezeThaw, seen)
+    assert begun[0]["tuner/epochs"] == 9
+    assert [each["width"] for each in begun[1:4]] == [16, 64, 32]
+    assert {each["tuner/epochs"] for each in begun[1:4]} == {1}
+
+
+def test_the_best_run_is_compared_with_the_second_best():
+    """With itself, nothing would ever be learned of it."""
+    gains = []
+
+    class Spy(FreezeThaw):
+        def _rates(self, ends, numbers, begun, means, belief):
+            rates = super()._rates(ends, numbers, begun, means, belief)
+            best = belief.runs[belief.best]
+            gains.extend(rates[:, numbers == best.number].max(axis=0) / rates.max())
+            return rates
+
+    Drive(Spy(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=27, begins_whole=False), 60)
+    assert len(gains) >= 10
+    assert np.median(gains) > 1e-4
+
+
+def _binary(values, epochs):
+    return round(1024 * score_of(values, epochs)) / 1024
+
+
+def _warm(algorithm, seen):
+    """Returns the first proposals of a search that knows another study."""
+    oracle = algorithm(objective=OBJECTIVE, hyperparameters=flat(), max_epochs=9, warm_start=seen)
+    return Drive(oracle, 48, score=_binary).proposals
 
 
 def test_expected_gain_is_the_mean_of_what_is_above_zero():

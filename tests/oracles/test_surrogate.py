@@ -79,10 +79,11 @@ def test_effect_of_a_look_is_how_far_the_means_move():
     seen, scores = _points(rng.random((10, 2))), rng.standard_normal(10)
     surrogate.condition(seen, scores)
     ends = Points(rng.random((3, 2)), np.zeros(3), np.arange(20, 23))
-    best = Points(seen.features[:1], np.zeros(1), np.zeros(1, dtype=int))
+    others = Points(seen.features[:2], np.zeros(2), np.arange(2))
+    against = np.array([0, 1, 0])
     looks = [Points(ends.features, np.full(3, left), ends.runs) for left in (1.0, 0.0)]
-    effects = surrogate.effects(ends, looks, best)
-    means = surrogate.predict(ends)[0] - surrogate.predict(best)[0]
+    effects = surrogate.effects(ends, looks, others, against)
+    means = surrogate.predict(ends)[0] - surrogate.predict(others)[0][against]
     for look, effect in zip(looks, effects, strict=True):
         for row in range(3):
             one = Points(look.features[[row]], look.left[[row]], look.runs[[row]])
@@ -91,5 +92,5 @@ def test_effect_of_a_look_is_how_far_the_means_move():
             told = expected + np.hypot(deviation, np.sqrt(surrogate._noise()))  # one standard deviation off
             more = Surrogate(np.arange(2))
             more.condition(seen + one, np.append(scores, told))
-            moved = more.predict(end)[0] - more.predict(best)[0] - means[row]
+            moved = more.predict(end)[0] - more.predict(others)[0][against[row]] - means[row]
             np.testing.assert_allclose(effect[row], np.abs(moved[0]), rtol=1e-6)

@@ -62,6 +62,9 @@ class FreezeThaw(LearningOracle):
     https://proceedings.mlr.press/v115/wu20a.html (knowledge gradient over fidelities).
     """
 
+    # The model would not begin what it is sure of: nothing is to be learned there.
+    tries_seen = True
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._exploited = 0  # epochs, besides those of the default
@@ -144,7 +147,7 @@ class FreezeThaw(LearningOracle):
         fresh = len(self.history) + np.arange(len(kept))
         numbers = np.concatenate([fresh, [run.number for run in runs]]).astype(int)
         ends = Points(features, np.zeros(len(begun)), np.where(begun > 0, numbers, -1))
-        rates = self._rates(ends, numbers, begun, means - best, belief)
+        rates = self._rates(ends, numbers, begun, means, belief)
         for place in np.argsort(-rates, axis=None, kind="stable"):
             rung, row = divmod(int(place), len(begun))
             if rates[rung, row] < 0:
@@ -157,18 +160,23 @@ class FreezeThaw(LearningOracle):
         return self._begun(self._new_values(rng), self._first_epochs())
 
     def _rates(
-        self, ends: Points, numbers: np.ndarray, begun: np.ndarray, ahead: np.ndarray, belief: Belief
+        self, ends: Points, numbers: np.ndarray, begun: np.ndarray, means: np.ndarray, belief: Belief
     ) -> np.ndarray:
         """Returns the knowledge gradient for an epoch of going to each rung, `(rungs, n)`; -1 for those beyond it.
+
+        All are compared with the best run, and that with the second best.
 
         Reference: Frazier et al., 2009, https://doi.org/10.1287/ijoc.1080.0314, eq. 11.
         """
         assert self._surrogate is not None, "the belief comes from it"
         looks = [Points(ends.features, np.full(len(ends), self._left(epochs)), numbers) for epochs in self.rungs]
-        best = belief.runs[belief.best]
-        other = Points(self._features([best]), np.zeros(1), np.array([best.number]))
+        first = np.argsort(-belief.means, kind="stable")[:2]
+        leaders = [belief.runs[place] for place in first]
+        others = Points(self._features(leaders), np.zeros(len(leaders)), np.array([run.number for run in leaders]))
+        against = np.where(numbers == leaders[0].number, len(leaders) - 1, 0)
+        apart = np.abs(means - belief.means[first][against])
         rates, lowest = [], self.start_epochs
-        for epochs, moved in zip(self.rungs, self._surrogate.effects(ends, looks, other), strict=True):
-            gain = expected_gain(-np.abs(ahead), moved + 1e-9) / (np.maximum(epochs - begun, 0) + START_EPOCHS)
+        for epochs, moved in zip(self.rungs, self._surrogate.effects(ends, looks, others, against), strict=True):
+            gain = expected_gain(-apart, moved + 1e-9) / (np.maximum(epochs - begun, 0) + START_EPOCHS)
             rates.append(np.where((begun < epochs) & (epochs >= lowest), gain, -1.0))
         return np.array(rates)

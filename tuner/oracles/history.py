@@ -191,6 +191,9 @@ def observations(
 ) -> list[tuple[Mapping[str, Any], float]]:
     """Returns values and goodness of all that reached so many epochs, or failed on the way.
 
+    What another study saw is moved to where its best is as good as the best run: with other data, or other epochs,
+    scores of the same configurations lie elsewhere.
+
     Args:
         warm_start: What another study saw.
         runs: Runs so far.
@@ -199,14 +202,12 @@ def observations(
             never went so far, what went farthest.
     """
     least = min(epochs, max((seen.epochs for seen in warm_start), default=0)) if is_full else epochs
-    found: list[tuple[Mapping[str, Any], float]] = []
-    for seen in warm_start:
-        if seen.goodness == WORST or (seen.epochs >= least if is_full else seen.epochs == epochs):
-            found.append((seen.values, seen.goodness))
-    for run in runs:
-        if epochs in run.scores or run.has_failed:
-            found.append((run.values, run.scores.get(epochs, WORST)))
-    return found
+    known = [s for s in warm_start if s.goodness == WORST or (s.epochs >= least if is_full else s.epochs == epochs)]
+    own = [(run.values, run.scores.get(epochs, WORST)) for run in runs if epochs in run.scores or run.has_failed]
+    best_own = max((goodness for _, goodness in own), default=WORST)
+    best_known = max((seen.goodness for seen in known), default=WORST)
+    apart = best_own - best_known if WORST not in (best_own, best_known) else 0.0
+    return [(seen.values, seen.goodness + apart) for seen in known] + own
 
 
 def best_and_spread(ordered: list[Item], most: int) -> list[Item]:

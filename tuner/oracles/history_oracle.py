@@ -23,7 +23,7 @@ from tuner.oracles.moves import Move
 
 __all__ = ["HistoryOracle"]
 
-# Configurations of a warm start that are tried where there is no model: a guess.
+# Configurations of a warm start that are tried where no model would propose them: a guess.
 MOST_SEEN = 3
 
 
@@ -37,12 +37,12 @@ class HistoryOracle(StudyOracle, LifecycleOracle, abc.ABC):
         objective: Name of the objective, or a `keras_tuner.Objective`; None is the number that a tuner's `run_trial`
             returns, which is to be small.
         hyperparameters: The declared space; a stock tuner hands it in later.
-        warm_start: What another study saw of the same space, for a model; where there is none, see `tries_seen`.
+        warm_start: What another study saw of the same space, for a model; see `tries_seen` besides.
         options: See `StudyOracle`.
 
     Attributes:
         history: The runs so far.
-        tries_seen: Whether the best configurations of the warm start are tried first: there is no model to learn.
+        tries_seen: Whether the best configurations of the warm start are tried first: no model would propose them.
     """
 
     tries_seen = False
@@ -64,7 +64,7 @@ class HistoryOracle(StudyOracle, LifecycleOracle, abc.ABC):
 
     @property
     def first_values(self) -> Sequence[Mapping[str, Any]]:
-        """What is enqueued and, where nothing else can be learned of a warm start, the best of that."""
+        """What is enqueued and, where no model would propose it, the best of a warm start."""
         if not self.tries_seen:
             return self.enqueue
         declared = {entry.name for entry in self.hyperparameters.space}  # another study may have had more

@@ -135,7 +135,7 @@ class LearningOracle(WholeFirst, RungOracle):
         seen += [(run, epochs, score, run.number) for run in self.history for epochs, score in run.scores.items()]
         seen = _thinned(seen)
         epochs, goodness = (np.array(column) for column in list(zip(*seen, strict=True))[1:3])
-        scores = standardised(goodness, epochs)
+        scores = standardised(goodness, epochs, np.array([isinstance(one[0], Seen) for one in seen]))
         # What failed is known to be the worst at the end.
         left = [self._left(e) if math.isfinite(score) else 0.0 for _, e, score, _ in seen]
         points = self._points([one[0] for one in seen], left, [one[3] for one in seen])
@@ -204,18 +204,24 @@ def _thinned(seen: list[_Score]) -> list[_Score]:
     return best_and_spread(sorted(seen, key=lambda one: (one[1], one[2]), reverse=True), MOST_POINTS)
 
 
-def standardised(goodness: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+def standardised(goodness: np.ndarray, epochs: np.ndarray, studies: np.ndarray) -> np.ndarray:
     """Returns scores of mean 0 and variance 1, `(n,)`, in which the differences among the best of each rung are wide.
 
     It is the negative logarithm of how far each is behind the best of its rung, in units of the median distance there;
-    what is as good as the best does not count in that. What failed is as bad as the worst.
+    what is as good as the best does not count in that. What failed is as bad as the worst. Each study has a best of its
+    own: with other data, scores of the same configurations lie elsewhere.
+
+    Args:
+        goodness: Larger is better, `(n,)`.
+        epochs: The rungs, `(n,)`.
+        studies: Which study saw it, `(n,)`.
     """
     finite = np.isfinite(goodness)
     scores = np.zeros(len(goodness))
     unit = 0.0
     for rung in np.unique(epochs[finite]):
         here = finite & (epochs == rung)
-        behind = goodness[here].max() - goodness[here]
+        behind = _behind(goodness[here], studies[here])
         apart = behind[behind > 0]
         if len(apart):  # where all are alike, as at the level of chance, there is no unit to learn
             weight = PRIOR_RUNS if unit else 0
@@ -225,3 +231,12 @@ def standardised(goodness: np.ndarray, epochs: np.ndarray) -> np.ndarray:
             scores[here] = -np.log1p(behind / unit)
     scores[~finite] = scores.min(initial=0.0)
     return (scores - scores.mean()) / (scores.std() or 1.0)
+
+
+def _behind(goodness: np.ndarray, studies: np.ndarray) -> np.ndarray:
+    """Returns how far each is behind the best of its study, `(n,)`."""
+    behind = np.zeros(len(goodness))
+    for study in np.unique(studies):
+        own = studies == study
+        behind[own] = goodness[own].max() - goodness[own]
+    return behind

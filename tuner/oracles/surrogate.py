@@ -114,22 +114,24 @@ class Surrogate:
         variance = self._paired(points, points) - np.sum(reduced**2, axis=0)
         return across.T @ self._solved, np.sqrt(np.maximum(variance, 1e-10))
 
-    def effects(self, ends: Points, looks: Sequence[Points], best: Points) -> list[np.ndarray]:
-        """Returns by how much looks are going to move what is thought of ends, against that of the best: `(n,)` each.
+    def effects(self, ends: Points, looks: Sequence[Points], others: Points, against: np.ndarray) -> list[np.ndarray]:
+        """Returns by how much looks are going to move what is thought of ends, against that of others: `(n,)` each.
 
         It is the standard deviation of the change of the difference of the two means.
 
         Args:
             ends: Finished trainings, `left` 0.
             looks: Where they would be seen, row for row, of each kind of look.
-            best: The one that they are compared with, `(1,)`.
+            others: Those that they are compared with, m of them.
+            against: The place of each end's among these, `(n,)`.
         """
-        of_ends, of_best = (self._reduced(self._between(self._seen, points)) for points in (ends, best))
+        of_ends, of_others = (self._reduced(self._between(self._seen, points)) for points in (ends, others))
+        rows = np.arange(len(ends))
         effects = []
         for look in looks:
             of_look = self._reduced(self._between(self._seen, look))
             shared = self._paired(ends, look) - np.sum(of_ends * of_look, axis=0)
-            of_other = self._between(best, look)[0] - of_best[:, 0] @ of_look
+            of_other = (self._between(others, look) - of_others.T @ of_look)[against, rows]
             own = self._paired(look, look) - np.sum(of_look**2, axis=0)
             effects.append(np.abs(shared - of_other) / np.sqrt(np.maximum(own, 0.0) + self._noise()))
         return effects
