@@ -24,6 +24,8 @@ def test_snapped_point_stands_for_the_same_values_and_hides_what_is_not_active(s
         assert encoding.values(snapped) == values
         inactive = [place for place, entry in enumerate(encoding.free) if not is_active(entry, values)]
         assert snapped[inactive].tolist() == [INACTIVE] * len(inactive)
+        counted = [place for place, entry in enumerate(encoding.free) if encoding.count(entry)]
+        np.testing.assert_allclose(snapped[counted], encoding.point(values)[counted], atol=1e-12)
         hidden += len(inactive)
     assert (hidden > 0) == (space == "conditional")
 

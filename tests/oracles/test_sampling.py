@@ -197,6 +197,22 @@ def test_warm_start_moves_the_first_proposals_of_tpe():
     assert sum(width > 40 for width in widths) >= 8
 
 
+def test_cmaes_begins_anew_where_it_has_converged():
+    """Draws near its mean would be tried already, and random ones in their place drive it to NaN."""
+    require_package("cmaes")
+    hp = keras_tuner.HyperParameters()
+    hp.Float("x", 0.0, 1.0, default=0.5)
+    hp.Float("y", 0.0, 1.0, default=0.5)
+    oracle = ORACLES["cmaes"](
+        objective=keras_tuner.Objective("a", "max"), hyperparameters=hp, max_epochs=MAX_EPOCHS, seed=1
+    )
+    drive = Drive(oracle, 800, score=lambda values, _: -((values["x"] - 0.3) ** 2) - (values["y"] - 0.3) ** 2)
+    points = np.array([[values["x"], values["y"]] for values in drive.proposals])
+    assert np.abs(points[200:240] - 0.3).max() < 0.01
+    assert np.abs(points - 0.3).max(axis=1)[300:].max() > 0.1
+    assert np.all((points >= 0.0) & (points <= 1.0))
+
+
 @pytest.mark.parametrize(("algorithm", "package"), [("gp", "torch"), ("cmaes", "cmaes")])
 def test_missing_package_is_one_line_with_the_command(algorithm, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)

@@ -11,6 +11,7 @@ import numpy as np
 
 from tuner.errors import UsageError
 from tuner.oracles.encoding import Encoding, is_ordered
+from tuner.oracles.history import LARGEST
 from tuner.oracles.history_oracle import HistoryOracle
 from tuner.oracles.moves import Move
 
@@ -28,8 +29,9 @@ class CmaEs(HistoryOracle):
 
     It adapts the hyperparameters that are ordered and always active, where there are two of them at least; all others
     are drawn at random. A generation is so many runs in the order of their beginning, so that it does not matter in
-    which order trials in flight end. `optuna.samplers.CmaEsSampler` keeps its distribution in the trials of its own
-    study and forgets it in any other, so this is the package `cmaes` beneath it.
+    which order trials in flight end. A distribution that has converged, or that random configurations in the place of
+    repeated draws have driven apart, is left for a new one somewhere else. `optuna.samplers.CmaEsSampler` keeps its
+    distribution in the trials of its own study and forgets it in any other, so this is the package `cmaes` beneath it.
 
     Args:
         options: See `HistoryOracle`.
@@ -74,19 +76,19 @@ class CmaEs(HistoryOracle):
     def _adapted(self, adapted: list[int]) -> Any:
         """Returns the distribution after all generations that are complete, begun anew in a space that has grown."""
         if self._encoded is not self.encoding:
-            # Imported here, since everybody else does without the package.
-            cmaes = importlib.import_module("cmaes")
-            bounds = np.tile([0.0, 1.0], (len(adapted), 1))
-            self._distribution = cmaes.CMA(np.full(len(adapted), 0.5), FIRST_DEVIATION, bounds=bounds)
+            self._distribution = _distribution(np.full(len(adapted), 0.5))
             self._encoded, self._told = self.encoding, 0
         size, ended = self._distribution.population_size, self._in_order()
         while self._told + size <= len(ended):
             generation = ended[self._told : self._told + size]
-            # It ranks and no more, so that any number may stand for the worst.
+            # It ranks, and looks whether the best and the worst are the same: any number may stand for a failure.
             self._distribution.tell(
-                [(self.encoding.point(values)[adapted], -goodness) for values, goodness in generation]
+                [(self.encoding.point(values)[adapted], min(-goodness, LARGEST)) for values, goodness in generation]
             )
             self._told += size
+            if self._distribution.should_stop():
+                place = np.random.default_rng((self.seed, self._told)).random(len(adapted))
+                self._distribution = _distribution(place)
         return self._distribution
 
     def _in_order(self) -> list[tuple[Mapping[str, Any], float]]:
@@ -95,3 +97,9 @@ class CmaEs(HistoryOracle):
         observations = self._observations(self.max_epochs)
         warm = len(observations) - sum(run.score is not None for run in self.history)
         return observations[: warm + running]
+
+
+def _distribution(mean: np.ndarray) -> Any:
+    """Returns a distribution over the unit cube that has learned nothing."""
+    cmaes = importlib.import_module("cmaes")  # here, since everybody else does without the package
+    return cmaes.CMA(mean, FIRST_DEVIATION, bounds=np.tile([0.0, 1.0], (len(mean), 1)))

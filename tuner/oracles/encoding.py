@@ -109,7 +109,7 @@ class Encoding:
         return np.repeat(np.arange(len(widths)), widths)
 
     def snapped(self, points: np.ndarray) -> np.ndarray:
-        """Returns points `(n, dimensions)` with those of stepped and chosen values at the middle of their value.
+        """Returns points `(n, dimensions)` with those of counted values where the value itself stands.
 
         What is not active is put to `INACTIVE`, so that equal configurations have equal points.
         """
@@ -123,6 +123,8 @@ class Encoding:
                 continue
             if count and is_even(entry):
                 column[:] = (np.minimum((column * count).astype(int), count - 1) + 0.5) / count
+            elif count:
+                column[:] = [probability_of(entry, value_at(entry, p)) for p in column.tolist()]
             column[~active[id(entry)]] = INACTIVE
         return snapped
 
