@@ -20,7 +20,5 @@ class Asha(RungOracle):
     Reference: Li et al., 2020, https://arxiv.org/abs/1810.05934, algorithm 2.
     """
 
-    tries_seen = True
-
     def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
         return self._random_values(rng)

@@ -62,9 +62,6 @@ class FreezeThaw(LearningOracle):
     https://proceedings.mlr.press/v115/wu20a.html (knowledge gradient over fidelities).
     """
 
-    # The model would not begin what it is sure of: nothing is to be learned there.
-    tries_seen = True
-
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._exploited = 0  # epochs, besides those of the default

@@ -30,7 +30,6 @@ class Grid(HistoryOracle):
         options: See `HistoryOracle`.
     """
 
-    tries_seen = True
     _walk: _Walk | None = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -28,7 +28,6 @@ class OneEpoch(RungOracle):
     """
 
     takes_no = ("eta",)
-    tries_seen = True
 
     def __init__(self, *, min_epochs: int = 1, **options: Any) -> None:
         super().__init__(min_epochs=min_epochs, **options)

@@ -40,8 +40,6 @@ class Priorband(RungOracle):
     Reference: Mallik et al., 2023, https://arxiv.org/abs/2306.12370, section 4.
     """
 
-    tries_seen = True
-
     def _new_values(self, rng: np.random.Generator) -> dict[str, Any] | None:
         for _ in range(MOST_REPEATS):
             values = self.encoding.values(self._point(rng))
