@@ -52,8 +52,8 @@ def keras_tuner_oracle(name: str, trainer: Trainer, seed: int) -> Any:
     return _silent(getattr(keras_tuner.oracles, f"{name}Oracle")(**options))
 
 
-def our_oracle(name: str, trainer: Trainer, seed: int) -> Any:
-    """Returns an oracle of this program, with a budget of epochs."""
+def our_oracle(name: str, trainer: Trainer, seed: int, **options: Any) -> Any:
+    """Returns an oracle of this program, with a budget of epochs; `options` are arguments of its own."""
     from tuner.oracles import ORACLES
 
     return ORACLES[name](
@@ -62,6 +62,7 @@ def our_oracle(name: str, trainer: Trainer, seed: int) -> Any:
         max_epochs=trainer.problem.max_epochs,
         seed=seed,
         max_total_epochs=trainer.budget_epochs,
+        **options,
     )
 
 
