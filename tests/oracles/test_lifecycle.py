@@ -149,3 +149,67 @@ def test_numbers_of_numpy_may_be_told(number, tmp_path):
     Telling(oracle, directory=tmp_path).search()
     again = Telling(_oracle(max_trials=2), directory=tmp_path).oracle
     assert [(trial.score, trial.best_step) for trial in again.trials.values()] == [(1.0, 1)] * 2
+
+
+class _Flaky(keras_tuner.Tuner):
+    """Fails, or returns NaN, while it is told to."""
+
+    result = None
+
+    def run_trial(self, trial, *args, **options):
+        if self.result is None:
+            raise OSError("the disk is not mounted")
+        return self.result
+
+
+def _flaky(folder, **options):
+    def build(hp):
+        hp.Float("rate", 0.0, 1.0)
+
+    oracle = ORACLES["random"](objective=keras_tuner.Objective("score", "max"), max_epochs=1, max_trials=8, **options)
+    return _Flaky(oracle, build, directory=folder, project_name="p")
+
+
+@pytest.mark.parametrize("is_resumed", [True, False])
+def test_search_that_failures_ended_goes_on_when_they_are_mended(tmp_path, is_resumed):
+    tuner = _flaky(tmp_path, max_consecutive_failed_trials=3)
+    with pytest.raises(RuntimeError, match=r"(?s)limit of 3\..*the disk is not mounted"):
+        tuner.search()
+    tuner = _flaky(tmp_path, max_consecutive_failed_trials=3) if is_resumed else tuner
+    tuner.result = {"score": 0.5}
+    tuner.search()
+    assert [trial.status for trial in tuner.oracle.trials.values()] == 3 * ["FAILED"] + 5 * ["COMPLETED"]
+
+
+def test_scores_that_are_nan_count_as_failures_where_these_are_counted(tmp_path):
+    tuner = _flaky(tmp_path, max_consecutive_failed_trials=3)
+    tuner.result = {"score": float("nan")}
+    with pytest.raises(RuntimeError, match="limit of 3"):
+        tuner.search()
+    assert [trial.status for trial in tuner.oracle.trials.values()] == 3 * ["FAILED"]
+
+
+@pytest.mark.parametrize("algorithm", sorted(set(ORACLES) - {"gp", "cmaes"}))
+def test_executions_that_tell_every_epoch_are_scored_by_the_mean_of_their_last_one(algorithm):
+    oracle = _oracle(algorithm, max_trials=2)
+    trial = oracle.create_trial("tuner0")
+    for execution in ([0.5, 0.1, 0.3], [0.7, 0.2, 0.4], [0.9, 0.3, 0.8]):
+        for epoch, score in enumerate(execution):
+            oracle.update_trial(trial.trial_id, {"score": score}, step=epoch)
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+    [best] = oracle.get_best_trials()
+    assert (best.score, best.best_step) == (pytest.approx(0.5), 2)
+
+
+def test_threads_that_save_one_oracle_write_whole_files(tmp_path):
+    oracle = _oracle(max_trials=5)
+    oracle._set_project_dir(tmp_path, "p")
+    oracle.create_trial("tuner0")
+    with ThreadPoolExecutor(4) as threads:
+        for saved in [threads.submit(oracle.save) for _ in range(200)]:
+            saved.result(30)
+    again = _oracle(max_trials=5)
+    again._set_project_dir(tmp_path, "p")
+    again.reload()
+    assert list(again.trials) == list(oracle.trials)

@@ -77,3 +77,12 @@ def test_worker_of_a_distributed_search_has_no_oracle_but_a_client(tmp_path, mon
     tuner.oracle = object()  # Keras Tuner's client has a few of an oracle's attributes
     tuner.run_trial(None, verbose=0)
     assert trained == [{"epochs": 3, "verbose": 0}]
+
+
+@pytest.mark.parametrize("kind", [Asha, Random])
+def test_other_epochs_than_those_of_the_oracle_are_refused(kind, tmp_path):
+    oracle = kind(objective="val_accuracy", max_epochs=3, max_trials=1)
+    tuner = RungTuner(oracle, HyperModel(), directory=tmp_path, project_name="stock")
+    with pytest.raises(ValueError, match="epochs is 7, and the oracle trains a configuration for 3"):
+        tuner.search(X, Y, epochs=7)
+    assert tuner.oracle.trials == {}

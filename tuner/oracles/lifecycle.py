@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.encoding import is_active
@@ -52,9 +53,12 @@ def _outcome(oracle: Any, action: Callable[[], Any]) -> tuple[Any, BaseException
 
 
 def last_told(trial: Trial, metric: str) -> tuple[float, int]:
-    """Returns the value of a metric after the last epoch of which a trial told one, and that; NaN and 0 without any."""
+    """Returns the value of a metric after the last epoch of which a trial told one, and that; NaN and 0 without any.
+
+    Of several executions that told that epoch it is the mean.
+    """
     points = trial.metrics.get_history(metric) if trial.metrics.exists(metric) else []  # by their epochs
-    return (float(points[-1].value[-1]), points[-1].step) if points else (math.nan, 0)
+    return (float(np.mean(points[-1].value)), points[-1].step) if points else (math.nan, 0)
 
 
 def ended_trials(oracle: keras_tuner.Oracle) -> list[Trial]:
@@ -137,10 +141,12 @@ class LifecycleOracle(keras_tuner.Oracle):
         super().update_space(ordered)
 
     def _check_consecutive_failures(self) -> None:
-        try:
-            super()._check_consecutive_failures()
-        except RuntimeError as error:
-            self._surrender = error
+        """Gives up where the last trials have all failed; Keras Tuner never forgets some that failed long ago."""
+        limit = self.max_consecutive_failed_trials
+        last = [self.trials[name] for name in self.end_order[-limit:]] if limit else []
+        if last and len(last) == limit and all(trial.status == "FAILED" for trial in last):
+            message = f"Number of consecutive failures exceeded the limit of {limit}.\n{last[-1].message or ''}"
+            self._surrender = RuntimeError(message)
 
     def _retry(self, trial: Trial) -> bool:
         """Whether the trial is to run again; then it begins without the metrics that it had."""
@@ -149,6 +155,7 @@ class LifecycleOracle(keras_tuner.Oracle):
             trial.metrics = type(trial.metrics)()
         return is_again
 
+    @exclusive
     def save(self) -> None:
         """Writes Keras Tuner's own file where a tuner has named a directory."""
         if has_directory(self):
@@ -191,8 +198,9 @@ class LifecycleOracle(keras_tuner.Oracle):
             self._tried_so_far.discard(before)
 
     def _no_score(self) -> float:
-        """Returns what stands for a score that is not finite; NaN is what Keras Tuner runs again."""
-        return math.nan if self.max_retries_per_trial else self._worst_score()
+        """Returns what stands for a score that is not finite; NaN is run again, or counts as a failure."""
+        is_failure = self.max_retries_per_trial or self.max_consecutive_failed_trials != sys.maxsize
+        return math.nan if is_failure else self._worst_score()
 
     def _worst_score(self) -> float:
         return -sys.float_info.max if self.objective.direction == "max" else sys.float_info.max

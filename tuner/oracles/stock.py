@@ -34,6 +34,20 @@ class RungTuner(keras_tuner.Hyperband):
         # Not that of Hyperband, which makes an oracle of its own.
         keras_tuner.Tuner.__init__(self, oracle=oracle, hypermodel=hypermodel, **options)
 
+    def search(self, *arguments: Any, **options: Any) -> None:
+        """Searches; what `model.fit` takes goes on to it.
+
+        Raises:
+            ValueError: If `epochs` are other than the oracle's `max_epochs`.
+        """
+        epochs = options.setdefault("epochs", self._max_epochs)
+        if epochs != self._max_epochs:
+            raise ValueError(
+                f"epochs is {epochs!r}, and the oracle trains a configuration for {self._max_epochs}, its max_epochs; "
+                "leave epochs out, or make the oracle with other max_epochs."
+            )
+        super().search(*arguments, **options)
+
     def save(self) -> None:
         """Writes the files of oracle and tuner, each as a whole."""
         if not self._is_worker():
