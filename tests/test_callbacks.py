@@ -244,6 +244,19 @@ def test_callback_that_restores_another_training_is_refused(network, tmp_path):
         _callbacks(lambda: [keras.callbacks.BackupAndRestore(tmp_path)], network)
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_callbacks_in_a_callback_list_are_as_those_alone(is_listed, network, tmp_path):
+    def listed(callback):
+        made = keras.callbacks.CallbackList([callback])
+        return lambda: [made] if is_listed else made
+
+    stopping = keras.callbacks.EarlyStopping("val_accuracy")
+    _callbacks(listed(stopping), network)
+    assert stopping.mode == "max"
+    with pytest.raises(SpaceError, match="has a BackupAndRestore"):
+        _callbacks(listed(keras.callbacks.BackupAndRestore(tmp_path)), network)
+
+
 @pytest.mark.parametrize("made", [None, [None], ["EarlyStopping"], 3])
 def test_what_is_no_list_of_callbacks_is_refused(made, network):
     with pytest.raises(SpaceError, match=r"callbacks\(\) returns .*; allowed is a list of objects of keras.callbacks"):

@@ -6,19 +6,20 @@ import pytest
 
 import tuner
 from tuner.failures import kind_of
-from tuner.records import FAILED
+from tuner.records import FAILED, OUT_OF_MEMORY
 
 PROGRAM = Path(tuner.__file__).parent
 
 
-def _message(file, statement="json.loads('{')"):
+def _message(file, statement="json.loads('{')", *, caller="training.py", status=FAILED):
     """Returns what is told of an error of a statement in a function of a file that the program has called."""
     theirs, ours = {}, {}
     exec(compile(f"import json\ndef callbacks():\n    {statement}\n", str(file), "exec"), theirs)
-    train = "def train(call):\n    try:\n        call()\n    except ValueError as error:\n        return error\n"
-    exec(compile(train, str(PROGRAM / "training.py"), "exec"), ours)
-    status, message = kind_of(ours["train"](theirs["callbacks"]))
-    assert status == FAILED
+    caught = "except (ValueError, MemoryError) as error:"
+    train = f"def train(call):\n    try:\n        call()\n    {caught}\n        return error\n"
+    exec(compile(train, str(PROGRAM / caller), "exec"), ours)
+    found, message = kind_of(ours["train"](theirs["callbacks"]))
+    assert found == status
     return message
 
 
@@ -37,3 +38,12 @@ def test_error_of_the_program_keeps_the_lines_that_led_there():
         f'  File "{PROGRAM}/recipe.py", line 3, in callbacks',
     ]
     assert last == "ValueError: odd"
+
+
+def test_memory_that_a_callback_lacks_is_a_mistake_in_it():
+    """No smaller batch would help there."""
+    told = _message(PROGRAM.parent / "my_space.py", "raise MemoryError('728 TiB')", caller="callbacks.py")
+    assert told.splitlines()[1].endswith('my_space.py", line 3, in callbacks')
+    assert told.endswith("MemoryError: 728 TiB")
+    told = _message(PROGRAM / "program.py", "raise MemoryError('728 TiB')", status=OUT_OF_MEMORY)
+    assert told == "Its batches do not fit into the memory of the device: 728 TiB"

@@ -195,6 +195,16 @@ def test_evaluation_that_does_not_fit_is_split(train):
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-6)
 
 
+def test_training_is_whole_where_a_validation_did_not_fit(train):
+    """Another process may have held the device for a moment; the next training must not depend on it."""
+    splits = Splits()
+    network = Network(architecture(), Program(architecture().structure), splits=splits)
+    network.reset(RECIPE, seed=5)
+    Device(10).limited(network.program)
+    network.evaluate(train)
+    assert (splits.parts(architecture()), network.remark) == (1, "")
+
+
 def test_what_fits_traces_no_parts(train):
     network = Network(architecture(), Program(architecture().structure))
     network.reset(RECIPE, seed=5)

@@ -211,12 +211,18 @@ def _made(make: Callable[[], Any]) -> list[keras.callbacks.Callback]:
     """Returns the callbacks of a space, which know what is better of what they monitor."""
     made = make()
     callbacks = list(made) if isinstance(made, Iterable) else [made]
+    callbacks = [callback for each in callbacks for callback in _members(each)]
     if not all(isinstance(callback, keras.callbacks.Callback) for callback in callbacks):
         raise SpaceError(f"callbacks() returns {made!r}; allowed is a list of objects of keras.callbacks.Callback.")
     for callback in callbacks:
         _refuse_needless(callback)
         _set_mode(callback)
     return callbacks
+
+
+def _members(callback: Any) -> list[Any]:
+    """Returns what is in a `CallbackList`, which is a callback itself."""
+    return callback.callbacks if isinstance(callback, keras.callbacks.CallbackList) else [callback]
 
 
 def _hears(callback: keras.callbacks.Callback, kinds: Iterable[str]) -> bool:

@@ -15,6 +15,9 @@ __all__ = ["kind_of"]
 
 MOST_FRAMES = 10
 
+# What passes through this module comes from a callback, which may need too much memory of its own.
+_CALLBACKS = str(Path(__file__).with_name("callbacks.py"))
+
 
 def kind_of(error: BaseException) -> tuple[str, str]:
     """Returns the status and the message of a trial that an exception ended; what a person has to mend is raised."""
@@ -22,10 +25,14 @@ def kind_of(error: BaseException) -> tuple[str, str]:
         raise error
     if isinstance(error, TrialTimeout):
         return records.TIMED_OUT, "It took longer than --trial-time-limit."
-    if isinstance(error, OUT_OF_MEMORY):
+    if isinstance(error, OUT_OF_MEMORY) and not _is_of_a_callback(error):
         reason = (str(error) or "no more memory").splitlines()[0]
         return records.OUT_OF_MEMORY, f"Its batches do not fit into the memory of the device: {reason}"
     return records.FAILED, _traceback(error)
+
+
+def _is_of_a_callback(error: BaseException) -> bool:
+    return any(frame.filename == _CALLBACKS for frame in traceback.extract_tb(error.__traceback__))
 
 
 def _traceback(error: BaseException) -> str:

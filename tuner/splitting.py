@@ -78,6 +78,7 @@ class Steps:
         strategy = mirror.strategy if mirror else None
         self._mirrored = MirroredSteps(strategy, program, layout) if strategy else None
         self.parts = 1
+        self._evaluated = 1  # parts of a batch in evaluations, where these need more than training
 
     @property
     def is_split(self) -> bool:
@@ -87,6 +88,7 @@ class Steps:
     def begin(self, parts: int = 1) -> None:
         """Sets the parts of a training that begins, or of one that goes on and had so many."""
         self.parts = max(parts, self._replicas, self._splits.parts(self._network))
+        self._evaluated = 1
 
     def train_many(
         self, state: State, batches: Sequence[Batch], moments: Sequence[tf.Tensor], sums: tf.Tensor
@@ -117,10 +119,17 @@ class Steps:
                 return self._program.train(state, self._layout, *batch, moment, sums)
             return self._accumulated(state, batch, moment, sums, parts=parts)
 
-        return self._fitting(step, batch)
+        found, parts = _fitting(step, batch, self.parts)
+        if parts > self.parts:
+            self.parts = parts
+            self._splits.remember(self._network, parts)
+        return found
 
     def evaluate(self, state: State, batch: Batch, moment: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-        """Evaluates a batch; arguments and results are those of `Program.evaluate`."""
+        """Evaluates a batch; arguments and results are those of `Program.evaluate`.
+
+        Where it is split, training is not: the parts of a validation change nothing, those of a step do.
+        """
         images, labels, chosen = batch
 
         def step(parts: int) -> tf.Tensor:
@@ -129,7 +138,8 @@ class Steps:
                 added = self._program.evaluate(state, self._layout, images, labels, part, moment, added)
             return added
 
-        return self._fitting(step, batch)
+        added, self._evaluated = _fitting(step, batch, max(self.parts, self._evaluated))
+        return added
 
     def _accumulated(
         self, state: State, batch: Batch, moment: tf.Tensor, sums: tf.Tensor, *, parts: int
@@ -143,16 +153,6 @@ class Steps:
             place = tf.constant([begin, int(chosen.shape[0])])
             carry = self._program.accumulate(carry, state, self._layout, images, labels, part, place, moment)
         return self._program.update(state, self._layout, carry, moment), carry.sums
-
-    def _fitting(self, step: Callable[[int], Result], batch: Batch) -> Result:
-        while True:
-            try:
-                return step(self.parts)
-            except OUT_OF_MEMORY:
-                if self.parts >= int(batch[2].shape[0]):
-                    raise
-            self.parts *= 2
-            self._splits.remember(self._network, self.parts)
 
 
 def part_bounds(images: int, parts: int) -> list[tuple[int, int]]:
@@ -171,3 +171,14 @@ def _pieces(chosen: tf.Tensor, parts: int) -> list[tuple[int, tf.Tensor]]:
     if parts == 1:
         return [(0, chosen)]
     return [(begin, chosen[begin:end]) for begin, end in part_bounds(int(chosen.shape[0]), parts)]
+
+
+def _fitting(step: Callable[[int], Result], batch: Batch, parts: int) -> tuple[Result, int]:
+    """Returns what a step returns of a batch in as few parts as fit, and how many these are."""
+    while True:
+        try:
+            return step(parts), parts
+        except OUT_OF_MEMORY:
+            if parts >= int(batch[2].shape[0]):
+                raise
+        parts *= 2
