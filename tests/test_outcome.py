@@ -102,6 +102,8 @@ def test_without_a_result_there_is_nothing_to_select(study, tmp_path):
 def test_only_a_flag_that_helps_is_named_where_a_study_is_finished(study):
     _end(study, after=3)
     assert "a larger --total-epochs N or --trials N, or another" in finished_line(study)
+    study.config = dataclasses.replace(study.config, total_epochs=3)
+    assert "all that it asked for. More: a larger --total-epochs N, or another --study" in finished_line(study)
     study.config = dataclasses.replace(study.config, trials=1)
     assert "all that it asked for. More: a larger --trials N, or another --study" in finished_line(study)
 

@@ -293,6 +293,15 @@ def test_study_of_another_program_is_refused(url):
         _create(url)
 
 
+def test_study_without_a_word_in_a_file_of_its_own_is_made_again(tmp_path):
+    """The disk was full, or the search was killed, right after its first write."""
+    url = storage_url(tmp_path, "mine", None)
+    sqlite_file(url).parent.mkdir()
+    optuna.create_study(study_name="mine", storage=url)
+    assert Study.open(url, "mine") is None
+    assert _create(url).config == CONFIG
+
+
 def test_second_study_of_a_name_is_refused(study, url):
     with pytest.raises(StudyError, match="Another search has just made the study mine"):
         _create(url)

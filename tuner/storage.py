@@ -195,9 +195,14 @@ def _find(storage: optuna.storages.RDBStorage, name: str) -> int | None:
 
 
 def _is_unfinished(storage: optuna.storages.RDBStorage, identifier: int) -> bool:
-    """Whether this program has begun to make a study, without coming to its configuration; others' have no space."""
+    """Whether this program has begun to make a study, without coming to its configuration.
+
+    Others' have no space. Without any attribute it is one of this program where its name is that of the file's folder.
+    """
     facts = storage.get_study_user_attrs(identifier)
-    return "space" in facts and "config" not in facts and not storage.get_n_trials(identifier)
+    folder = Path(storage.engine.url.database or "").parent.name if storage.engine.name == "sqlite" else ""
+    has_begun = "space" in facts or (not facts and folder == storage.get_study_name_from_id(identifier))
+    return has_begun and "config" not in facts and not storage.get_n_trials(identifier)
 
 
 def _watch(engine: sqlalchemy.Engine, file: Path) -> None:
