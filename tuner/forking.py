@@ -1,4 +1,4 @@
-"""The process from which workers are forked, and how Ctrl-C stays with the driver. Standard library only."""
+"""The process from which workers are forked, and how Ctrl-C stays with the driver. It imports nothing that is slow."""
 
 from __future__ import annotations
 
@@ -6,19 +6,33 @@ import atexit
 import contextlib
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
 
+from tuner.errors import TunerError
 from tuner.interrupts import held_interrupt
 
 __all__ = ["deaf_to_interrupts", "start_forkserver"]
 
 
 def start_forkserver() -> None:
-    """Starts the process that imports what workers need, once; it ends with this process."""
+    """Starts the process that imports what workers need, once; it ends with this process.
+
+    Raises:
+        TunerError: If sockets cannot be made because `TMPDIR` is too long.
+    """
     with deaf_to_interrupts():
         forkserver.set_forkserver_preload(["distributed", "tuner.preload"])
-        forkserver.ensure_running()
+        try:
+            forkserver.ensure_running()
+        except OSError as error:
+            if "AF_UNIX" not in str(error):
+                raise
+            raise TunerError(
+                f"The folder of temporary files, {tempfile.gettempdir()}, has too long a name for the sockets in it; "
+                "set TMPDIR to a shorter one, such as /tmp, or give --workers 0."
+            ) from error
     atexit.unregister(_end_forkserver)
     atexit.register(_end_forkserver)
 
