@@ -200,7 +200,8 @@ def _is_unfinished(storage: optuna.storages.RDBStorage, identifier: int) -> bool
     Others' have no space. Without any attribute it is one of this program where its name is that of the file's folder.
     """
     facts = storage.get_study_user_attrs(identifier)
-    folder = Path(storage.engine.url.database or "").parent.name if storage.engine.name == "sqlite" else ""
+    engine = getattr(storage, "engine", None)  # a storage in memory has none
+    folder = Path(engine.url.database or "").parent.name if engine is not None and engine.name == "sqlite" else ""
     has_begun = "space" in facts or (not facts and folder == storage.get_study_name_from_id(identifier))
     return has_begun and "config" not in facts and not storage.get_n_trials(identifier)
 
