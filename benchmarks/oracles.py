@@ -120,6 +120,13 @@ def rows(folder: Path, names: Iterable[str]) -> list[Row]:
     return list(newest.values())
 
 
+def one_thread_each(jobs: int) -> concurrent.futures.ProcessPoolExecutor:
+    """Returns so many processes of one thread each, which see no GPU."""
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"), TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
+    spawn = multiprocessing.get_context("spawn")  # so that the children read what was just set
+    return concurrent.futures.ProcessPoolExecutor(jobs, mp_context=spawn)
+
+
 def run_all(searches: list[Search], *, jobs: int, folder: Path) -> int:
     """Makes searches in processes of one thread each, appends the rows as they end, and returns how many failed."""
     facts = {
@@ -128,9 +135,7 @@ def run_all(searches: list[Search], *, jobs: int, folder: Path) -> int:
         "versions": "; ".join(f"{name} {_version(name)}" for name in LIBRARIES if _version(name)),
     }
     failures = 0
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"), TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
-    spawn = multiprocessing.get_context("spawn")  # so that the children read what was just set
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
+    with one_thread_each(jobs) as pool:
         pending = {pool.submit(search, task): task for task in searches}
         try:
             for done, future in enumerate(concurrent.futures.as_completed(pending), 1):

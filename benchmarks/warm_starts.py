@@ -10,17 +10,14 @@ as a warm start, and with their scores raised and lowered by `MOVED`, as those o
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import contextlib
 import functools
-import multiprocessing
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from algorithms import drive, our_oracle
-from oracles import ONE_THREAD
+from oracles import one_thread_each
 from problems import load_problems
 from regret import LEAST_REGRET
 from trainer import Spent, Trainer
@@ -96,11 +93,9 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"), TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
     tasks = [(name, seed) for seed in range(arguments.seeds) for name in PROBLEMS]
     searches = functools.partial(regrets, algorithms=arguments.algorithms)
-    spawn = multiprocessing.get_context("spawn")  # so that the children read what was just set
-    with concurrent.futures.ProcessPoolExecutor(arguments.jobs, mp_context=spawn) as pool:
+    with one_thread_each(arguments.jobs) as pool:
         found = np.stack(list(pool.map(searches, *zip(*tasks, strict=True))))
     print(table(found, arguments.algorithms))
     return 0

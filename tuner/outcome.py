@@ -129,9 +129,10 @@ def run_lines(title: str, study: Study, run: Run) -> list[str]:
 def finished_line(study: Study) -> str:
     """Returns what to say where a search has nothing left to do, and how it can go on."""
     made = len(study.records())
-    larger = "--total-epochs N or --trials N" if study.config.total_epochs is None else "--total-epochs N"
     if made == study.config.trials:
         larger = "--trials N"
+    else:
+        larger = "--total-epochs N or --trials N" if study.config.total_epochs is None else "--total-epochs N"
     asked = counted(made, "trial is", "trials are")
     return (
         f"The study {study.name} is finished: its {asked} all that it asked for. More: a larger {larger}, or another "

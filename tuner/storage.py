@@ -21,6 +21,7 @@ __all__ = [
     "close_storage",
     "delete_unfinished",
     "find_whole",
+    "is_own",
     "open_storage",
     "sqlite_file",
     "storage_url",
@@ -166,16 +167,21 @@ def stored_names(storage: optuna.storages.RDBStorage) -> list[str]:
     return [study.study_name for study in storage.get_all_studies()]
 
 
-def find_whole(storage: optuna.storages.RDBStorage, name: str) -> int | None:
+def is_own(url: str, name: str) -> bool:
+    """Whether a storage is the file in the folder of a study, where no other study belongs."""
+    return url.endswith(f"/{name}/study.db")
+
+
+def find_whole(storage: optuna.storages.RDBStorage, name: str, url: str) -> int | None:
     """Returns the number of a study, or None where there is none, or one whose maker was killed at it."""
     identifier = _find(storage, name)
-    return None if identifier is None or _is_unfinished(storage, identifier) else identifier
+    return None if identifier is None or _is_unfinished(storage, identifier, is_own(url, name)) else identifier
 
 
-def delete_unfinished(storage: optuna.storages.RDBStorage, name: str) -> None:
+def delete_unfinished(storage: optuna.storages.RDBStorage, name: str, url: str) -> None:
     """Takes away what a search has left that was killed while it made its study."""
     identifier = _find(storage, name)
-    if identifier is not None and _is_unfinished(storage, identifier):
+    if identifier is not None and _is_unfinished(storage, identifier, is_own(url, name)):
         storage.delete_study(identifier)
 
 
@@ -194,15 +200,13 @@ def _find(storage: optuna.storages.RDBStorage, name: str) -> int | None:
         return None
 
 
-def _is_unfinished(storage: optuna.storages.RDBStorage, identifier: int) -> bool:
+def _is_unfinished(storage: optuna.storages.RDBStorage, identifier: int, is_alone: bool) -> bool:
     """Whether this program has begun to make a study, without coming to its configuration.
 
-    Others' have no space. Without any attribute it is one of this program where its name is that of the file's folder.
+    Others' have no space. One without any attribute is of this program where it stands in a folder of its own.
     """
     facts = storage.get_study_user_attrs(identifier)
-    engine = getattr(storage, "engine", None)  # a storage in memory has none
-    folder = Path(engine.url.database or "").parent.name if engine is not None and engine.name == "sqlite" else ""
-    has_begun = "space" in facts or (not facts and folder == storage.get_study_name_from_id(identifier))
+    has_begun = "space" in facts or (is_alone and not facts)
     return has_begun and "config" not in facts and not storage.get_n_trials(identifier)
 
 

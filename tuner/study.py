@@ -26,6 +26,7 @@ from tuner.storage import (
     close_storage,
     delete_unfinished,
     find_whole,
+    is_own,
     open_storage,
     sqlite_file,
     stored_names,
@@ -108,7 +109,7 @@ class Study:
             "data": dataclasses.asdict(data) if data else {},
         }
         with held_interrupt():
-            delete_unfinished(storage, name)
+            delete_unfinished(storage, name, url)
             try:
                 identifier = storage.create_new_study([_DIRECTIONS[each] for each in config.objectives.values()], name)
                 for key, value in facts.items():  # the space is first: it marks a study as one of this program
@@ -131,12 +132,11 @@ class Study:
             return None
         with told_in_words(url):
             storage = open_storage(url)
-            identifier = find_whole(storage, name)
-            if identifier is not None:
+            if (identifier := find_whole(storage, name, url)) is not None:
                 return cls(storage, identifier, name)
             others = [other for other in stored_names(storage) if other != name]
             close_storage(storage)
-        if others and url.endswith(f"/{name}/study.db"):  # the folder's own, which another name has
+        if others and is_own(url, name):  # the folder has another name
             raise StudyError(
                 f"The folder of the study {name} holds the study {others[0]}: give it that name again, or choose "
                 "another --study."

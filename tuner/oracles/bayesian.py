@@ -12,7 +12,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from tuner.oracles.base import StudyOracle
-from tuner.oracles.checks import check_count, check_size
+from tuner.oracles.checks import check_count, check_number
 from tuner.oracles.encoding import Encoding, probability_of
 from tuner.oracles.history import LARGEST, best_and_spread
 from tuner.oracles.lifecycle import LifecycleOracle, ended_trials
@@ -114,7 +114,7 @@ class Bayesian(StudyOracle, LifecycleOracle, ProcessOracle):
 
     def __init__(self, *, num_initial_points: int | None = None, alpha: float = 1e-4, **options: Any) -> None:
         num_initial_points = check_count("num_initial_points", num_initial_points, lowest=0, optional=True)
-        super().__init__(num_initial_points=num_initial_points, alpha=check_size("alpha", alpha), **options)
+        super().__init__(num_initial_points=num_initial_points, alpha=check_number("alpha", alpha), **options)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns Keras Tuner's response; what came to nothing leaves the random numbers where they were."""

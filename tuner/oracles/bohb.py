@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.oracles.checks import check_share
+from tuner.oracles.checks import check_number
 from tuner.oracles.rungs import RungOracle
 from tuner.oracles.sampling import Sampling, TPESampler
 
@@ -33,7 +33,7 @@ class Bohb(RungOracle):
 
     def __init__(self, *, random_share: float = 1 / 3, **options: Any) -> None:
         super().__init__(**options)
-        self.random_share = check_share("random_share", random_share)
+        self.random_share = check_number("random_share", random_share, highest=1)
         # The rung has enough observations, or there would be no model.
         self._sampling = Sampling(lambda seed: TPESampler(seed=seed, n_startup_trials=0))
 

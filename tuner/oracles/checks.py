@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import numbers
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 from tuner.quantities import is_whole
 
-__all__ = ["check_count", "check_queue", "check_rungs", "check_share", "check_size"]
+__all__ = ["check_count", "check_number", "check_queue", "check_rungs"]
 
 
 @overload
@@ -34,25 +34,16 @@ def check_count(name: str, received: Any, *, lowest: int = 1, optional: bool = F
     return int(received)
 
 
-def check_share(name: str, received: Any) -> float:
-    """Returns a share of a whole as a number of Python.
+def check_number(name: str, received: Any, *, highest: float | None = None) -> float:
+    """Returns a number as one of Python.
 
     Raises:
-        ValueError: If it is no number from 0 to 1.
+        ValueError: If it is no finite number from 0 to the highest one; None means that any is allowed.
     """
-    if not isinstance(received, numbers.Real) or not 0.0 <= float(received) <= 1.0:
-        raise ValueError(f"{name} is {received!r}; allowed is a number from 0 to 1.")
-    return float(received)
-
-
-def check_size(name: str, received: Any) -> float:
-    """Returns a size as a number of Python.
-
-    Raises:
-        ValueError: If it is no finite number from 0 on.
-    """
-    if not isinstance(received, numbers.Real) or not 0.0 <= float(received) < math.inf:
-        raise ValueError(f"{name} is {received!r}; allowed is a finite number from 0.")
+    most = sys.float_info.max if highest is None else highest
+    if not isinstance(received, numbers.Real) or not 0.0 <= float(received) <= most:
+        allowed = "a finite number from 0" if highest is None else f"a number from 0 to {highest:g}"
+        raise ValueError(f"{name} is {received!r}; allowed is {allowed}.")
     return float(received)
 
 

@@ -134,11 +134,11 @@ class LearningOracle(WholeFirst, RungOracle):
         seen: list[_Score] = [(s, s.epochs, s.goodness, -1) for s in self.warm_start]
         seen += [(run, epochs, score, run.number) for run in self.history for epochs, score in run.scores.items()]
         seen = _thinned(seen)
-        epochs, goodness = (np.array(column) for column in list(zip(*seen, strict=True))[1:3])
-        scores = standardised(goodness, epochs, np.array([isinstance(one[0], Seen) for one in seen]))
+        tried, epochs, goodness, numbers = zip(*seen, strict=True)
+        scores = standardised(np.array(goodness), np.array(epochs), np.array(numbers) < 0)
         # What failed is known to be the worst at the end.
-        left = [self._left(e) if math.isfinite(score) else 0.0 for _, e, score, _ in seen]
-        points = self._points([one[0] for one in seen], left, [one[3] for one in seen])
+        left = [self._left(e) if math.isfinite(score) else 0.0 for e, score in zip(epochs, goodness, strict=True)]
+        points = self._points(tried, left, numbers)
         if len(seen) >= REFIT * self._fitted:
             self._surrogate.fit(points, scores, steps=FIT_STEPS)
             self._fitted = len(seen)

@@ -143,8 +143,10 @@ class LifecycleOracle(keras_tuner.Oracle):
     def _check_consecutive_failures(self) -> None:
         """Gives up where the last trials have all failed; Keras Tuner never forgets some that failed long ago."""
         limit = self.max_consecutive_failed_trials
-        last = [self.trials[name] for name in self.end_order[-limit:]] if limit else []
-        if last and len(last) == limit and all(trial.status == "FAILED" for trial in last):
+        if not limit or len(self.end_order) < limit:
+            return
+        last = [self.trials[name] for name in self.end_order[-limit:]]
+        if all(trial.status == "FAILED" for trial in last):
             message = f"Number of consecutive failures exceeded the limit of {limit}.\n{last[-1].message or ''}"
             self._surrender = RuntimeError(message)
 

@@ -40,7 +40,7 @@ class RungTuner(keras_tuner.Hyperband):
         Raises:
             ValueError: If `epochs` are other than the oracle's `max_epochs`.
         """
-        epochs = options.setdefault("epochs", self._max_epochs)
+        epochs = options.get("epochs", self._max_epochs)
         if epochs != self._max_epochs:
             raise ValueError(
                 f"epochs is {epochs!r}, and the oracle trains a configuration for {self._max_epochs}, its max_epochs; "
