@@ -49,7 +49,7 @@ class FreezeThaw(LearningOracle):
     | algorithm | 4 R | 8 R | 16 R | 32 R | epochs |
     |---|---:|---:|---:|---:|---:|
     | `freeze-thaw` | 2.38 | 1.48 | 0.95 | 0.61 | 0.62 |
-    | `mobster` | 2.43 | 1.53 | 1.11 | 0.62 | 0.72 |
+    | `mobster` | 2.43 | 1.52 | 1.12 | 0.64 | 0.73 |
     | DEHB | 2.72 | 1.63 | 1.30 | 1.02 | 0.98 |
     | Optuna's TPE with its HyperbandPruner | 3.62 | 2.09 | 1.39 | 1.02 | 1.09 |
     | Optuna's TPE | 3.95 | 2.21 | 1.32 | 0.88 | 1.07 |

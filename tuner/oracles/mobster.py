@@ -22,7 +22,7 @@ class Mobster(LearningOracle):
     A Gaussian process over configuration and epochs (`tuner/oracles/surrogate.py`) learns from all scores; its
     configuration is the one with the largest expected improvement at the full budget. Runs begin with R/eta^2 epochs.
 
-    Of all that was tried on five problems it has the best mean rank (`benchmarks/README.md`).
+    Its mean rank over five problems is next to that of `freeze-thaw` (`benchmarks/README.md`).
 
     Args:
         options: See `LearningOracle`.
